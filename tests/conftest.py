@@ -1,0 +1,113 @@
+"""The suite runs over array libraries: a test that takes ``lib`` runs once on each.
+
+    pytest --backend cupy            only that one (numpy, numpy:readonly, array_api_strict, torch, cupy)
+
+What one library cannot run stands, with its reason, in ``backend_exceptions.txt``, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+from xpgraph.namespace import LIBRARIES, Place, place, to_numpy, usable
+
+BACKENDS = ("numpy", "numpy:readonly", "array_api_strict", "torch", "cupy")
+EXCEPTIONS = Path(__file__).with_name("backend_exceptions.txt")
+
+settings.register_profile(
+    "xpgraph", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("xpgraph")
+
+
+@dataclass(frozen=True)
+class Lib:
+    """One library as a test sees it."""
+
+    name: str
+    place: Place
+
+    @property
+    def xp(self) -> Any:
+        return self.place.xp
+
+    def array(self, a: Any, dtype: str | None = None) -> Any:
+        """Input data: a fresh array of this library; on numpy:readonly nobody can write into it."""
+        new = self.place.asarray(np.array(a, dtype=dtype), copy=True)
+        if self.name == "numpy:readonly":
+            new.flags.writeable = False
+        return new
+
+    def param(self, a: Any, dtype: str | None = None) -> Any:
+        """A parameter: a fresh array that may be written into."""
+        return self.place.asarray(np.array(a, dtype=dtype), copy=True)
+
+    def numpy(self, a: Any) -> np.ndarray:
+        """A copy on the host."""
+        return np.array(to_numpy(a))
+
+
+def make_lib(backend: str) -> Lib:
+    name = backend.partition(":")[0]
+    found = usable(name)
+    if not found.usable:
+        pytest.skip(f"backend {name!r} {found.why}")
+    if name == "array_api_strict":
+        import array_api_strict
+
+        return Lib(backend, Place(LIBRARIES[name], array_api_strict.Device("device1")))  # it refuses implicit moves
+    return Lib(backend, place(name))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--backend", choices=BACKENDS, help="run only the tests of one array library")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "lib" in metafunc.fixturenames:
+        metafunc.parametrize("lib", BACKENDS, indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    chosen = config.getoption("--backend")
+    if chosen:
+        dropped = [item for item in items if backend_of(item) != chosen]
+        config.hook.pytest_deselected(dropped)
+        items[:] = [item for item in items if backend_of(item) == chosen]
+    listed = exceptions()
+    for item in items:
+        reason = listed.get((backend_of(item), plain_id(item.nodeid, backend_of(item))))
+        if reason:
+            item.add_marker(pytest.mark.skip(reason=f"{backend_of(item)}: {reason}"))
+
+
+@pytest.fixture(scope="session")
+def lib(request: pytest.FixtureRequest) -> Lib:
+    return make_lib(request.param)
+
+
+def backend_of(item: pytest.Item) -> str | None:
+    return getattr(item, "callspec", None) and item.callspec.params.get("lib")
+
+
+def plain_id(nodeid: str, backend: str | None) -> str:
+    """A test's id without the backend: ``test_nodes.py::test_add[float32]``."""
+    file, _, rest = nodeid.rpartition("/")[2].partition("::")
+    if backend and "[" in rest:
+        name, _, inside = rest.partition("[")
+        kept = inside.removesuffix("]").split("-")
+        kept.remove(backend)
+        rest = f"{name}[{'-'.join(kept)}]" if kept else name
+    return f"{file}::{rest}"
+
+
+def exceptions() -> dict[tuple[str | None, str], str]:
+    """(backend, test id) -> reason, from the committed file."""
+    rows = [line.split(" | ", 2) for line in EXCEPTIONS.read_text("utf-8").splitlines() if line and line[0] != "#"]
+    return {(backend, test): reason for backend, test, reason in rows}

@@ -1,0 +1,83 @@
+"""xpgraph: the neural-network library of the Python array API standard.
+
+The computational graph of nodes, layers, optimizers and a Trainer, written once over the namespace that the arrays
+bring with them: NumPy on the CPU, CuPy on CUDA GPUs.
+"""
+
+from .errors import (
+    BackendError,
+    DataError,
+    DTypeError,
+    Error,
+    LibraryError,
+    ModelFileError,
+    NonFiniteError,
+    ShapeError,
+)
+from .files import load
+from .kernel import kernel
+from .layers import (
+    Affine,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    SoftmaxWithLoss,
+    Tanh,
+    cross_entropy_loss,
+    softmax,
+)
+from .models import Chain, Evaluation, mlp
+from .namespace import namespace, to_numpy
+from .node import Node
+from .nodes import Add, Branch, MatMul, Multiply, Repeat, Sum
+from .optimizers import SGD, AdaGrad, Adam, Momentum, Optimizer, RMSprop
+from .report import Lines, Live, Report
+from .sharing import clip_grads, remove_duplicates
+from .trainer import Trainer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SGD",
+    "AdaGrad",
+    "Adam",
+    "Add",
+    "Affine",
+    "BackendError",
+    "Branch",
+    "Chain",
+    "DTypeError",
+    "DataError",
+    "Error",
+    "Evaluation",
+    "LibraryError",
+    "Lines",
+    "Live",
+    "MatMul",
+    "ModelFileError",
+    "Momentum",
+    "Multiply",
+    "Node",
+    "NonFiniteError",
+    "Optimizer",
+    "RMSprop",
+    "ReLU",
+    "Repeat",
+    "Report",
+    "ShapeError",
+    "Sigmoid",
+    "Softmax",
+    "SoftmaxWithLoss",
+    "Sum",
+    "Tanh",
+    "Trainer",
+    "clip_grads",
+    "cross_entropy_loss",
+    "kernel",
+    "load",
+    "mlp",
+    "namespace",
+    "remove_duplicates",
+    "softmax",
+    "to_numpy",
+]

@@ -1,0 +1,299 @@
+"""Floor 0: array libraries. Arrays carry their backend; this file alone knows the libraries by name.
+
+A library is one row of ``LIBRARIES``: what to import, where an array's memory lies, how to bring it to the host.
+Everything above asks the array: ``namespace_of(x)``, ``layout(x)``, ``to_numpy(x)``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+
+import array_api_compat
+import numpy as np
+
+from .errors import BackendError, LibraryError
+
+Array = Any  # an array of any library that array-api-compat can resolve; the standard gives it no common type
+
+
+class Layout(NamedTuple):
+    """Where an array lies: ``address`` of its first element and ``strides``, both in bytes."""
+
+    address: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+def _numpy_layout(a: Array) -> Layout:
+    return Layout(a.__array_interface__["data"][0], a.shape, a.strides)
+
+
+def _cupy_layout(a: Array) -> Layout:
+    return Layout(a.data.ptr, a.shape, a.strides)
+
+
+def _torch_layout(a: Array) -> Layout:
+    return Layout(a.data_ptr(), tuple(a.shape), tuple(s * a.element_size() for s in a.stride()))
+
+
+def _dlpack_layout(a: Array) -> Layout:
+    return _numpy_layout(np.from_dlpack(a))
+
+
+def _cupy_to_host(a: Array) -> np.ndarray:
+    return importlib.import_module("cupy").asnumpy(a)  # sync
+
+
+def _torch_to_host(a: Array) -> np.ndarray:
+    return a.detach().cpu().numpy()  # sync
+
+
+@dataclass(frozen=True)
+class Library:
+    """One array library. ``advertised`` ones are offered to users; the others are witnesses for tests."""
+
+    name: str
+    namespace: str  # the module that array_api_compat resolves for its arrays
+    advertised: bool
+    layout: Callable[[Array], Layout]
+    to_host: Callable[[Array], np.ndarray]
+    device: Callable[[Array], Any]
+    on_host: Callable[[Array], bool]  # can a number be read without stopping a device?
+
+    @property
+    def xp(self) -> Any:
+        return importlib.import_module(self.namespace)
+
+
+LIBRARIES = {
+    row.name: row
+    for row in (
+        Library("numpy", "array_api_compat.numpy", True, _numpy_layout, np.asarray, lambda a: "cpu", lambda a: True),
+        Library(
+            "cupy", "array_api_compat.cupy", True, _cupy_layout, _cupy_to_host, lambda a: a.device.id, lambda a: False
+        ),
+        Library(
+            "torch",
+            "array_api_compat.torch",
+            False,
+            _torch_layout,
+            _torch_to_host,
+            lambda a: a.device,
+            lambda a: a.device.type == "cpu",
+        ),
+        Library(
+            "array_api_strict",
+            "array_api_strict",
+            False,
+            _dlpack_layout,
+            np.from_dlpack,
+            lambda a: a.device,
+            lambda a: True,
+        ),
+    )
+}
+_BY_NAMESPACE = {row.namespace: row for row in LIBRARIES.values()}
+_BY_TYPE: dict[type, Library | None] = {}  # every array type met so far; None for what is not an array
+
+
+def _find(kind: type, a: Any) -> Library | None:
+    if not array_api_compat.is_array_api_obj(a):
+        return None
+    return _BY_NAMESPACE.get(array_api_compat.array_namespace(a).__name__)
+
+
+def is_array(a: Any) -> bool:
+    """True for an array of a known library; False for Python numbers, lists and NumPy's scalars."""
+    kind = type(a)
+    if kind not in _BY_TYPE:
+        _BY_TYPE[kind] = _find(kind, a)
+    return _BY_TYPE[kind] is not None and not isinstance(a, np.generic)
+
+
+def library_of(a: Array) -> Library:
+    """The library of an array (or of a NumPy scalar), found once per type."""
+    kind = type(a)
+    try:
+        library = _BY_TYPE[kind]
+    except KeyError:
+        library = _BY_TYPE[kind] = _find(kind, a)
+    if library is None:
+        raise LibraryError(
+            f"namespace: found {kind.__module__}.{kind.__qualname__}, which is no array of a library known here; "
+            f"make one with numpy.asarray or cupy.asarray. Known: {', '.join(LIBRARIES)}."
+        )
+    return library
+
+
+def namespace_of(a: Array) -> Any:
+    """The array API namespace of an array."""
+    return library_of(a).xp
+
+
+def layout(a: Array) -> Layout:
+    """Address, shape and strides (bytes) of an array's memory."""
+    return library_of(a).layout(a)
+
+
+def on_host(a: Array) -> bool:
+    """True where reading a number from ``a`` stops no device."""
+    return library_of(a).on_host(a)
+
+
+def to_numpy(a: Array) -> np.ndarray:
+    """Bring an array of any library to NumPy: same shape and dtype. It may share memory with ``a`` on the CPU.
+
+    Raises LibraryError when ``a`` is not an array.
+    """
+    return library_of(a).to_host(a)
+
+
+def dtype_name(a: Array) -> str:
+    """``"float32"`` for an array of that dtype, in any library."""
+    return str(a.dtype).rpartition(".")[2]
+
+
+def together(a: Array, b: Array) -> bool:
+    """True if two arrays live in one library and on one device."""
+    if type(a) is np.ndarray and type(b) is np.ndarray:
+        return True
+    one, two = library_of(a), library_of(b)
+    return one is two and one.device(a) == two.device(b)
+
+
+def home(a: Array) -> str:
+    """Where an array lives, as a message says it: ``numpy``, ``cupy``, ``cupy:1``, ``torch``."""
+    return str(place_of(a))
+
+
+@dataclass(frozen=True)
+class Place:
+    """A library and one of its devices: where data and parameters are made."""
+
+    library: Library
+    device: Any = None  # None: the library's default
+
+    @property
+    def xp(self) -> Any:
+        return self.library.xp
+
+    def __str__(self) -> str:
+        number = getattr(self.device, "id", getattr(self.device, "index", None))
+        return f"{self.library.name}:{number}" if number else self.library.name
+
+    def asarray(self, a: Any, dtype: str | None = None, copy: bool | None = None) -> Array:
+        """An array here with the values of ``a`` (of any library), as ``dtype`` (a name) if given."""
+        if is_array(a) and library_of(a) is not self.library:
+            a = to_numpy(a)
+            if copy is not True and self.library.name == "torch" and not a.flags.writeable:
+                copy = True  # torch has no read-only arrays
+        kind = None if dtype is None else getattr(self.xp, dtype)
+        with on_device(self.device):
+            return self.xp.asarray(a, dtype=kind, device=self.device, copy=copy)
+
+
+def place_of(a: Array) -> Place:
+    """The place in which an array lives."""
+    library = library_of(a)
+    return Place(library, None if library.name == "numpy" else a.device)
+
+
+def on_device(a: Any) -> contextlib.AbstractContextManager[Any]:
+    """Make the device of ``a`` (a device or an array) the current one; only CuPy has such a thing."""
+    device = getattr(a, "device", a)
+    return device if hasattr(device, "__enter__") and hasattr(device, "use") else contextlib.nullcontext()
+
+
+def namespace(backend: str) -> Any:
+    """The array API namespace of a backend by name: ``"numpy"``, ``"cupy"``, ``"cupy:1"``.
+
+    Raises BackendError, with what to install, when the backend is unknown or cannot be used here.
+    """
+    return place(backend).xp
+
+
+def place(backend: str) -> Place:
+    """The place that a backend's name means: ``"numpy"``, ``"cupy"``, ``"cupy:1"``, ``"torch"``, ...
+
+    Raises BackendError when the name is unknown or the backend cannot be used here.
+    """
+    name, _, number = str(backend).partition(":")
+    if name not in LIBRARIES:
+        raise BackendError(f"backend {backend!r} is unknown. Known: {', '.join(LIBRARIES)}.")
+    library = LIBRARIES[name]
+    found = usable(name)
+    if not found.usable:
+        raise BackendError(f"backend {name!r} {found.why}. Available here: {', '.join(available())}.")
+    if not number:
+        return Place(library, importlib.import_module("cupy").cuda.Device() if name == "cupy" else None)
+    if name != "cupy":
+        raise BackendError(f"backend {backend!r}: only cupy takes a device number; use {name!r}.")
+    if not number.isdecimal() or int(number) >= found.devices:
+        raise BackendError(
+            f"backend {backend!r}: there is no such device; this machine has cupy:0 to cupy:{found.devices - 1}."
+        )
+    return Place(library, importlib.import_module("cupy").cuda.Device(int(number)))
+
+
+class Usable(NamedTuple):
+    """What was found out about a backend: ``why`` not, and what to do, when it is not usable."""
+
+    usable: bool
+    why: str = ""
+    version: str = ""
+    device: str = ""
+    devices: int = 1
+
+
+@cache
+def usable(name: str) -> Usable:
+    """Can this library make an array here? Imports it; never raises."""
+    if importlib.util.find_spec(name) is None:
+        return Usable(False, f"is not installed; {_install(name)}")
+    try:
+        module = importlib.import_module(name)
+        version = str(getattr(module, "__version__", "?"))
+        if name != "cupy":
+            return Usable(True, version=version, device="cpu")
+        if not module.cuda.is_available():  # getDeviceCount would raise where there is no driver
+            return Usable(False, f"is installed ({version}) but finds no usable GPU: {_driver()[1]}", version=version)
+        properties = module.cuda.runtime.getDeviceProperties(module.cuda.Device().id)
+        count = module.cuda.runtime.getDeviceCount()
+        return Usable(True, version=version, device=properties["name"].decode(), devices=count)
+    except Exception as error:  # a broken installation can fail in any way; the reason is what the user needs
+        return Usable(False, f"does not import: {type(error).__name__}: {error}")
+
+
+def available(advertised: bool = True) -> list[str]:
+    """The names of the backends that can be used here."""
+    return [n for n, row in LIBRARIES.items() if (row.advertised or not advertised) and usable(n).usable]
+
+
+def _install(name: str) -> str:
+    if name != "cupy":
+        return f"pip install {name.replace('_', '-')}"
+    version, words = _driver()
+    wheel = "cupy-cuda12x" if version and version < 13000 else "cupy-cuda13x"
+    return f"pip install {wheel} ({words})"
+
+
+@cache
+def _driver() -> tuple[int, str]:
+    """The newest CUDA version that the installed NVIDIA driver speaks (13000 is 13.0), and the words for it."""
+    import ctypes
+
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+        version = ctypes.c_int()
+        if driver.cuDriverGetVersion(ctypes.byref(version)) == 0:
+            return version.value, f"a driver for CUDA {version.value // 1000}.{version.value % 1000 // 10} was found"
+    except (OSError, AttributeError):
+        pass
+    return 0, "no NVIDIA driver was found on this machine"

@@ -1,0 +1,195 @@
+"""Floor 2: what a node is, and the checks that nodes share.
+
+    forward(*inputs) -> outputs     backward(*douts) -> gradients of the inputs     params, grads: parallel lists
+
+One input or output is the bare array; several are a tuple, in order. A node never writes into its inputs, and
+an array that it returned belongs to its caller.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+from .errors import DTypeError, Error, LibraryError, ShapeError
+from .namespace import Array, Place, dtype_name, home, is_array, layout, namespace_of, place, together
+
+
+class Node(ABC):
+    """The base of every node. A subclass names its parts; ``repr``, saving and moving read them from there."""
+
+    names: ClassVar[tuple[str, ...]] = ()  # of the parameters, in the order of the constructor
+    options: ClassVar[tuple[str, ...]] = ()  # constructor arguments that are plain values, kept as attributes
+    saved: ClassVar[tuple[str, ...]] = ()  # what forward keeps for backward, under the letters of the formula
+    capturable: ClassVar[bool] = False  # may a training step through this node be recorded and replayed?
+
+    def __init__(self, *params: Array) -> None:
+        for name, p in zip(self.names, params, strict=True):
+            check_floating(f"{type(self).__name__}: ", name, p)
+            if not together(p, params[0]) or p.dtype != params[0].dtype:
+                raise LibraryError(
+                    f"{type(self).__name__}: {self.names[0]} is {_kind(params[0])} but {name} is {_kind(p)}; "
+                    "make both with the same library, device and dtype."
+                )
+        self.params = list(params)
+        self.grads = [namespace_of(p).zeros_like(p) for p in params]
+        for letter in self.saved:
+            setattr(self, letter, None)
+
+    @abstractmethod
+    def forward(self, *inputs: Any) -> Any:
+        """Compute the outputs and keep what backward needs."""
+
+    @abstractmethod
+    def backward(self, *douts: Any) -> Any:
+        """From the gradients of the outputs, compute those of the inputs and overwrite ``grads`` in place."""
+
+    def named_parameters(self) -> list[tuple[str, Array, Array]]:
+        """(name, value, gradient) of each parameter."""
+        return list(zip(self.names, self.params, self.grads, strict=True))
+
+    def to(self, backend: str | Place) -> Any:
+        """A new node on another backend (``"cupy"``); weights that share memory share it there too."""
+        return move(self, backend if isinstance(backend, Place) else place(backend))
+
+    def __repr__(self) -> str:
+        parts = [f"{o}={getattr(self, o)!r}" for o in self.options]
+        if self.params:
+            W = self.params[0]
+            parts = [" -> ".join(str(n) for n in W.shape), dtype_name(W), home(W), *parts]
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+
+def is_node(thing: Any) -> bool:
+    """Does it look like a node: a user's own class needs no base class."""
+    return callable(getattr(thing, "forward", None)) and callable(getattr(thing, "backward", None))
+
+
+def parts(thing: Any, seen: set[int] | None = None) -> Iterator[Any]:
+    """Every node inside ``thing``, itself included, each once: attributes, lists, tuples and dicts are searched."""
+    seen = set() if seen is None else seen
+    if id(thing) in seen or is_array(thing):
+        return
+    seen.add(id(thing))
+    if is_node(thing):
+        yield thing
+        inside: Any = vars(thing).values() if hasattr(thing, "__dict__") else ()
+    elif isinstance(thing, list | tuple):
+        inside = thing
+    elif isinstance(thing, dict):
+        inside = thing.values()
+    else:
+        return
+    for part in inside:
+        yield from parts(part, seen)
+
+
+def rebuild(thing: Any, replace: Callable[[Array], Array], memo: dict[int, Any]) -> Any:
+    """A copy of a node with every array ``a`` replaced by ``replace(a)``; one object stays one object."""
+    if id(thing) in memo:
+        return memo[id(thing)]
+    new: Any = thing
+    if is_array(thing):
+        new = replace(thing)
+    elif isinstance(thing, list):
+        new = [rebuild(part, replace, memo) for part in thing]
+    elif type(thing) is tuple:
+        new = tuple(rebuild(part, replace, memo) for part in thing)
+    elif isinstance(thing, dict):
+        new = {key: rebuild(part, replace, memo) for key, part in thing.items()}
+    elif is_node(thing) and not isinstance(thing, type) and hasattr(thing, "__dict__"):
+        new = copy.copy(thing)
+        memo[id(thing)] = new  # before its parts: a part may point back
+        forgotten = getattr(thing, "saved", ())
+        for key, part in vars(thing).items():
+            setattr(new, key, None if key in forgotten else rebuild(part, replace, memo))
+    memo[id(thing)] = new
+    return new
+
+
+def twin(node: Any) -> Any:
+    """The same parameters used a second time: the same arrays, gradients and memory of its own."""
+    kept = {id(p): p for p in node.params}
+    return rebuild(node, namespace_copy, kept)
+
+
+def namespace_copy(a: Array) -> Array:
+    """A copy of an array, in its own library and on its own device."""
+    return namespace_of(a).asarray(a, copy=True)
+
+
+def move(node: Any, where: Place) -> Any:
+    """A copy of a node in another place. Arrays that share memory, as they are or transposed, share it there."""
+    moved: dict[Any, Array] = {}
+
+    def replace(a: Array) -> Array:
+        here = layout(a)
+        if 0 in a.shape:
+            return where.asarray(a, copy=True)
+        if here not in moved:
+            moved[here] = where.asarray(a, copy=True)
+            if a.ndim == 2:
+                turned = type(here)(here.address, here.shape[::-1], here.strides[::-1])
+                moved.setdefault(turned, where.xp.matrix_transpose(moved[here]))
+        return moved[here]
+
+    return rebuild(node, replace, {})
+
+
+# --- checks: cheap where all is well, and in three beats where it is not --------------------------------------
+
+_floating: dict[tuple[type, Any], bool] = {}  # by array type too: dtypes of two libraries do not like to be compared
+
+
+def check_floating(who: str, letter: str, x: Any) -> None:
+    """DTypeError unless ``x`` is an array of real floating numbers."""
+    try:
+        if _floating[type(x), x.dtype]:
+            return
+    except (KeyError, AttributeError, TypeError):
+        if not is_array(x) and not hasattr(x, "dtype"):
+            raise DTypeError(
+                f"{who}{letter} is a {type(x).__name__}; make it an array of the library you work in, "
+                f"such as numpy.asarray({letter}, dtype=numpy.float32)."
+            ) from None
+        if _floating.setdefault((type(x), x.dtype), bool(namespace_of(x).isdtype(x.dtype, "real floating"))):
+            return
+    raise DTypeError(f"{who}{letter} is {dtype_name(x)}; convert it to a real floating dtype, such as float32.")
+
+
+def check_pair(who: str, a_name: str, a: Array, b_name: str, b: Array) -> None:
+    """Refuse two arrays that differ in library, device or dtype; ``b`` is the one that others follow."""
+    if type(a) is type(b) and a.dtype == b.dtype and together(a, b):
+        return
+    check_floating(who, a_name, a)
+    check_floating(who, b_name, b)
+    if not together(a, b):
+        raise LibraryError(
+            f"{who}{a_name} is a {home(a)} array, {b_name} lives in {home(b)}; "
+            f"make {a_name} with the same library: xp.asarray({a_name})."
+        )
+    if a.dtype != b.dtype:
+        raise DTypeError(
+            f"{who}{a_name} is {_dtype(a)} but {b_name} is {_dtype(b)}; give both one dtype: "
+            f"xp.astype({a_name}, {b_name}.dtype)."
+        )
+
+
+def check_gradient(who: str, letter: str, dy: Any, like: Any, shape: tuple[int, ...]) -> None:
+    """A gradient that comes in must look like the output that went out; ``like`` was kept by forward."""
+    if like is None:
+        raise Error(f"{who}forward has not been called; call it before backward.")
+    check_pair(who, letter, dy, "the input", like)
+    if dy.shape != shape:
+        raise ShapeError(f"{who}{letter} is {tuple(dy.shape)} but forward returned {tuple(shape)}; give it that shape.")
+
+
+def _kind(a: Array) -> str:
+    return f"{dtype_name(a)} in {home(a)}"
+
+
+def _dtype(a: Array) -> str:
+    byte_order = getattr(a.dtype, "byteorder", "=")
+    return dtype_name(a) + (" of foreign byte order" if byte_order in "<>" and byte_order != "=" else "")

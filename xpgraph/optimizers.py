@@ -1,0 +1,237 @@
+"""Floor 3: the chapter's optimizers. One kernel call updates all parameters, in place, in the paper's letters.
+
+``update(params, grads)``; the state (``v``, ``h``, ``m``, ``iter``) is made at the first update and can be saved
+and restored with ``state`` and ``load_state``. Hyper-parameters are plain attributes and take effect at once.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from .errors import LibraryError, ShapeError
+from .kernel import kernel
+from .namespace import Array, home, namespace_of, together
+
+
+@kernel
+def sgd(xp: Any, params: list[Array], grads: list[Array], lr: float) -> None:
+    """θ ← θ - η g"""
+    for p, g in zip(params, grads, strict=True):
+        p -= lr * g
+
+
+@kernel
+def momentum(xp: Any, params: list[Array], grads: list[Array], v: list[Array], lr: float, mu: float) -> None:
+    """v ← μ v - η g;  θ ← θ + v"""
+    for p, g, vi in zip(params, grads, v, strict=True):
+        vi *= mu
+        vi -= lr * g
+        p += vi
+
+
+@kernel
+def adagrad(xp: Any, params: list[Array], grads: list[Array], h: list[Array], lr: float, eps: float) -> None:
+    """h ← h + g²;  θ ← θ - η g / (√h + ε)"""
+    for p, g, hi in zip(params, grads, h, strict=True):
+        hi += g * g
+        p -= lr * g / (xp.sqrt(hi) + eps)
+
+
+@kernel
+def rmsprop(
+    xp: Any, params: list[Array], grads: list[Array], h: list[Array], lr: float, rho: float, eps: float
+) -> None:
+    """h ← ρ h + (1-ρ) g²;  θ ← θ - η g / (√h + ε)"""
+    for p, g, hi in zip(params, grads, h, strict=True):
+        hi *= rho
+        hi += (1.0 - rho) * (g * g)
+        p -= lr * g / (xp.sqrt(hi) + eps)
+
+
+@kernel
+def adam(
+    xp: Any,
+    params: list[Array],
+    grads: list[Array],
+    m: list[Array],
+    v: list[Array],
+    alpha: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+) -> None:
+    """m ← β₁ m + (1-β₁) g;  v ← β₂ v + (1-β₂) g²;  θ ← θ - α m / (√v + ε), α and ε with the bias correction in."""
+    for p, g, mi, vi in zip(params, grads, m, v, strict=True):
+        mi *= beta1
+        mi += (1.0 - beta1) * g
+        vi *= beta2
+        vi += (1.0 - beta2) * (g * g)
+        p -= alpha * mi / (xp.sqrt(vi) + eps)
+
+
+class Optimizer(ABC):
+    """The base of every optimizer. ``slots`` names the state arrays: one list each, parallel to the parameters.
+
+    ``update`` raises ShapeError when lengths or shapes differ, or differ from those of the first update.
+    """
+
+    slots: ClassVar[tuple[str, ...]] = ()
+    hyper: ClassVar[tuple[str, ...]] = ("lr",)
+    form: str
+
+    def __init__(self, **hyper: float) -> None:
+        for name, value in hyper.items():
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise ValueError(f"{type(self).__name__}: {name} is {value!r}; give a finite number.")
+            setattr(self, name, value)
+        self.iter = 0
+        for slot in self.slots:
+            setattr(self, slot, None)
+        self._shapes: list[tuple[int, ...]] | None = None
+
+    def update(self, params: list[Array], grads: list[Array]) -> None:
+        """One step: change every parameter in place. Two parallel lists of arrays; the gradients are only read."""
+        if self._shapes is None or [p.shape for p in params] != self._shapes or len(grads) != len(params):
+            self._begin(params, grads)
+        self.iter += 1
+        if params:
+            self.apply(params, grads, **{name: float(getattr(self, name)) for name in self.hyper})
+
+    @abstractmethod
+    def apply(self, params: list[Array], grads: list[Array], **hyper: float) -> None:
+        """Call the kernel: ``iter`` counts this step already."""
+
+    def _begin(self, params: list[Array], grads: list[Array]) -> None:
+        who = f"{type(self).__name__}.update: "
+        shapes = [tuple(p.shape) for p in params]
+        if self._shapes is not None:
+            was = ", ".join(map(str, self._shapes))
+            raise ShapeError(
+                f"{who}params are now {', '.join(map(str, shapes))} with {len(grads)} gradients, but the state was "
+                f"made for {was}; make a new optimizer for another model."
+            )
+        if len(params) != len(grads):
+            raise ShapeError(f"{who}{len(params)} params but {len(grads)} grads; give one gradient for each.")
+        for i, (p, g) in enumerate(zip(params, grads, strict=True)):
+            if not together(p, g):
+                raise LibraryError(f"{who}params[{i}] lives in {home(p)}, grads[{i}] in {home(g)}; make both in one.")
+            if p.shape != g.shape:
+                raise ShapeError(f"{who}params[{i}] is {tuple(p.shape)} but grads[{i}] is {tuple(g.shape)}.")
+        for slot in self.slots:
+            if getattr(self, slot) is None:
+                setattr(self, slot, [namespace_of(p).zeros_like(p) for p in params])
+        self._shapes = [p.shape for p in params]
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """``iter`` and the slots: the arrays themselves, not copies; None before the first update."""
+        return {"iter": self.iter, **{slot: getattr(self, slot) for slot in self.slots}}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from a ``state``; KeyError-free: ValueError names what is missing or unknown."""
+        if set(state) != set(self.state):
+            raise ValueError(f"{type(self).__name__}.load_state: found {sorted(state)}; it needs {sorted(self.state)}.")
+        lists = [state[slot] for slot in self.slots]
+        if len({None if arrays is None else tuple(tuple(a.shape) for a in arrays) for arrays in lists}) > 1:
+            raise ShapeError(f"{type(self).__name__}.load_state: the slots have different shapes; save them together.")
+        self.iter = int(state["iter"])
+        for slot, arrays in zip(self.slots, lists, strict=True):
+            setattr(self, slot, None if arrays is None else list(arrays))
+        self._shapes = [a.shape for a in lists[0]] if lists and lists[0] is not None else None
+
+    def __repr__(self) -> str:
+        form = f", form={self.form!r}" if getattr(self, "form", "paper") != "paper" else ""
+        return f"{type(self).__name__}({', '.join(f'{n}={getattr(self, n)!r}' for n in self.hyper)}{form})"
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent: θ ← θ - η g, η = lr. (Robbins & Monro 1951)"""
+
+    def __init__(self, lr: float = 0.01) -> None:
+        super().__init__(lr=lr)
+
+    def apply(self, params: list[Array], grads: list[Array], **hyper: float) -> None:
+        sgd(params, grads, hyper["lr"])
+
+
+class Momentum(Optimizer):
+    """Gradient descent with momentum: v ← μ v - η g; θ ← θ + v, η = lr, μ = momentum. (Polyak 1964)"""
+
+    v: list[Array]
+    slots = ("v",)
+    hyper = ("lr", "momentum")
+
+    def __init__(self, lr: float = 0.01, momentum: float = 0.9) -> None:
+        super().__init__(lr=lr, momentum=momentum)
+
+    def apply(self, params: list[Array], grads: list[Array], **hyper: float) -> None:
+        momentum(params, grads, self.v, hyper["lr"], hyper["momentum"])
+
+
+class AdaGrad(Optimizer):
+    """AdaGrad: h ← h + g²; θ ← θ - η g / (√h + ε). (Duchi, Hazan & Singer 2011; ε as in the chapter)"""
+
+    h: list[Array]
+    slots = ("h",)
+    hyper = ("lr", "eps")
+
+    def __init__(self, lr: float = 0.01, eps: float = 1e-7) -> None:
+        super().__init__(lr=lr, eps=eps)
+
+    def apply(self, params: list[Array], grads: list[Array], **hyper: float) -> None:
+        adagrad(params, grads, self.h, hyper["lr"], hyper["eps"])
+
+
+class RMSprop(Optimizer):
+    """RMSprop: h ← ρ h + (1-ρ) g²; θ ← θ - η g / (√h + ε), ρ = decay_rate. (Hinton 2012, lecture 6e)"""
+
+    h: list[Array]
+    slots = ("h",)
+    hyper = ("lr", "decay_rate", "eps")
+
+    def __init__(self, lr: float = 0.01, decay_rate: float = 0.99, eps: float = 1e-7) -> None:
+        super().__init__(lr=lr, decay_rate=decay_rate, eps=eps)
+
+    def apply(self, params: list[Array], grads: list[Array], **hyper: float) -> None:
+        rmsprop(params, grads, self.h, hyper["lr"], hyper["decay_rate"], hyper["eps"])
+
+
+class Adam(Optimizer):
+    """Adam, Algorithm 1 of Kingma & Ba (arXiv:1412.6980): m̂ = m/(1-β₁ᵗ), v̂ = v/(1-β₂ᵗ); θ ← θ - η m̂ / (√v̂ + ε).
+
+    Computed as θ ← θ - α m / (√v + ε') with α = η √(1-β₂ᵗ) / (1-β₁ᵗ) and ε' = ε √(1-β₂ᵗ), which is the same.
+    ``form="chapter"`` leaves ε' = ε (1e-7), as the chapter does: steps are shorter while gradients are small.
+    """
+
+    m: list[Array]
+    v: list[Array]
+    slots = ("m", "v")
+    hyper = ("lr", "beta1", "beta2", "eps")
+
+    def __init__(
+        self,
+        lr: float = 0.001,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        *,
+        eps: float | None = None,
+        form: str = "paper",
+    ) -> None:
+        if form not in ("paper", "chapter"):
+            raise ValueError(f"Adam: form is {form!r}; give 'paper' or 'chapter'.")
+        self.form = form
+        super().__init__(
+            lr=lr, beta1=beta1, beta2=beta2, eps=(1e-8 if form == "paper" else 1e-7) if eps is None else eps
+        )
+
+    def apply(self, params: list[Array], grads: list[Array], **hyper: float) -> None:
+        beta1, beta2 = hyper["beta1"], hyper["beta2"]
+        root = math.sqrt(1.0 - beta2**self.iter)
+        alpha = hyper["lr"] * root / (1.0 - beta1**self.iter)
+        eps = hyper["eps"] * root if self.form == "paper" else hyper["eps"]
+        adam(params, grads, self.m, self.v, alpha, beta1, beta2, eps)
+
+
+OPTIMIZERS = {c.__name__.lower(): c for c in (SGD, Momentum, AdaGrad, RMSprop, Adam)}

@@ -7,6 +7,7 @@ What one library cannot run stands, with its reason, in ``backend_exceptions.txt
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,7 @@ def make_lib(backend: str) -> Lib:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--backend", choices=BACKENDS, help="run only the tests of one array library")
+    parser.addoption("--no-torch", action="store_true", help="leave out the tests on PyTorch, even if it is installed")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -78,7 +80,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     chosen = config.getoption("--backend")
     if chosen:
         dropped = [item for item in items if backend_of(item) != chosen]
-        config.hook.pytest_deselected(dropped)
+        config.hook.pytest_deselected(items=dropped)
         items[:] = [item for item in items if backend_of(item) == chosen]
     listed = exceptions()
     for item in items:
@@ -87,8 +89,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason=f"{backend_of(item)}: {reason}"))
 
 
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Every skip with its reason, one line for each reason, with the number of tests."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped if report.longrepr)
+    if reasons:
+        terminalreporter.section("skipped, and why", sep="-")
+        for reason, count in reasons.most_common():
+            terminalreporter.line(f"{count:5d}  {reason}")
+
+
 @pytest.fixture(scope="session")
 def lib(request: pytest.FixtureRequest) -> Lib:
+    if request.param == "torch" and request.config.getoption("--no-torch"):
+        pytest.skip("left out by --no-torch")
     return make_lib(request.param)
 
 

@@ -20,7 +20,7 @@ def parts(data):
     return data.x, data.t, data.x_test, data.t_test
 
 
-# --- digits -------------------------------------------------------------------------------------------------------
+# --- digits ---
 
 
 def test_digits_are_the_uci_test_set_split_by_seed():
@@ -55,7 +55,7 @@ def test_the_shipped_digits_are_those_of_scikit_learn():
         assert np.array_equal(stored["x"], bundled.data) and np.array_equal(stored["t"], bundled.target)
 
 
-# --- spiral -------------------------------------------------------------------------------------------------------
+# --- spiral ---
 
 
 def test_spiral_is_three_arms():
@@ -77,7 +77,7 @@ def test_spiral_is_fixed_by_its_seed_and_the_test_is_another_draw():
     assert first.x.dtype == np.float32
 
 
-# --- MNIST --------------------------------------------------------------------------------------------------------
+# --- MNIST ---
 
 
 @pytest.mark.skipif(not MNIST.is_dir(), reason="the folder of the real MNIST files is not beside this repository")
@@ -91,7 +91,7 @@ def test_the_real_mnist():
         datasets.load("fashion-mnist", data_dir=MNIST)
 
 
-# --- rows to predict, and what is asked for -----------------------------------------------------------------------
+# --- rows to predict, and what is asked for ---
 
 
 def test_rows_of_a_name_are_its_test_rows():

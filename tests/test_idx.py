@@ -19,7 +19,7 @@ def small(monkeypatch):
     return replace_all(monkeypatch)
 
 
-# --- the format ---------------------------------------------------------------------------------------------------
+# --- the format ---
 
 
 @pytest.mark.parametrize("code", idx.TYPES)
@@ -57,7 +57,7 @@ def test_parse_of_any_bytes_is_an_array_or_a_data_error(raw):
     assert len(raw) == 4 + 4 * array.ndim + array.nbytes
 
 
-# --- from a folder ------------------------------------------------------------------------------------------------
+# --- from a folder ---
 
 
 @pytest.mark.parametrize("end", [".gz", ""])

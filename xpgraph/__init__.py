@@ -4,6 +4,9 @@ The computational graph of nodes, layers, optimizers and a Trainer, written once
 bring with them: NumPy on the CPU, CuPy on CUDA GPUs.
 """
 
+import importlib
+from typing import Any
+
 from .errors import (
     BackendError,
     DataError,
@@ -16,22 +19,15 @@ from .errors import (
 )
 from .files import load
 from .kernel import kernel
-from .layers import (
-    Affine,
-    ReLU,
-    Sigmoid,
-    Softmax,
-    SoftmaxWithLoss,
-    Tanh,
-    cross_entropy_loss,
-    softmax,
-)
+from .layers import Affine, ReLU, Sigmoid, Softmax, Tanh, softmax
+from .live import Live
+from .losses import SoftmaxWithLoss, cross_entropy_loss
 from .models import Chain, Evaluation, mlp
 from .namespace import namespace, to_numpy
 from .node import Node
 from .nodes import Add, Branch, MatMul, Multiply, Repeat, Sum
 from .optimizers import SGD, AdaGrad, Adam, Momentum, Optimizer, RMSprop
-from .report import Lines, Live, Report
+from .report import Lines, Report
 from .sharing import clip_grads, remove_duplicates
 from .trainer import Trainer
 
@@ -73,6 +69,7 @@ __all__ = [
     "Trainer",
     "clip_grads",
     "cross_entropy_loss",
+    "datasets",
     "kernel",
     "load",
     "mlp",
@@ -81,3 +78,9 @@ __all__ = [
     "softmax",
     "to_numpy",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "datasets":  # loaded when it is first used: not everybody needs it
+        return importlib.import_module(".datasets", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

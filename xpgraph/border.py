@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from .errors import DTypeError, LibraryError, ShapeError
-from .layers import SoftmaxWithLoss, check_range
+from .losses import SoftmaxWithLoss, check_range
 from .namespace import Array, dtype_name, home, is_array, library_of, namespace_of, place_of, together
 from .node import parts
 
@@ -50,6 +50,8 @@ def check_lengths(who: str, x: Array, t: Array) -> None:
 
 def check_labels(who: str, model: Any, t: Array) -> None:
     """After one forward: class indices, over all of t, must fit every SoftmaxWithLoss that the model holds."""
+    xp = namespace_of(t)
     for part in parts(model):
         if isinstance(part, SoftmaxWithLoss) and part.y is not None and t.ndim < part.y.ndim:
-            check_range(who, t, part.y.shape[-1])
+            wide = xp.astype(t, xp.int64, copy=False)  # uint8 labels cannot be compared with 300 classes everywhere
+            check_range(who, wide, part.y.shape[-1])

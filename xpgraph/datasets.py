@@ -174,6 +174,8 @@ def _own(path: Path, seed: int, dtype: np.dtype) -> Dataset:
     else:
         raise DataError(f"Reading {path}: found only one of x_test and t_test. Save both, or neither for a split.")
     classes = t.shape[1] if t.ndim == 2 else int(max(t.max(), t_test.max())) + 1
+    if classes > max(1000, len(x)):  # an id or a measurement, and a model with as many outputs
+        raise DataError(f"Reading {path}: t runs to {classes - 1} for {len(x)} rows. Number the classes from 0.")
     return Dataset(path.stem, x, t, x_test, t_test, scale, classes, str(path))
 
 

@@ -12,8 +12,8 @@ _PURPOSES = {"init": 1, "order": 2, "split": 3, "data": 4}
 
 
 def _bits(seed: int, purpose: str, index: int) -> np.random.Philox:
-    if not 0 <= seed < 2**64:
-        raise ValueError(f"draws: the seed is {seed}; give a whole number from 0 to 2**64 - 1.")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
+        raise ValueError(f"draws: the seed is {seed!r}; give a whole number from 0 to 2**64 - 1.")
     return np.random.Philox(key=np.array([seed, (_PURPOSES[purpose] << 48) + index], dtype=np.uint64))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from . import layers, models, nodes
+from . import layers, losses, models, nodes
 from .errors import ModelFileError
 from .namespace import Array, Place, dtype_name, namespace_of, place, place_of, to_numpy
 from .node import Node
@@ -23,7 +23,7 @@ from .sharing import plan
 FORMAT = 1
 _CLASSES = {
     c.__name__: c
-    for module in (nodes, layers)
+    for module in (nodes, layers, losses)
     for c in vars(module).values()
     if isinstance(c, type) and issubclass(c, Node) and c is not Node
 }
@@ -76,6 +76,13 @@ def load_weights(model: Any, path: Path) -> None:
                 f"load: {name} is {dtype_name(a)} {a.shape} in {path.name}, but {dtype_name(p)} {tuple(p.shape)} in "
                 "the model; nothing was changed. Load it into a model of the same sizes and dtype."
             )
+    for (name, _, _), slot in zip(rows, plan([p for _, p, _ in rows]), strict=True):
+        first = values[rows[slot.first][0]]
+        if not np.array_equal(values[name], first.T if slot.transposed else first, equal_nan=True):
+            raise ModelFileError(
+                f"load: {name} and {rows[slot.first][0]} differ in {path.name}, but are one array in the model; "
+                "nothing was changed. Load it into a model that shares the same weights."
+            )
     for name, p, _ in rows:
         p[...] = place_of(p).asarray(values[name], copy=True)
 
@@ -91,12 +98,18 @@ def load(run: str | Path, backend: str = "numpy", classes: dict[str, type] | Non
     header, tensors = _read(path)
     try:
         model = _build(header["model"], "", _Weights(header, tensors, place(backend)), _CLASSES | (classes or {}))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, ModelFileError):
             raise
         raise ModelFileError(f"load: the structure in {path} cannot be built: {error}") from error
-    config = run / "config.json"
-    return model, json.loads(config.read_text("utf-8")) if run.is_dir() and config.exists() else {}
+    return model, _config(run / "config.json") if run.is_dir() else {}
+
+
+def _config(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text("utf-8")) if path.exists() else {}
+    except (OSError, ValueError) as error:
+        raise ModelFileError(f"load: {path} cannot be read: {error}; give a run folder that was saved.") from error
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -114,7 +127,16 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         raise ModelFileError(
             f"load: {path} was not written by model.save (format {FORMAT}); its header says otherwise."
         )
+    aliases = header.get("aliases")
+    if not isinstance(aliases, dict) or not all(_is_alias(a, tensors) for a in aliases.values()):
+        raise ModelFileError(
+            f"load: {path} is damaged: its header shares weights that it does not hold; save it again."
+        )
     return header, tensors
+
+
+def _is_alias(alias: Any, tensors: dict[str, np.ndarray]) -> bool:
+    return isinstance(alias, dict) and alias.get("of") in tensors and isinstance(alias.get("transposed"), bool)
 
 
 def _value(name: str, header: dict[str, Any], tensors: dict[str, np.ndarray]) -> np.ndarray:

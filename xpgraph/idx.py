@@ -65,7 +65,7 @@ def read(dataset: str, stem: str, data_dir: str | os.PathLike[str] | None = None
     if data_dir is not None:
         path = _find(dataset, stem, Path(data_dir))
         return _checked(path, str(path), dataset, stem)
-    path = _cache() / dataset / f"{stem}.gz"
+    path = cache_folder() / dataset / f"{stem}.gz"
     if path.is_file():
         try:
             return _checked(path, str(path), dataset, stem)
@@ -141,7 +141,13 @@ def _find(dataset: str, stem: str, folder: Path) -> Path:
     )
 
 
-def _cache() -> Path:
+def cached(dataset: str) -> bool:
+    """True if every file of the data set lies in the cache."""
+    return all((cache_folder() / dataset / f"{stem}.gz").is_file() for stem in SHA256[dataset])
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: XPGRAPH_CACHE, or the user's own cache."""
     chosen = os.environ.get("XPGRAPH_CACHE")
     if chosen:
         return Path(chosen)

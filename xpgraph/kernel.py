@@ -29,10 +29,10 @@ TABLE: dict[str, Row] = {}
 _DISPATCHER = """
 def {name}({parameters}, /):
     try:
-        body = bodies[type({first})]
+        _body = _bodies[type({first})]
     except KeyError:
-        body = find({first})
-    return body({arguments})
+        _body = _find({first})
+    return _body({arguments})
 """
 
 
@@ -94,13 +94,19 @@ def kernel(generic: Callable[..., Any]) -> Any:
     row = Row(generic)
     if row.name in TABLE:
         raise ValueError(f"kernel: {row.name!r} stands in the table already, from {TABLE[row.name].module}; rename it.")
+    odd = [p for p in row.parameters if p.kind is not p.POSITIONAL_OR_KEYWORD or p.default not in (p.empty, None)]
+    if odd or not row.parameters:
+        raise TypeError(
+            f"kernel: {row.name!r} has {f'the parameter {odd[0]}' if odd else 'no parameter after xp'}; "
+            "give plain positional parameters, the array first; the only default is None."
+        )
     source = _DISPATCHER.format(
         name=row.name,
         first=row.parameters[0].name,
         arguments=", ".join(p.name for p in row.parameters),
         parameters=", ".join(p.name if p.default is p.empty else f"{p.name}=None" for p in row.parameters),
     )
-    scope: dict[str, Any] = {"bodies": row.bodies, "find": row.find}
+    scope: dict[str, Any] = {"_bodies": row.bodies, "_find": row.find}
     exec(compile(source, f"<kernel {row.name}>", "exec"), scope)
     function = scope[row.name]
     function.__doc__, function.__module__ = generic.__doc__, generic.__module__

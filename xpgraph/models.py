@@ -13,14 +13,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from . import draws
 from .border import check_lengths, first_parameter, import_data
-from .layers import Affine, ReLU, Sigmoid, SoftmaxWithLoss, Tanh
+from .layers import Affine, ReLU, Sigmoid, Tanh
+from .losses import SoftmaxWithLoss
 from .namespace import Array, Place, namespace_of, on_device, place
 from .node import Node, is_node, parts, twin
 from .sharing import plan
+from .text import columns
 
 
 class Evaluation(NamedTuple):
@@ -197,11 +197,7 @@ class Chain(Node):
         total = sum(
             math.prod(p.shape) for p, s, i in zip(self.params, slots, range(len(slots)), strict=True) if s.first == i
         )
-        widths = [max(len(row[c]) for row in rows) for c in range(4)]
-        lines = [
-            "  ".join([*(row[c].ljust(widths[c]) for c in range(3)), row[3].rjust(widths[3])]).rstrip() for row in rows
-        ]
-        return "\n".join([*lines, f"{total} parameters"])
+        return "\n".join([*columns(rows, right=(3,)), f"{total} parameters"])
 
 
 def right_answers(y: Array, t: Array) -> Array:
@@ -254,7 +250,7 @@ def mlp(
     nodes: list[Node] = []
     for i, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
         W = draws.normal((n_in, n_out), seed, "init", i) * deviation(n_in, n_out)
-        nodes.append(Affine(where.asarray(W.astype(dtype)), where.asarray(np.zeros(n_out, dtype))))
+        nodes.append(Affine(where.asarray(W.astype(dtype)), where.asarray([0.0] * n_out, dtype)))
         nodes.append(ACTIVATIONS[activation]())
     return Chain(*nodes[:-1], loss=SoftmaxWithLoss())
 

@@ -192,8 +192,8 @@ class Place:
         """An array here with the values of ``a`` (of any library), as ``dtype`` (a name) if given."""
         if is_array(a) and library_of(a) is not self.library:
             a = to_numpy(a)
-            if copy is not True and self.library.name == "torch" and not a.flags.writeable:
-                copy = True  # torch has no read-only arrays
+            if self.library.name == "torch":  # it has no negative strides, and would share memory that nobody may write
+                a = np.array(a, order="C", copy=True if not a.flags.writeable else None)
         kind = None if dtype is None else getattr(self.xp, dtype)
         with on_device(self.device):
             return self.xp.asarray(a, dtype=kind, device=self.device, copy=copy)

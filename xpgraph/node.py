@@ -50,9 +50,12 @@ class Node(ABC):
         """(name, value, gradient) of each parameter."""
         return list(zip(self.names, self.params, self.grads, strict=True))
 
-    def to(self, backend: str | Place) -> Any:
-        """A new node on another backend (``"cupy"``); weights that share memory share it there too."""
-        return move(self, backend if isinstance(backend, Place) else place(backend))
+    def to(self, backend: str | Place, dtype: str | None = None) -> Any:
+        """A new node on another backend (``"cupy"``), perhaps in another dtype (``"float64"``).
+
+        Weights that share memory share it there too; this node and its arrays stay as they are.
+        """
+        return move(self, backend if isinstance(backend, Place) else place(backend), dtype)
 
     def __repr__(self) -> str:
         parts = [f"{o}={getattr(self, o)!r}" for o in self.options]
@@ -120,16 +123,23 @@ def namespace_copy(a: Array) -> Array:
     return namespace_of(a).asarray(a, copy=True)
 
 
-def move(node: Any, where: Place) -> Any:
-    """A copy of a node in another place. Arrays that share memory, as they are or transposed, share it there."""
+def move(node: Any, where: Place, dtype: str | None = None) -> Any:
+    """A copy of a node in another place, its floating arrays as ``dtype`` if given.
+
+    Arrays that share memory, as they are or transposed, share it there.
+    """
     moved: dict[Any, Array] = {}
+
+    def moved_array(a: Array) -> Array:
+        floating = dtype is not None and namespace_of(a).isdtype(a.dtype, "real floating")
+        return where.asarray(a, dtype if floating else None, copy=True)
 
     def replace(a: Array) -> Array:
         here = layout(a)
         if 0 in a.shape:
-            return where.asarray(a, copy=True)
+            return moved_array(a)
         if here not in moved:
-            moved[here] = where.asarray(a, copy=True)
+            moved[here] = moved_array(a)
             if a.ndim == 2:
                 turned = type(here)(here.address, here.shape[::-1], here.strides[::-1])
                 moved.setdefault(turned, where.xp.matrix_transpose(moved[here]))
@@ -191,5 +201,5 @@ def _kind(a: Array) -> str:
 
 
 def _dtype(a: Array) -> str:
-    byte_order = getattr(a.dtype, "byteorder", "=")
-    return dtype_name(a) + (" of foreign byte order" if byte_order in "<>" and byte_order != "=" else "")
+    foreign = getattr(a.dtype, "byteorder", "=") in ("<", ">")  # str() would give ">f8" for it
+    return f"{a.dtype.name} of foreign byte order" if foreign else dtype_name(a)

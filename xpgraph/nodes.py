@@ -149,6 +149,8 @@ class Repeat(Node):
 
     def __init__(self, n: int, axis: int = 0) -> None:
         super().__init__()
+        if isinstance(axis, bool) or not isinstance(axis, int):
+            raise ValueError(f"Repeat: axis is {axis!r}; give the number of one axis.")
         self.n, self.axis = _count("Repeat", n), axis
 
     def forward(self, x: Array) -> Array:

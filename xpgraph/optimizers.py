@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from .errors import LibraryError, ShapeError
 from .kernel import kernel
 from .namespace import Array, home, namespace_of, together
+from .node import namespace_copy
 
 
 @kernel
@@ -130,7 +131,7 @@ class Optimizer(ABC):
         return {"iter": self.iter, **{slot: getattr(self, slot) for slot in self.slots}}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from a ``state``; KeyError-free: ValueError names what is missing or unknown."""
+        """Go on from a copy of a ``state``; ValueError names what is missing or unknown."""
         if set(state) != set(self.state):
             raise ValueError(f"{type(self).__name__}.load_state: found {sorted(state)}; it needs {sorted(self.state)}.")
         lists = [state[slot] for slot in self.slots]
@@ -138,7 +139,7 @@ class Optimizer(ABC):
             raise ShapeError(f"{type(self).__name__}.load_state: the slots have different shapes; save them together.")
         self.iter = int(state["iter"])
         for slot, arrays in zip(self.slots, lists, strict=True):
-            setattr(self, slot, None if arrays is None else list(arrays))
+            setattr(self, slot, None if arrays is None else [namespace_copy(a) for a in arrays])
         self._shapes = [a.shape for a in lists[0]] if lists and lists[0] is not None else None
 
     def __repr__(self) -> str:
@@ -225,6 +226,9 @@ class Adam(Optimizer):
         super().__init__(
             lr=lr, beta1=beta1, beta2=beta2, eps=(1e-8 if form == "paper" else 1e-7) if eps is None else eps
         )
+        for name, beta in (("beta1", beta1), ("beta2", beta2)):
+            if not 0 <= beta < 1:
+                raise ValueError(f"Adam: {name} is {beta!r}; give a number from 0 up to, but not, 1.")
 
     def apply(self, params: list[Array], grads: list[Array], **hyper: float) -> None:
         beta1, beta2 = hyper["beta1"], hyper["beta2"]

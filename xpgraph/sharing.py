@@ -29,9 +29,12 @@ def global_norm(xp: Any, grads: list[Array]) -> Array:
 
 @kernel
 def scale(xp: Any, grads: list[Array], rate: Array) -> None:
-    """g ← g · rate, in place."""
+    """g ← g · rate, in place; rounded once, since a small rate is 0 in float16."""
     for g in grads:
-        g *= xp.astype(rate, g.dtype)
+        if g.dtype == rate.dtype:
+            g *= rate
+        else:
+            g[...] = xp.astype(xp.astype(g, rate.dtype) * rate, g.dtype)
 
 
 class Slot(NamedTuple):
@@ -102,8 +105,13 @@ def clip_grads(grads: list[Array], max_norm: float) -> Array:
     if isinstance(max_norm, bool) or not max_norm > 0 or math.isinf(max_norm):
         raise ValueError(f"clip_grads: max_norm is {max_norm!r}; give a positive number.")
     norm = global_norm(grads)
+    shrink(grads, norm, max_norm)
+    return norm
+
+
+def shrink(grads: list[Array], norm: Array, max_norm: float) -> None:
+    """The second half of ``clip_grads``: scale gradients whose joint norm is known."""
     xp = namespace_of(norm)
     rate = float(max_norm) / (norm + 1e-6)
     rate = xp.where(rate > 1.0, xp.ones_like(rate), rate)
     scale(grads, xp.where(xp.isfinite(norm), rate, xp.full_like(rate, math.nan)))
-    return norm

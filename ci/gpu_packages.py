@@ -1,0 +1,86 @@
+"""Part of ci/gpu: what a bare CUDA machine may lack, fetched beforehand, and which commit was carried there."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKED = ROOT / ".gpu-packages"
+PACKAGES = {  # name for pip: name for import; pure Python all, so what was packed here runs there
+    "array-api-compat": "array_api_compat",
+    "pytest": "pytest",
+    "pluggy": "pluggy",
+    "iniconfig": "iniconfig",
+    "packaging": "packaging",
+    "pygments": "pygments",
+    "hypothesis": "hypothesis",
+    "sortedcontainers": "sortedcontainers",
+    "array-api-strict": "array_api_strict",
+    "click": "click",
+    "rich": "rich",
+    "markdown-it-py": "markdown_it",
+    "mdurl": "mdurl",
+}
+TARGET = "3.12"  # the Python to pack for
+
+
+def pack(mnist: Path | None) -> int:
+    """Each package into a folder of its own, so that only what the machine lacks is put on the path there."""
+    shutil.rmtree(PACKED, ignore_errors=True)
+    for name in PACKAGES:
+        print(f"ci/gpu: packing {name}", flush=True)
+        subprocess.run(
+            [
+                sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-compile",
+                "--python-version", TARGET, "--implementation", "py", "--abi", "none", "--platform", "any",
+                "--only-binary=:all:", "--target", str(PACKED / name), name,
+            ],
+            check=True,
+        )  # fmt: skip
+    if mnist:
+        (PACKED / "mnist").mkdir()
+        for path in mnist.glob("*-ubyte*"):
+            shutil.copyfile(path, PACKED / "mnist" / path.name)
+    (PACKED / "COMMIT").write_text(f"{commit()}\n{tree_digest()}\n", "ascii")
+    print(f"ci/gpu: packed {len(PACKAGES)} packages for Python {TARGET}{' and MNIST' if mnist else ''} into {PACKED}")
+    return 0
+
+
+def packed_paths() -> list[Path]:
+    """The folders of the packages that this machine lacks."""
+    sites = [p for p in sys.path if not p.startswith(str(PACKED))]
+    lacking = [name for name, module in PACKAGES.items() if PathFinder.find_spec(module, sites) is None]
+    return [PACKED / name for name in lacking if (PACKED / name).is_dir()]
+
+
+def said(*command: str) -> str:
+    """What a command prints; nothing if it is not there or fails."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def commit() -> str:
+    """The commit of this tree, "+changes" where files differ from it; from git, or from what --pack wrote down."""
+    if (ROOT / ".git").exists() and (head := said("git", "-C", str(ROOT), "rev-parse", "HEAD")):
+        return head + ("+changes" if said("git", "-C", str(ROOT), "status", "--porcelain") else "")
+    try:
+        head, digest = (PACKED / "COMMIT").read_text("ascii").split()
+    except (OSError, ValueError):
+        return "unknown"
+    return head if digest == tree_digest() else head.removesuffix("+changes") + "+changes"
+
+
+def tree_digest() -> str:
+    """One SHA-256 of the sources, by which a copy without git knows that it is still what was packed."""
+    total = hashlib.sha256()
+    for path in sorted(p for d in ("xpgraph", "tests", "ci") for p in (ROOT / d).rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            total.update(f"{path.relative_to(ROOT).as_posix()} {path.stat().st_size}\n".encode() + path.read_bytes())
+    return total.hexdigest()

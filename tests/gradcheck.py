@@ -1,0 +1,168 @@
+"""Gradient checks: for every node of xpgraph a row that draws one, its inputs and its parameters, on the host."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from bars import lay
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import mutually_broadcastable_shapes
+
+import xpgraph as xg
+
+EPS = 1e-6
+_seeds = st.integers(0, 2**32 - 1)
+
+
+@dataclass
+class Case:
+    """``make(*params)`` is the node; ``labels`` go in behind the inputs and have no gradient."""
+
+    make: Callable[..., Any]
+    inputs: list[np.ndarray]
+    params: list[np.ndarray]
+    labels: list[np.ndarray]
+    rng: np.random.Generator
+
+    def build(self, lib, dtype="float64", layout="C"):
+        """The node and its inputs and labels in a library."""
+        node = self.make(*(lib.param(p.astype(dtype)) for p in self.params))
+        inputs = [lay(lib, x.astype(dtype), layout) for x in self.inputs]
+        return node, inputs, [lib.array(t if t.dtype.kind == "i" else t.astype(dtype)) for t in self.labels]
+
+
+def outputs(y) -> list:
+    return list(y) if isinstance(y, tuple) else [y]
+
+
+def shapes(least_axes=0, least_side=0):
+    return st.lists(st.integers(least_side, 7), min_size=least_axes, max_size=4).map(tuple)
+
+
+def _case(draw, make, inputs, params=(), labels=lambda rng: []):
+    rng = np.random.default_rng(draw(_seeds))
+    xs, ps = ([rng.standard_normal(s) for s in each] for each in (inputs, params))
+    return Case(make, xs, ps, labels(rng), rng)
+
+
+def _pair(node):
+    return lambda draw: _case(
+        draw, node, draw(mutually_broadcastable_shapes(num_shapes=2, max_dims=4, max_side=7, min_side=0))[0]
+    )
+
+
+def _one(node, least_axes=0, last=0):
+    return lambda draw: _case(draw, node, [draw(shapes(least_axes).filter(lambda s: not s or s[-1] >= last))])
+
+
+def _branch(draw):
+    n = draw(st.integers(1, 4))
+    return _case(draw, lambda: xg.Branch(n), [draw(shapes())])
+
+
+def _repeat(draw):
+    shape, n = draw(shapes(1)), draw(st.integers(1, 3))
+    axis = draw(st.integers(-len(shape), len(shape) - 1))
+    return _case(draw, lambda: xg.Repeat(n, axis), [shape])
+
+
+def _sum(draw):
+    shape = draw(shapes())
+    axes = draw(st.lists(st.sampled_from(range(len(shape))), unique=True).map(tuple)) if shape else ()
+    axis = draw(st.sampled_from([None, axes, axes[0] if axes else None]))
+    keep = draw(st.booleans())
+    return _case(draw, lambda: xg.Sum(axis, keepdims=keep), [shape])
+
+
+def _matmul(draw):
+    x, H = draw(shapes(1)), draw(st.integers(0, 7))
+    return _case(draw, xg.MatMul, [x], [(x[-1], H)])
+
+
+def _affine(draw):
+    x, H = draw(shapes(1)), draw(st.integers(0, 7))
+    return _case(draw, xg.Affine, [x], [(x[-1], H), (H,)])
+
+
+def _relu(draw):
+    case = _one(xg.ReLU)(draw)
+    case.inputs = [x + np.copysign(1e-3, x) for x in case.inputs]  # away from the kink, where there is no derivative
+    return case
+
+
+def _loss(draw):
+    shape, form = draw(shapes(1, 1)), draw(st.sampled_from(["indices", "one-hot", "soft"]))
+
+    def labels(rng):
+        t = rng.integers(0, shape[-1], shape[:-1])
+        return [t if form == "indices" else np.eye(shape[-1], dtype=int)[t] if form == "one-hot" else rng.random(shape)]
+
+    return _case(draw, xg.SoftmaxWithLoss, [shape], labels=labels)
+
+
+def _chain(draw):
+    n, D, H = (draw(st.integers(1, 7)) for _ in range(3))
+    return _case(
+        draw, lambda W, b, V: xg.Chain(xg.Affine(W, b), xg.Tanh(), xg.MatMul(V)), [(n, D)], [(D, H), (H,), (H, 3)]
+    )
+
+
+NODES: dict[str, Callable[[Any], Case]] = {
+    "Add": _pair(xg.Add),
+    "Multiply": _pair(xg.Multiply),
+    "Branch": _branch,
+    "Repeat": _repeat,
+    "Sum": _sum,
+    "MatMul": _matmul,
+    "Affine": _affine,
+    "Sigmoid": _one(xg.Sigmoid),
+    "ReLU": _relu,
+    "Tanh": _one(xg.Tanh),
+    "Softmax": _one(xg.Softmax, least_axes=1, last=1),
+    "SoftmaxWithLoss": _loss,
+    "Chain": _chain,
+}
+
+
+def check_gradient(lib, case: Case, layout: str) -> None:
+    """Compare backward with central differences, along a random direction and along one axis, in float64.
+
+    s = Σ r·y for a random r; along v, (s(x + εv) - s(x - εv)) / 2ε must be Σ v·dx to 1e-6 + 1e-5 of it.
+    """
+    node, inputs, labels = case.build(lib, layout=layout)
+    case.inputs = [lib.numpy(x) for x in inputs]  # a broadcast layout repeats the first slice
+    r = [case.rng.standard_normal(y.shape) for y in outputs(node.forward(*inputs, *labels))]
+    dxs = outputs(node.backward(*(lib.array(g) for g in r)))
+    points = [*case.inputs, *case.params]
+    assert len(dxs) + len(node.grads) == len(points)
+    for x, dx in zip(points, [*dxs, *node.grads], strict=True):
+        gradient = lib.numpy(dx)
+        assert gradient.shape == x.shape
+        for v in _directions(case.rng, x.shape):
+            numeric = _slope(lib, case, layout, x, v, r)
+            exact = float(np.sum(v * gradient))
+            assert abs(numeric - exact) <= 1e-6 + 1e-5 * abs(exact), f"{node!r} {layout}: {numeric} for {exact}"
+
+
+def _directions(rng, shape):
+    if 0 in shape:
+        return
+    yield rng.standard_normal(shape)
+    axis = np.zeros(shape)
+    np.put(axis, rng.integers(math.prod(shape)), 1.0)
+    yield axis
+
+
+def _slope(lib, case, layout, x, v, r):
+    here = x.copy()
+    ys = []
+    for sign in (1, -1):
+        x[...] = here + sign * EPS * v
+        node, inputs, labels = case.build(lib, layout="C" if layout == "broadcast" else layout)
+        ys.append([lib.numpy(y) for y in outputs(node.forward(*inputs, *labels))])
+    x[...] = here
+    return sum(float(np.sum(g * (plus - minus))) for g, plus, minus in zip(r, *ys, strict=True)) / (2 * EPS)

@@ -1,0 +1,78 @@
+"""Small models, and what the tests of training ask of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from xpgraph import SGD, AdaGrad, Adam, Affine, Chain, Momentum, Report, RMSprop, Sigmoid, SoftmaxWithLoss
+
+MAKE = {
+    "SGD": SGD,
+    "Momentum": Momentum,
+    "AdaGrad": AdaGrad,
+    "RMSprop": RMSprop,
+    "Adam": Adam,
+    "Adam-chapter": lambda **hyper: Adam(**hyper, form="chapter"),
+}
+
+
+class Witness:
+    """A model that learns nothing and keeps which rows it saw; its loss is the mean of x."""
+
+    def __init__(self):
+        self.params, self.grads = [np.zeros(1)], [np.zeros(1)]
+        self.batches = []
+
+    def forward(self, x, t):
+        self.batches.append(t.tolist())
+        return float(np.mean(x))
+
+    def backward(self):
+        pass
+
+
+def weights(seed=0, d=4, h=6, classes=3):
+    rng = np.random.Generator(np.random.Philox(seed))
+    return [rng.standard_normal(s) for s in ((d, h), (h,), (h, classes), (classes,))]
+
+
+def net(lib, w):
+    W1, b1, W2, b2 = (lib.param(a) for a in w)
+    return Chain(Affine(W1, b1), Sigmoid(), Affine(W2, b2), loss=SoftmaxWithLoss())
+
+
+def bits(lib, params):
+    return [lib.numpy(p).tobytes() for p in params]
+
+
+def columns(n):
+    """Data whose rows name themselves."""
+    return np.arange(n, dtype=np.float64)[:, None], np.arange(n)
+
+
+class Means(Witness):
+    """The loss is the mean of the batch's own row numbers, so that every average can be told by hand."""
+
+    def forward(self, x, t):
+        super().forward(x, t)
+        return float(np.mean(t))
+
+
+class Notes(Report):
+    def __init__(self):
+        self.heard = []
+
+    def begin(self, epochs, samples):
+        self.heard.append(("begin", epochs, samples))
+
+    def note(self, text):
+        self.heard.append(("note", text))
+
+    def step(self, progress):
+        self.heard.append(("step", progress.epoch, progress.epochs, progress.iteration, progress.samples))
+
+    def epoch(self, record):
+        self.heard.append(("epoch", record["epoch"]))
+
+    def end(self):
+        self.heard.append(("end",))

@@ -1,0 +1,269 @@
+"""What every kernel is tried on and how right it must be, one row a kernel; test_kernels.py runs them all.
+
+A row's cases are arguments on the host, for n rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from bars import EXACT, ROUNDED, Bar
+
+
+@dataclass(frozen=True)
+class Sample:
+    """``scale`` gives Σ|terms| of each output from the float64 arguments; ``length`` the K of its sums."""
+
+    cases: Callable[[np.random.Generator, int], Iterator[tuple]]
+    bars: tuple[Bar, ...]
+    scale: Callable[..., tuple] | None = None
+    length: Callable[..., int] = field(default=lambda *a: 0)
+    updates: tuple[int, ...] = ()  # the arguments that it changes in place; they are its outputs then
+    no_empty: str = ""  # why it takes no empty arrays
+    reason: str = ""  # why this bar, where docs/accuracy.md names none or a tighter one
+
+
+def _shapes(n: int) -> list[tuple[int, ...]]:
+    return [(n, 5), (2, n, 3), (n,), (3, 1, n, 2)] + [()] * (n == 1)
+
+
+def _elementwise(spread: float, arity: int = 1, gradient: bool = False):
+    """Arrays of several ranks: x uniform on ±spread with its ends and 0, a gradient dy standard normal."""
+
+    def cases(rng, n):
+        for shape in _shapes(n):
+            xs = [rng.uniform(-spread, spread, shape) for _ in range(arity)]
+            for x in xs:
+                np.put(x, [0, x.size // 2, -1], [spread, 0.0, -spread]) if x.size > 2 else None
+            yield (rng.standard_normal(shape), *xs) if gradient else tuple(xs)
+
+    return cases
+
+
+def _pairs(rng, n):
+    for a, b in [((n, 5), (n, 5)), ((n, 5), (5,)), ((n, 1), (1, 4)), ((), (2, n, 3)), ((n,), ())]:
+        yield rng.standard_normal(a), rng.standard_normal(b)
+
+
+def _sums_to(rng, n):
+    shapes = [((n, 5), (5,)), ((n, 5), (n, 1)), ((n, 5), (n, 5)), ((2, n, 3), (1, n, 1)), ((2, n, 3), ()), ((n,), (1,))]
+    for shape, to in shapes:
+        yield rng.standard_normal(shape), to
+
+
+def _sums_over(rng, n):
+    for shape, axes in [((n, 5), (0,)), ((n, 5), (1,)), ((2, n, 3), (0, 2)), ((n, 4), ()), ((n, 4), (0, 1))]:
+        yield rng.standard_normal(shape), axes, True
+        yield rng.standard_normal(shape), axes, False
+
+
+def _products(rng, n):
+    for k, m in [(5, 3), (1, 1), (64, 2), (300, 4), (0, 2)]:
+        yield rng.standard_normal((n, k)), rng.standard_normal((k, m))
+
+
+def _logits(rng, n):
+    for shape, size in [((n, 10), 1), ((n, 3), 30), ((2, n, 4), 5), ((n, 1), 5)]:
+        yield rng.standard_normal(shape) * size
+
+
+def _labelled(rng, n, probabilities=False):
+    for x in _logits(rng, n):
+        x = _softmax(x / 5) if probabilities else x  # / 5: no float32 below the normal numbers
+        yield x, rng.integers(0, x.shape[-1], x.shape[:-1])
+        yield x, _softmax(rng.standard_normal(x.shape))
+        yield x, np.eye(x.shape[-1])[rng.integers(0, x.shape[-1], x.shape[:-1])]
+
+
+def _softmax(x):
+    e = np.exp(x - np.max(x, axis=-1, keepdims=True))
+    return e / np.sum(e, axis=-1, keepdims=True)
+
+
+def _onehot(t, x):
+    return t if t.ndim == x.ndim else np.eye(x.shape[-1])[t]
+
+
+def _reach(x):
+    """1 + max|z| of each row, z = x - max x."""
+    return 1 + np.max(np.max(x, axis=-1, keepdims=True) - x, axis=-1, keepdims=True)
+
+
+def _loss_scale(x, t):
+    rows = np.sum(_onehot(t, x) * (np.log(np.sum(np.exp(x), axis=-1, keepdims=True)) - x), axis=-1)
+    mean = np.mean(np.abs(rows)) * (rows.size + x.shape[-1] + 4) / 4  # the mean, as a Sum: 2 (K + 4) u Σ|rows| / N
+    return np.max(_reach(x)) + mean, _softmax(x) * _reach(x)
+
+
+def _cross_entropy_scale(y, t, eps):
+    rows = np.sum(_onehot(t, y) * np.abs(np.log(y + (eps or 0))), axis=-1)
+    return (1 + np.mean(rows) * (rows.size + y.shape[-1] + 4) / 2,)
+
+
+def _steps(state: int, *hyper: float):
+    """Parameters, gradients and ``state`` lists of squares or means, of several shapes."""
+
+    def cases(rng, n):
+        shapes = [
+            (n, 5),
+            (n,),
+            (2, n, 3),
+            (n, 10_000),
+        ]  # the last is more than one block of any body that works in blocks
+        params, grads = ([rng.standard_normal(s) for s in shapes] for _ in range(2))
+        yield params, grads, *([np.abs(rng.standard_normal(s)) for s in shapes] for _ in range(state)), *hyper
+
+    return cases
+
+
+def _adaptive(p, g, h, lr, eps):
+    return abs(p) + abs(lr * g / (np.sqrt(h) + eps))
+
+
+def _each(f):
+    """A scale for kernels over lists: f on one parameter at a time, a list for each output."""
+    return lambda params, grads, *rest: tuple(
+        list(column)
+        for column in zip(
+            *(f(*(a[i] if isinstance(a, list) else a for a in (params, grads, *rest))) for i in range(len(params))),
+            strict=True,
+        )
+    )
+
+
+def _norms(rng, n):
+    yield ([rng.standard_normal((n, 5)), rng.standard_normal(n)],)
+
+
+def _grown(rng, n):
+    yield [rng.standard_normal((n, 5)), rng.standard_normal(n)], np.array(0.37)
+
+
+_few = "a handful of roundings; the error of each is u times a term of the sum"
+_by_analogy = "not named there; held to the bar of sigmoid and its gradient, its nearest neighbours"
+_mean = "a mean over no rows is no number"
+
+SAMPLES: dict[str, Sample] = {
+    "add": Sample(_pairs, (ROUNDED,)),
+    "multiply": Sample(_pairs, (ROUNDED,)),
+    "sum_to": Sample(
+        _sums_to,
+        (Bar("sum", 2),),
+        lambda dz, to: (_spread_sum(dz, to),),
+        lambda dz, to: dz.size // max(1, math.prod(to)),
+    ),
+    "repeat": Sample(
+        lambda rng, n: ((x, k, 0) for k in (1, 3) for x in (rng.standard_normal((n, 5)), rng.standard_normal(n))),
+        (EXACT,),
+        reason="copies",
+    ),
+    "repeat_grad": Sample(
+        lambda rng, n: ((rng.standard_normal((2, n * k)), k, 1) for k in (1, 3)),
+        (Bar("sum", 2),),
+        lambda dy, k, axis: (np.sum(np.abs(dy).reshape(2, -1, k), axis=2),),
+        lambda dy, k, axis: k,
+    ),
+    "sum_over": Sample(
+        _sums_over,
+        (Bar("sum", 2),),
+        lambda x, axes, keep: (np.sum(np.abs(x), axis=axes, keepdims=keep),),
+        lambda x, axes, keep: math.prod(x.shape[a] for a in axes),
+    ),
+    "spread": Sample(
+        lambda rng, n: ((rng.standard_normal(a), b) for a, b in [((1, 5), (n, 5)), ((n, 1), (n, 4)), ((n,), (n,))]),
+        (EXACT,),
+        reason="copies",
+    ),
+    "matmul": Sample(_products, (Bar("sum", 2),), lambda a, b: (np.abs(a) @ np.abs(b),), lambda a, b: a.shape[-1]),
+    "affine": Sample(
+        lambda rng, n: ((x, W, rng.standard_normal(W.shape[1])) for x, W in _products(rng, n)),
+        (Bar("sum", 2),),
+        lambda x, W, b: (np.abs(x) @ np.abs(W) + np.abs(b),),  # b is one more row of W, times 1
+        lambda x, W, b: x.shape[-1] + 1,
+    ),
+    "sigmoid": Sample(_elementwise(87), (Bar("ulp", 4),)),
+    "sigmoid_grad": Sample(_elementwise(87, gradient=True), (Bar("ulp", 8),)),
+    "relu": Sample(_elementwise(3), (EXACT,), reason="copies"),
+    "relu_grad": Sample(_elementwise(3, gradient=True), (EXACT,), reason="copies"),
+    "tanh": Sample(_elementwise(10), (Bar("ulp", 4),), reason=_by_analogy),
+    "tanh_grad": Sample(_elementwise(43, gradient=True), (Bar("ulp", 8),), reason=_by_analogy),
+    "stable_softmax": Sample(
+        lambda rng, n: ((x,) for x in _logits(rng, n)), (Bar("terms", 8),), lambda x: (_softmax(x) * _reach(x),)
+    ),
+    "softmax_grad": Sample(
+        lambda rng, n: ((rng.standard_normal(x.shape), _softmax(x)) for x in _logits(rng, n)),
+        (Bar("sum", 2),),
+        lambda dy, y: (y * (np.abs(dy) + np.sum(np.abs(dy * y), axis=-1, keepdims=True)),),
+        lambda dy, y: y.shape[-1],
+        reason="a summed gradient",
+    ),
+    "softmax_cross_entropy": Sample(_labelled, (Bar("terms", 8), Bar("terms", 8)), _loss_scale, no_empty=_mean),
+    "softmax_cross_entropy_grad": Sample(
+        lambda rng, n: ((y, t, d) for y, t in _labelled(rng, n, True) for d in (1.0, np.array(0.7))),
+        (Bar("sum", 2),),
+        lambda y, t, dout: (
+            (y * np.sum(_onehot(t, y), axis=-1, keepdims=True) + _onehot(t, y)) * dout / math.prod(y.shape[:-1]),
+        ),
+        lambda y, t, dout: y.shape[-1],
+        no_empty=_mean,
+        reason="a summed gradient: y Σt - t",
+    ),
+    "cross_entropy": Sample(
+        lambda rng, n: ((y, t, eps) for y, t in _labelled(rng, n, True) for eps in (None, 1e-7)),
+        (Bar("terms", 4),),
+        _cross_entropy_scale,
+        no_empty=_mean,
+        reason="y + eps is rounded before the logarithm, an absolute error of u; then a mean of N rows",
+    ),
+    "sgd": Sample(
+        _steps(0, 0.1), (Bar("terms", 4),), _each(lambda p, g, lr: (abs(p) + abs(lr * g),)), updates=(0,), reason=_few
+    ),
+    "momentum": Sample(
+        _steps(1, 0.1, 0.9),
+        (Bar("terms", 6), Bar("terms", 4)),
+        _each(lambda p, g, v, lr, mu: (abs(p) + abs(mu * v) + abs(lr * g), abs(mu * v) + abs(lr * g))),
+        updates=(0, 2),
+        reason=_few,
+    ),
+    "adagrad": Sample(
+        _steps(1, 0.1, 1e-7),
+        (Bar("terms", 8), Bar("terms", 4)),
+        _each(lambda p, g, h, lr, eps: (_adaptive(p, g, h + g * g, lr, eps), h + g * g)),
+        updates=(0, 2),
+        reason=_few,
+    ),
+    "rmsprop": Sample(
+        _steps(1, 0.1, 0.99, 1e-7),
+        (Bar("terms", 8), Bar("terms", 4)),
+        _each(lambda p, g, h, lr, rho, eps: (_adaptive(p, g, rho * h, lr, eps), h + g * g)),
+        updates=(0, 2),
+        reason=_few,
+    ),
+    "adam": Sample(
+        _steps(2, 0.1, 0.9, 0.999, 1e-8),
+        (Bar("terms", 8), Bar("terms", 4), Bar("terms", 4)),
+        _each(
+            lambda p, g, m, v, a, b1, b2, eps: (_adaptive(p, abs(m) + abs(g), b2 * v, a, eps), m + abs(g), v + g * g)
+        ),
+        updates=(0, 2, 3),
+        reason=_few,
+    ),
+    "global_norm": Sample(
+        _norms,
+        (Bar("sum", 2),),
+        lambda grads: (math.sqrt(sum(float(np.sum(g * g)) for g in grads)),),
+        lambda grads: sum(g.size for g in grads),
+        reason="a sum of squares; its root halves the relative error",
+    ),
+    "scale": Sample(_grown, (ROUNDED,), updates=(0,), reason="one product each"),
+}
+
+
+def _spread_sum(dz, to):
+    """Σ|dz| over the axes that ``to`` lacks or has as length 1."""
+    extra = dz.ndim - len(to)
+    axes = tuple(range(extra)) + tuple(i + extra for i, m in enumerate(to) if m == 1)
+    return np.sum(np.abs(dz), axis=axes).reshape(to)

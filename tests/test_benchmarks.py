@@ -1,0 +1,78 @@
+"""The asv suites run: each benchmark once, here and without asv. Speed itself is nobody's test."""
+
+import importlib
+import inspect
+import itertools
+import math
+import os
+import pkgutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from xpgraph import mlp
+from xpgraph.kernel import TABLE
+from xpgraph.layers import sigmoid
+
+ROOT = Path(__file__).parents[1]
+if not (ROOT / "benchmarks").is_dir():
+    pytest.skip("benchmarks/ is part of a checkout, not of the sdist", allow_module_level=True)
+sys.path.insert(0, str(ROOT))
+
+common = importlib.import_module("benchmarks.common")
+MODULES = [importlib.import_module(f"benchmarks.{found.name}") for found in pkgutil.iter_modules([ROOT / "benchmarks"])]
+CLASSES = [
+    kind
+    for module in MODULES
+    for _, kind in inspect.getmembers(module, inspect.isclass)
+    if kind.__module__ == module.__name__ and any(name.startswith(("time_", "track_")) for name in vars(kind))
+]
+CASES = [(kind, values) for kind in CLASSES for values in itertools.product(*kind.params)]
+
+
+def test_there_are_benchmarks_and_each_has_a_version():
+    assert {kind.__name__ for kind in CLASSES} >= {"Matmul", "Step"}
+    for kind in CLASSES:
+        assert isinstance(kind.version, str), kind  # else asv drops old results whenever a comment changes
+        assert len(kind.params) == len(kind.param_names), kind
+        assert kind.__doc__, kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"), CASES, ids=[f"{kind.__name__}-{'-'.join(map(str, values))}" for kind, values in CASES]
+)
+def test_benchmark(kind, values, monkeypatch):
+    monkeypatch.setattr(common, "BUDGET", 0)
+    benchmark = kind()
+    try:
+        benchmark.setup(*values)
+        for name in dir(kind):
+            if name.startswith("time_"):
+                getattr(benchmark, name)(*values)
+            elif name.startswith("track_"):
+                assert name.endswith("_unguarded") and getattr(kind, name).unit  # asv.conf.json goes by the name
+                value = getattr(benchmark, name)(*values)
+                assert math.isfinite(value) and value > 0
+    except NotImplementedError as reason:
+        pytest.skip(f"n/a: {reason}")
+    finally:
+        getattr(benchmark, "teardown", lambda *_: None)(*values)
+
+
+@pytest.mark.parametrize("outside", [None, "1"])
+def test_the_body_is_chosen_and_given_back(outside, monkeypatch):
+    if outside is None:
+        monkeypatch.delenv("XPGRAPH_GENERIC", raising=False)
+    else:
+        monkeypatch.setenv("XPGRAPH_GENERIC", outside)
+    row, x = TABLE["sigmoid"], mlp([3, 2]).params[0]
+    monkeypatch.setitem(row.fast_bodies, "numpy", lambda x: "fast")
+    row.bodies.clear()
+    with common.bodies("namespace"):
+        assert sigmoid(x).shape == (3, 2)
+        with common.bodies("fast"):
+            assert sigmoid(x) == "fast"
+        assert sigmoid(x).shape == (3, 2)
+    assert os.environ.get("XPGRAPH_GENERIC") == outside
+    assert not row.bodies

@@ -1,0 +1,211 @@
+"""ci/gpu, rehearsed where there is no GPU: what it judges, what it writes, and that it says so and ends."""
+
+import importlib
+import json
+import subprocess
+import sys
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from xpgraph.namespace import usable
+
+CI = Path(__file__).parents[1] / "ci"
+if not CI.is_dir():
+    pytest.skip("ci/ is part of a checkout, not of the sdist", allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def gpu():
+    sys.path.insert(0, str(CI))
+    try:
+        loader = SourceFileLoader("ci_gpu", str(CI / "gpu"))
+        module = module_from_spec(spec_from_loader("ci_gpu", loader))
+        loader.exec_module(module)
+        yield module
+    finally:
+        sys.path.remove(str(CI))
+
+
+@pytest.fixture
+def training(gpu):
+    return importlib.import_module("gpu_training")
+
+
+def fake_cupy(name=b"a GPU"):
+    properties = {"name": name, "totalGlobalMem": 1 << 30, "major": 9, "minor": 0}
+    runtime = SimpleNamespace(
+        getDeviceProperties=lambda i: properties, driverGetVersion=lambda: 13000, runtimeGetVersion=lambda: 13020
+    )
+    return SimpleNamespace(
+        __version__="14.2.0", cuda=SimpleNamespace(runtime=runtime, Device=lambda: SimpleNamespace(id=0))
+    )
+
+
+def run(**changes):
+    weights = {1: [np.ones(3), np.array([2.0, 4.0])], 100: [np.ones(3), np.ones(2)], 1000: [np.ones(3), np.ones(2)]}
+    whole = {"first": [np.zeros(3)], "weights": weights, "steps": 1200, "train_loss": 0.5}
+    return {**whole, "test_accuracy": 0.9, "test_rows": 10_000, **changes}
+
+
+def failed(checks):
+    return [check["check"] for check in checks if not check["ok"]]
+
+
+BARS = {1: 1e-5, 100: 1e-4, 1000: 1e-3}
+
+
+def test_equal_runs_pass_every_check(training):
+    checks = training.judge(run(), run(), BARS)
+    assert [check["check"] for check in checks] == [
+        "weights at the start differ", "weights after 1", "weights after 100", "weights after 1000",
+        "training loss", "test accuracy",
+    ]  # fmt: skip
+    assert failed(checks) == []
+
+
+def test_each_check_can_fail(training):
+    off = run()["weights"] | {1: [np.ones(3), np.array([2.0, 4.0 + 5e-5])]}
+    assert failed(training.judge(run(), run(weights=off), BARS)) == ["weights after 1"]
+    assert failed(training.judge(run(), run(first=[np.array([0, 0, 1e-30])]), BARS)) == ["weights at the start differ"]
+    assert failed(training.judge(run(), run(train_loss=0.5006), BARS)) == ["training loss"]
+    assert failed(training.judge(run(), run(test_accuracy=0.8969), BARS)) == ["test accuracy"]
+    few = run(test_rows=300)
+    assert failed(training.judge(few, run(test_accuracy=0.9 - 1 / 300), BARS)) == []
+    assert failed(training.judge(few, run(test_accuracy=0.9 - 2 / 300), BARS)) == ["test accuracy"]
+
+
+def test_nothing_that_is_not_finite_passes(training):
+    nan = {step: [np.full_like(a, np.nan) for a in arrays] for step, arrays in run()["weights"].items()}
+    checks = training.judge(run(), run(weights=nan, train_loss=np.nan, test_accuracy=np.nan), BARS)
+    assert len(failed(checks)) == 5
+    json.dumps(checks, allow_nan=False)
+
+
+def test_the_bars_are_those_that_are_promised(training):
+    assert training.BARS["sgd", "float32"] == BARS
+    assert training.BARS["sgd", "float64"] == {1: 1e-13, 100: 1e-10, 1000: 1e-8}
+    assert training.POINTS == 0.003
+    for case in training.TRAININGS.values():
+        for dtype in ("float32", "float64"):
+            assert training.BARS[case.optimizer, dtype]
+
+
+@pytest.fixture
+def torch_alone():
+    """One thread: PyTorch's and the BLAS's would wait for each other, ten times as long as the work takes."""
+    if not usable("torch").usable:
+        pytest.skip(f"torch {usable('torch').why}")
+    torch = importlib.import_module("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("name", "epochs"), [("digits", 3), ("spiral", 11), ("mnist", 2)])
+def test_trainings_agree_between_numpy_and_torch(training, name, epochs, monkeypatch, torch_alone):
+    monkeypatch.setattr(training, "RANDOM_ROWS", (6000, 500))
+    case = training.TRAININGS[name]
+    result = training.compare(name, case._replace(epochs=epochs), ("numpy", "torch"))
+    assert result["status"] == "pass", result["note"]
+    assert [(one["backend"], one["dtype"]) for one in result["runs"]] == [
+        (backend, dtype) for dtype in ("float32", "float64") for backend in ("numpy", "torch")
+    ]
+    assert all(one["samples_per_second"] > 0 and one["steps"] > 100 for one in result["runs"])
+    json.dumps(result, allow_nan=False)
+
+
+def test_the_random_data_can_be_learned(training):
+    data = training.random_images(2000, 500, "float32")
+    assert data.x.shape == (2000, 784) and data.x_test.shape == (500, 784) and data.x.dtype == np.float32
+    assert np.bincount(data.t, minlength=10).min() > 50
+    assert "not MNIST" in data.source
+
+
+def test_the_record_tells_what_passed_failed_and_was_not_run(gpu, monkeypatch, tmp_path, capsys):
+    seen = []
+
+    def part(name, *rest):
+        seen.append(json.loads((tmp_path / "gpu.json").read_text())["parts"][f"train {name}"]["status"])
+        if name == "spiral":
+            raise RuntimeError("the device is lost")
+        return {"status": "pass", "note": "fine"}
+
+    monkeypatch.setenv("OUT", str(tmp_path))
+    monkeypatch.setattr(gpu, "compare", part)
+    monkeypatch.setattr(gpu, "suite", lambda *rest: {"status": "not run", "note": "every test was skipped"})
+    assert gpu.run_all(fake_cupy(), None) == 1
+    record = json.loads((tmp_path / "gpu.json").read_text())
+    assert {name: one["status"] for name, one in record["parts"].items()} == {
+        "suite": "not run", "train digits": "pass", "train spiral": "fail", "train mnist": "pass",
+    }  # fmt: skip
+    assert record["parts"]["train spiral"]["note"] == "RuntimeError: the device is lost"
+    assert seen == ["not run"] * 3  # before a part ends, the record does not say that it passed
+    machine = record["machine"]
+    assert machine["gpu"] == "a GPU" and machine["compute_capability"] == "9.0" and machine["cuda_runtime"] == 13020
+    assert machine["libraries"]["numpy"] == np.__version__ and machine["commit"] and machine["driver"]
+    assert "NOT every part passed" in capsys.readouterr().out
+
+
+def test_all_passed_is_0_even_where_the_facts_fail(gpu, monkeypatch, tmp_path):
+    monkeypatch.setenv("OUT", str(tmp_path))
+    for name in ("compare", "suite"):
+        monkeypatch.setattr(gpu, name, lambda *rest: {"status": "pass", "note": ""})
+    assert gpu.run_all(SimpleNamespace(), None) == 0
+    assert "AttributeError" in json.loads((tmp_path / "gpu.json").read_text())["machine"]["error"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "passed"),
+    [
+        ("def test_a(): pass\n", "pass", 1),
+        ("def test_a(): pass\ndef test_b(): assert 0\n", "fail", 1),
+        ("import pytest\ndef test_a(): pytest.skip('no')\n", "not run", 0),
+        ("import no_such_module\n", "fail", 0),
+        ("import time\ndef test_a(): time.sleep(60)\n", "fail", None),
+    ],
+)
+def test_the_suite_is_judged_by_what_ran(gpu, monkeypatch, tmp_path, body, status, passed):
+    (tmp_path / "test_it.py").write_text(body)
+    (tmp_path / "conftest.py").write_text("def pytest_addoption(parser): parser.addoption('--backend')\n")
+    monkeypatch.setattr(gpu, "ROOT", tmp_path)
+    result = gpu.suite("cupy", tmp_path, 3 if passed is None else 60)
+    assert (result["status"], result.get("passed")) == (status, passed), result
+
+
+def test_without_a_gpu_it_ends_at_once_with_one_line():
+    if usable("cupy").usable:
+        pytest.skip("there is a GPU here")
+    ended = subprocess.run([sys.executable, str(CI / "gpu")], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (2, "")
+    assert ended.stdout.startswith("ci/gpu: cupy ") and ended.stdout.endswith("nothing was run.\n")
+    assert ended.stdout.count("\n") == 1
+
+
+def test_a_copy_without_git_knows_its_commit(gpu, monkeypatch, tmp_path):
+    packages = importlib.import_module("gpu_packages")
+    monkeypatch.setattr(packages, "ROOT", tmp_path)
+    monkeypatch.setattr(packages, "PACKED", tmp_path / "packed")
+    assert packages.commit() == "unknown"
+    (tmp_path / "packed").mkdir()
+    (tmp_path / "xpgraph").mkdir()
+    source = tmp_path / "xpgraph" / "a.py"
+    source.write_text("a = 1\n")
+    (tmp_path / "packed" / "COMMIT").write_text(f"abc\n{packages.tree_digest()}\n")
+    assert packages.commit() == "abc"
+    source.write_text("a = 2\n")
+    assert packages.commit() == "abc+changes"
+
+
+def test_only_what_is_missing_is_put_on_the_path(gpu, monkeypatch, tmp_path):
+    packages = importlib.import_module("gpu_packages")
+    monkeypatch.setattr(packages, "PACKED", tmp_path)
+    monkeypatch.setattr(packages, "PACKAGES", {"pytest": "pytest", "absent-one": "absent_one", "never": "never"})
+    for name in ("pytest", "absent-one"):
+        (tmp_path / name).mkdir()
+    assert packages.packed_paths() == [tmp_path / "absent-one"]

@@ -1,0 +1,134 @@
+"""Every kernel of the table, every body, dtype and layout, against the generic body on NumPy in float64."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+import numpy as np
+import pytest
+from bars import LAYOUTS, PROMISED, lay
+from samples import SAMPLES
+
+import xpgraph
+from xpgraph.kernel import TABLE
+from xpgraph.namespace import LIBRARIES, dtype_name, is_array, place_of
+
+for module in pkgutil.iter_modules(xpgraph.__path__, "xpgraph."):
+    if not module.name.startswith(("xpgraph.cli", "xpgraph.commands", "xpgraph.__main__")):  # floor 6 has no kernels
+        importlib.import_module(module.name)
+KERNELS = sorted(name for name, row in TABLE.items() if row.module.startswith("xpgraph."))
+
+
+def tree(f, a):
+    """f on every array of an argument or result; numbers, shapes and None stay."""
+    if isinstance(a, list) or (isinstance(a, tuple) and any(hasattr(part, "dtype") for part in a)):
+        return type(a)(tree(f, part) for part in a)
+    return f(a) if hasattr(a, "dtype") else a
+
+
+def leaves(a):
+    return [leaf for part in a for leaf in leaves(part)] if isinstance(a, list | tuple) else [a]
+
+
+def bodies(row, library):
+    """The generic body and, where this library has one, the fast body."""
+    found = {"generic": row.body(library, generic=True)}
+    row.body(library)  # loads the library's fast bodies
+    if library in row.fast_bodies:
+        found[f"fast({library})"] = row.fast_bodies[library]
+    return found
+
+
+def place(lib, case, dtype, layout, updates):
+    """A case's arguments in the library: floats as ``dtype``, class indices as they are."""
+
+    def put(a, writable):
+        return tree(lambda x: lay(lib, x.astype(dtype) if x.dtype.kind == "f" else x, layout, writable), a)
+
+    return [put(a, i in updates) for i, a in enumerate(case)]
+
+
+def outputs(result, args, sample):
+    """What came out, one entry a bar: the results, or the arguments that it changed."""
+    if sample.updates:
+        assert result is None
+        return [args[i] for i in sample.updates]
+    return list(result) if isinstance(result, tuple) else [result]
+
+
+def check(got, truth, allowed, like, words):
+    """One array: its place, dtype and shape, and every value within what is allowed."""
+    assert place_of(got) == place_of(like) and dtype_name(got) == dtype_name(like), words
+    host = np.asarray(LIBRARIES[place_of(got).library.name].to_host(got), np.float64)
+    assert host.shape == np.shape(truth), f"{words}: {host.shape} for {np.shape(truth)}"
+    error = np.abs(host - truth)
+    assert (error <= allowed).all(), f"{words}: error {np.max(error - allowed)} above the bar"
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", KERNELS)
+def test_every_body_agrees_with_the_generic_body_on_numpy(lib, name, dtype, layout):
+    row, sample = TABLE[name], SAMPLES[name]
+    n = {"empty": 0, "one_row": 1}.get(layout, 7)
+    if n == 0 and sample.no_empty:
+        pytest.skip(f"no empty arrays: {sample.no_empty}")
+    cases = 0
+    for case in sample.cases(np.random.default_rng(7), n):
+        for words, body in bodies(row, lib.place.library.name).items():
+            check_body(lib, row, sample, body, (case, dtype, layout), f"{name}, {words}, case {cases}")
+        cases += 1
+    assert cases
+
+
+def check_body(lib, row, sample, body, how, words):
+    args = place(lib, *how, sample.updates)
+    exact = [
+        tree(lambda a: lib.numpy(a).astype(np.float64 if lib.numpy(a).dtype.kind == "f" else int), a) for a in args
+    ]
+    before = tree(lib.numpy, args)
+    scale = sample.scale(*exact) if sample.scale else (None,) * len(sample.bars)
+    K = sample.length(*exact)
+    result = body(*args)
+    got = outputs(result, args, sample)
+    for i, (a, b) in enumerate(zip(args, before, strict=True)):
+        if i not in sample.updates:
+            same = [np.array_equal(lib.numpy(x), y) for x, y in zip(leaves(a), leaves(b), strict=True) if is_array(x)]
+            assert all(same), f"{words}: argument {i} was written into"
+    truths = outputs(row.generic(LIBRARIES["numpy"].xp, *exact), exact, sample)
+    like = next(a for a in leaves(args) if is_array(a))
+    for bar, out, truth, size in zip(sample.bars, got, truths, scale, strict=True):
+        sizes = size if isinstance(size, list) else [size]
+        for g, w, s in zip(
+            leaves(out), leaves(truth), sizes if len(sizes) > 1 else sizes * len(leaves(out)), strict=True
+        ):
+            check(g, w, bar.allowed(w, how[1], s, K), like, words)
+    if row.parameters[-1].name == "out":
+        out = lay(lib, np.full(np.shape(truths[0]), np.nan, how[1]), how[2], writable=True)
+        assert body(*args, out) is out, f"{words}: out= was not returned"
+        check(out, truths[0], sample.bars[0].allowed(truths[0], how[1], scale[0], K), like, f"{words}, out=")
+
+
+def test_every_kernel_has_a_row_of_samples_and_every_row_a_kernel():
+    assert sorted(SAMPLES) == KERNELS
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLES))
+def test_no_bar_is_looser_than_promised_without_a_reason(name):
+    sample = SAMPLES[name]
+    if not sample.reason:
+        for bar, promised in zip(sample.bars, PROMISED[name], strict=True):
+            assert bar.kind == promised.kind and bar.n <= promised.n
+
+
+def test_a_wrong_body_is_found(lib):
+    """The test above can fail: by one rounding too many, and by reading past the strides."""
+    sample, row = SAMPLES["multiply"], TABLE["multiply"]
+    case = next(iter(sample.cases(np.random.default_rng(7), 7)))
+    with pytest.raises(AssertionError, match="above the bar"):
+        check_body(lib, row, sample, lambda x, y: x * y * 1.0000002, (case, "float32", "C"), "wrong")
+    with pytest.raises(AssertionError, match="above the bar"):
+        check_body(lib, row, sample, lambda x, y: lib.xp.flip(x, axis=0) * y, (case, "float64", "strided"), "wrong")
+    with pytest.raises(AssertionError):
+        check_body(lib, row, sample, lambda x, y: lib.xp.astype(x * y, lib.xp.float64), (case, "float32", "C"), "wrong")

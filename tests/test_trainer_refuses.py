@@ -1,0 +1,271 @@
+"""What fit refuses, before the first update; and what it does when numbers stop being finite."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from book_training import PlainAffine, PlainLoss, PlainSigmoid, TwoLayerNet
+from nets import Witness, bits, net, weights
+from reference import toy
+
+from xpgraph import (
+    SGD,
+    Affine,
+    Chain,
+    DTypeError,
+    LibraryError,
+    MatMul,
+    Momentum,
+    NonFiniteError,
+    Report,
+    ShapeError,
+    Sigmoid,
+    SoftmaxWithLoss,
+    Trainer,
+    mlp,
+)
+
+X, T = toy()
+
+
+def with_last(t, value):
+    t = np.array(t)
+    t[-1] = value
+    return t
+
+
+WRONG_DATA = {
+    "lengths": (X, T[:-1], ShapeError, "x has 24 rows but t has 23"),
+    "float indices": (X, T.astype(float), DTypeError, "class indices are integers"),
+    "a column of indices": (X, T[:, None], ShapeError, r"reshape\(t, \(-1,\)\)"),
+    "an index too large": (X, with_last(T, 3), ValueError, r"t\[23\] is 3 but there are 3 classes"),
+    "an index below 0": (X, with_last(T, -1), ValueError, r"t\[23\] is -1"),
+    "no rows": (X[:0], T[:0], ShapeError, "at least one row"),
+    "columns": (X[:, :3], T, ShapeError, "x needs 4 columns"),
+    "booleans": (X > 0, T, DTypeError, "real numbers or integers"),
+    "truth for labels": (X, T > 0, DTypeError, "real numbers or integers"),
+    "other classes": (X, np.eye(4)[T], ShapeError, r"t is \(\d+, 4\)"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_DATA)
+@pytest.mark.parametrize("own", [False, True], ids=["Chain", "TwoLayerNet"])
+def test_wrong_data_is_refused_before_the_first_update(lib, case, own):
+    """The bad label is the last of all: with batches of 2 it is, most likely, not in the first."""
+    x, t, error, words = WRONG_DATA[case]
+    w = [lib.param(a) for a in weights()]
+    model = TwoLayerNet(*w, Affine, Sigmoid, SoftmaxWithLoss) if own else net(lib, weights())
+    trainer = Trainer(model, Momentum())
+    with pytest.raises(error, match=words) as raised:
+        trainer.fit(lib.array(x), lib.array(t), batch_size=2, eval_interval=None)
+    assert isinstance(raised.value, ValueError | TypeError)
+    assert bits(lib, model.params) == [a.tobytes() for a in weights()]
+    assert (trainer.steps, trainer.current_epoch, trainer.optimizer.iter) == (0, 0, 0)
+
+
+def test_labels_of_the_validation_data_are_looked_at_before_the_first_update(lib):
+    model = net(lib, weights())
+    data = lib.array(X), lib.array(T)
+    with pytest.raises(ValueError, match=r"validation t\[23\] is 9 but there are 3 classes"):
+        Trainer(model, SGD()).fit(*data, validation=(data[0], lib.array(with_last(T, 9))), eval_interval=None)
+    with pytest.raises(ShapeError, match="fit: validation: x has 24 rows but t has 20"):
+        Trainer(model, SGD()).fit(*data, validation=(data[0], lib.array(T[:20])), eval_interval=None)
+    assert bits(lib, model.params) == [a.tobytes() for a in weights()]
+
+
+def test_small_integers_meet_many_classes(lib):
+    """uint8 labels and 300 classes: 300 is not a uint8."""
+    model = mlp([4, 300], backend=lib.place)
+    t = (np.arange(24) * 11 % 256).astype("uint8")
+    Trainer(model, SGD()).fit(lib.array(X), lib.array(t), max_epoch=1, eval_interval=None)
+    assert math.isfinite(model.evaluate(lib.array(X), lib.array(t)).loss)
+
+
+def test_data_that_is_no_array_is_refused():
+    model = mlp([4, 3])
+    for x, t in ((X.tolist(), T), (X, T.tolist()), (None, T), (X, 3)):
+        with pytest.raises(TypeError, match="make it an array"):
+            Trainer(model, SGD()).fit(x, t)
+
+
+def test_only_numpy_data_is_moved(lib):
+    if "numpy" in lib.name:
+        torch = pytest.importorskip("torch")
+        model, x, t = mlp([4, 3]), torch.asarray(X), torch.asarray(T)
+    else:
+        model, x, t = mlp([4, 3]), lib.array(X), lib.array(T)
+    before = [p.tobytes() for p in model.params]
+    for call in (Trainer(model, SGD()).fit, model.evaluate):
+        with pytest.raises(LibraryError, match="give NumPy data, which is moved once"):
+            call(x, t)
+    with pytest.raises(LibraryError, match=r"x lives in .*, the model in numpy"):
+        model.predict(x)
+    with pytest.raises(LibraryError, match="t lives in"):
+        Trainer(model, SGD()).fit(X, t)
+    assert [p.tobytes() for p in model.params] == before
+
+
+ARGUMENTS = {
+    "max_epoch": (-1, 1.5, "3", None, True),
+    "batch_size": (0, -1, 2.0, None, False),
+    "eval_interval": (0, -2, 1.5, True),
+    "max_grad": (0, -1.0, math.nan, math.inf, "1", True),
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, v) for name, values in ARGUMENTS.items() for v in values])
+def test_arguments_that_cannot_be_right_are_refused(name, value):
+    model = mlp([4, 3])
+    before = [p.tobytes() for p in model.params]
+    with pytest.raises((ValueError, TypeError)):
+        Trainer(model, SGD()).fit(X, T, **{name: value})
+    assert [p.tobytes() for p in model.params] == before
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64, 0.5, None])
+def test_a_seed_out_of_range_is_refused(seed):
+    with pytest.raises((ValueError, TypeError), match="seed"):
+        Trainer(mlp([4, 3]), SGD(), seed=seed).fit(X, T)
+
+
+def test_what_is_no_model_or_no_optimizer_is_refused():
+    with pytest.raises(TypeError, match="has no params"):
+        Trainer(type("Half", (), {"forward": 1, "backward": 1})(), SGD())
+    with pytest.raises(TypeError, match="has no update"):
+        Trainer(mlp([4, 3]), 0.1)
+    with pytest.raises(TypeError, match="has no update"):
+        Trainer(mlp([4, 3]), SGD)
+
+
+class NoScalar(Witness):
+    def __init__(self, made):
+        super().__init__()
+        self.made = made
+
+    def forward(self, x, t):
+        return self.made(x)
+
+
+@pytest.mark.parametrize("made", [lambda x: x, lambda x: x[:1, 0], lambda x: None, lambda x: "0.3", lambda x: [0.3]])
+def test_a_loss_that_is_no_scalar_gets_an_error_that_says_so(made):
+    with pytest.raises(DTypeError, match="not a scalar loss; return the 0-d mean"):
+        Trainer(NoScalar(made), SGD()).fit(X, T)
+
+
+@pytest.mark.parametrize("made", [lambda x: 0.5, lambda x: np.float32(0.5), lambda x: np.asarray(0.5), lambda x: 1])
+def test_any_scalar_is_a_loss(made):
+    trainer = Trainer(NoScalar(made), SGD())
+    trainer.fit(X, T, max_epoch=1, eval_interval=None)
+    assert trainer.history[0]["loss"] == float(made(X))
+
+
+# --- numbers that stop being finite ---
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_update(lib):
+    model = net(lib, weights())
+    trainer = Trainer(model, SGD(lr=0.1))
+    trainer.fit(lib.array(X), lib.array(T), max_epoch=2, batch_size=12, eval_interval=None)
+    before, history = bits(lib, model.params), list(trainer.history)
+    x = X.copy()
+    x[7, 2] = math.nan
+    with pytest.raises(NonFiniteError) as raised:
+        trainer.fit(lib.array(x), lib.array(T), max_epoch=1, batch_size=24, eval_interval=None)
+    assert "at step 5 the loss is nan; the first gradient that is not finite is that of 0.W" in str(raised.value)
+    assert raised.value.step == 5
+    assert bits(lib, model.params) == before
+    assert (trainer.steps, trainer.history, trainer.optimizer.iter) == (4, history, 4)
+
+
+class Explodes(MatMul):
+    """A node whose own gradient alone is not finite."""
+
+    def backward(self, dy, input_grad=True):
+        dx = super().backward(dy, input_grad)
+        self.grads[0] *= math.inf
+        return dx
+
+
+def test_a_norm_that_is_not_finite_names_the_parameter_at_fault(lib):
+    """The gradients are looked at before clipping, which makes NaN of all."""
+    rng = np.random.Generator(np.random.Philox(1))
+    w = [rng.standard_normal(s) for s in ((4, 5), (5, 3))]
+    model = Chain(MatMul(lib.param(w[0])), Explodes(lib.param(w[1])), loss=SoftmaxWithLoss())
+    with np.errstate(invalid="ignore"), pytest.raises(NonFiniteError, match=r"gradient norm is (inf|nan); .* of 1\.W"):
+        Trainer(model, SGD()).fit(lib.array(X), lib.array(T), max_grad=1.0, eval_interval=None)
+    assert bits(lib, model.params) == [a.tobytes() for a in w]
+
+
+def test_a_readers_own_model_has_its_parameters_numbered():
+    model = TwoLayerNet(*weights(), PlainAffine, PlainSigmoid, PlainLoss)
+    x = X.copy()
+    x[0, 0] = math.nan
+    with pytest.raises(NonFiniteError, match=r"not finite is that of params\[0\]\. The parameters are those of step 0"):
+        Trainer(model, SGD()).fit(x, T, batch_size=24)
+    assert [p.tobytes() for p in model.params] == [a.tobytes() for a in weights()]
+
+
+def as_on_a_device(lib, loss):
+    """NumPy's 0-d results are its scalars, which need no device."""
+    return lib.xp.asarray(loss)
+
+
+@pytest.mark.parametrize("eval_interval", [None, 1, 3, 50])
+def test_where_looking_stops_a_device_the_first_bad_step_is_named_at_the_next_look(lib, monkeypatch, eval_interval):
+    """The path of a GPU, on every library: losses are read together, each eval_interval and at the epoch's end."""
+    monkeypatch.setattr("xpgraph.run.on_host", lambda loss: False)
+    model = net(lib, weights())
+    trainer = Trainer(model, SGD(lr=0.1))
+    data = lib.array(X), lib.array(T)
+    options = {"batch_size": 2, "eval_interval": eval_interval, "report": Report()}
+    trainer.fit(*data, max_epoch=1, **options)
+    forward, calls = model.forward, []
+
+    def spoil(bx, bt):
+        calls.append(bx)
+        return as_on_a_device(lib, forward(bx, bt) * (math.nan if len(calls) in (6, 7) else 1.0))
+
+    model.forward = spoil
+    with pytest.raises(NonFiniteError, match="the loss of step 18 was nan") as raised:
+        trainer.fit(*data, max_epoch=2, **options)
+    assert raised.value.step == 12 + 6
+    assert len(calls) == {None: 12, 1: 6, 3: 7, 50: 12}[eval_interval]
+    assert trainer.current_epoch == 1
+
+
+def test_the_deferred_look_reports_what_the_immediate_one_does(lib, monkeypatch):
+    entries = []
+    for _ in range(2):
+        model = net(lib, weights())
+        forward = model.forward
+        model.forward = lambda bx, bt, forward=forward: as_on_a_device(lib, forward(bx, bt))
+        trainer = Trainer(model, SGD(lr=0.1))
+        trainer.fit(lib.array(X), lib.array(T), max_epoch=2, batch_size=5, eval_interval=2, report=Report())
+        entries.append((trainer.loss_list, [r["loss"] for r in trainer.history]))
+        monkeypatch.setattr("xpgraph.run.on_host", lambda loss: False)
+    assert entries[0] == entries[1]
+
+
+def test_the_report_is_ended_when_a_run_fails():
+    class Ends(Report):
+        ended = 0
+
+        def end(self):
+            self.ended += 1
+
+    report, x = Ends(), X.copy()
+    x[3] = math.nan
+    with pytest.raises(NonFiniteError):
+        Trainer(mlp([4, 3]), SGD()).fit(x, T, report=report)
+    assert report.ended == 1
+
+
+def test_a_gradient_that_is_not_finite_under_a_finite_loss_does_not_pass_unseen(lib):
+    """∞ in x before a sigmoid: the loss is finite, the gradient of the weights is not, and this step is the last."""
+    model = mlp([2, 3, 2], backend=lib.place)
+    x = lib.array([[np.inf, 1.0], [1.0, 2.0]], "float32")
+    with np.errstate(invalid="ignore"), pytest.raises(NonFiniteError, match=r"parameter 0\.W is not finite") as caught:
+        Trainer(model, SGD()).fit(x, lib.array([0, 1]), max_epoch=1, eval_interval=None)
+    assert caught.value.step == 1

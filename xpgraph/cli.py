@@ -1,0 +1,148 @@
+"""Floor 6: the command line. ``xpgraph train`` needs no option; errors are one line on stderr that says what to do.
+
+Exit codes: 0 done, 2 usage or environment, 4 a loss or gradient that is not finite, 6 data, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+import click
+
+from . import __version__
+from .errors import DataError, ModelFileError, NonFiniteError
+
+_backend = click.option(
+    "--backend",
+    default="auto",
+    show_default=True,
+    metavar="auto|numpy|cupy",
+    help="Array library: cupy (or cupy:1) for a CUDA GPU, numpy for the CPU; auto takes cupy if it is usable.",
+)
+_data_dir = click.option("--data-dir", metavar="DIR", help="Folder with the IDX files of mnist or fashion-mnist.")
+_debug = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="xpgraph")
+def commands() -> None:
+    """Neural networks on the Python array API: train on NumPy or CuPy, and see every number."""
+
+
+@commands.command()
+@_backend
+@click.option(
+    "--data", default="digits", show_default=True, metavar="NAME|PATH",
+    help="digits, spiral, mnist, fashion-mnist, or a .npz file with x and t.",
+)  # fmt: skip
+@_data_dir
+@click.option("--hidden", metavar="500,100", help="Units of the hidden layers; none for a linear model.")
+@click.option("--activation", type=click.Choice(["sigmoid", "relu", "tanh"]), default="sigmoid", show_default=True)
+@click.option(
+    "--optimizer",
+    type=click.Choice(["sgd", "momentum", "adagrad", "rmsprop", "adam"]),
+    default="adam",
+    show_default=True,
+)
+@click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="Learning rate.  [by optimizer and data]")
+@click.option("--epochs", type=click.IntRange(min=0), help="Passes over the data.  [by data]")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Rows per update.  [by data]")
+@click.option("--max-grad", type=click.FloatRange(min=0, min_open=True), help="Largest gradient norm.  [no clipping]")
+@click.option(
+    "--eval-interval", type=click.IntRange(min=1), default=20, show_default=True, help="Updates between lines."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of weights, order and split.")
+@click.option("--seeds", type=click.IntRange(min=1), default=1, metavar="N", help="Train N times, from --seed on.")
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
+@click.option("--out", metavar="DIR", help="Folder for the run.  [runs/<date-time>-<data>]")
+@click.option("--quiet", is_flag=True, help="Print the last line only.")
+@_debug
+def train(seeds: int, out: str | None, quiet: bool, debug: bool, **choices: object) -> None:
+    """Train a multi-layer perceptron and leave config.json, history.csv, loss.png and model.safetensors in a folder.
+
+    The last line is the accuracy on the test rows after the last epoch (with --seeds, the mean); nothing is selected
+    on them.
+    """
+    from .commands import Choices
+    from .commands import train as run
+
+    accuracy = run(Choices(**choices), seeds, out, quiet)  # type: ignore[arg-type]
+    click.echo(f"test accuracy {accuracy:.4f}")
+
+
+@commands.command()
+@click.argument("run")
+@click.option(
+    "--data", metavar="NAME|PATH", help="What to predict; rows of a .npz need no labels.  [the run's test rows]"
+)
+@_data_dir
+@_backend
+@click.option("--out", metavar="FILE", help="The csv file to write.  [RUN/predictions.csv]")
+@_debug
+def predict(run: str, data: str | None, data_dir: str | None, backend: str, out: str | None, debug: bool) -> None:
+    """Predict classes with the model of RUN, the folder that train left, and write them as csv."""
+    from .commands import predict as write
+
+    path, accuracy = write(run, data, data_dir, backend, out)
+    click.echo(f"wrote {path}")
+    if accuracy is not None:
+        click.echo(f"test accuracy {accuracy:.4f}")
+
+
+@commands.command()
+@click.option("--kernels", is_flag=True, help="Show the table of kernels and their fast bodies.")
+@_debug
+def info(kernels: bool, debug: bool) -> None:
+    """Say which backends are installed and usable here, and why not."""
+    from .commands import info as lines
+
+    click.echo("\n".join(lines(kernels)))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    who = " ".join(["xpgraph", *arguments[:1]]) if arguments and not arguments[0].startswith("-") else "xpgraph"
+    try:
+        result = commands.main(arguments, prog_name="xpgraph", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 2
+    except click.UsageError as error:
+        _say(f"{who}: {error.format_message()} Try '{who} --help'.")
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        _say(f"{who}: interrupted.")
+        return 130
+    except Exception as error:  # the border to the user: one line instead of a traceback
+        if "--debug" in arguments:
+            traceback.print_exc()
+        return _explain(who, error)
+
+
+def _explain(who: str, error: Exception) -> int:
+    from .errors import Error
+
+    if isinstance(error, NonFiniteError):
+        code = 4
+    elif isinstance(error, DataError | ModelFileError):
+        code = 6
+    elif isinstance(error, Error | ValueError | TypeError | OSError):
+        code = 2
+    else:
+        _say(
+            f"{who}: {type(error).__name__}: {error}; this is a fault in xpgraph: run again with --debug and report it."
+        )
+        return 1
+    _say(f"{who}: {error}")
+    return code
+
+
+def _say(text: str) -> None:
+    click.echo(" ".join(text.split("\n")), err=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

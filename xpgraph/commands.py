@@ -1,0 +1,273 @@
+"""Floor 6: what the commands do. Here it is chosen where the data is born; everything below follows the arrays."""
+
+from __future__ import annotations
+
+import csv
+import json
+import platform
+import statistics
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import __version__, datasets, idx
+from .errors import BackendError, DataError, Error
+from .files import load
+from .kernel import TABLE, load_fast
+from .layers import softmax
+from .live import Live
+from .models import mlp
+from .namespace import LIBRARIES, Place, on_device, place, to_numpy, usable
+from .optimizers import OPTIMIZERS
+from .report import Report
+from .text import columns
+from .trainer import Trainer
+
+LR = {"adam": 0.005, "sgd": 0.5, "momentum": 0.1, "adagrad": 0.05, "rmsprop": 0.003}  # where --lr is not given
+DEFAULTS = {  # what trains each data set well, measured over five seeds; a user's own data gets ""
+    "digits": {"hidden": "100", "epochs": 30, "batch_size": 32, "adam_lr": 0.01},
+    "spiral": {"hidden": "10", "epochs": 300, "batch_size": 30, "adam_lr": 0.05},
+    "mnist": {"hidden": "100", "epochs": 10, "batch_size": 100, "adam_lr": 0.002},
+    "fashion-mnist": {"hidden": "100", "epochs": 10, "batch_size": 100, "adam_lr": 0.002},
+    "": {"hidden": "100", "epochs": 30, "batch_size": 32, "adam_lr": 0.005},
+}
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Every choice of a training run; what is None follows from the data."""
+
+    backend: str = "auto"
+    data: str = "digits"
+    data_dir: str | None = None
+    hidden: str | None = None
+    activation: str = "sigmoid"
+    optimizer: str = "adam"
+    lr: float | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    max_grad: float | None = None
+    eval_interval: int = 20
+    seed: int = 0
+    dtype: str = "float32"
+
+    def settled(self) -> Choices:
+        """The same with every None filled in."""
+        usual: dict[str, Any] = DEFAULTS.get(self.data, DEFAULTS[""])
+        lr = usual["adam_lr"] if self.optimizer == "adam" else LR[self.optimizer]
+        return replace(
+            self,
+            hidden=usual["hidden"] if self.hidden is None else self.hidden,
+            lr=lr if self.lr is None else self.lr,
+            epochs=usual["epochs"] if self.epochs is None else self.epochs,
+            batch_size=usual["batch_size"] if self.batch_size is None else self.batch_size,
+        )
+
+    def sizes(self) -> list[int]:
+        """The hidden layers as numbers; none for a linear model."""
+        words = [] if self.hidden in ("none", "0", "") else str(self.hidden).split(",")
+        if not all(word.strip().isdecimal() and int(word) > 0 for word in words):
+            raise ValueError(f"--hidden is {self.hidden!r}; give units such as 500,100, or none for a linear model.")
+        return [int(word) for word in words]
+
+
+def choose_backend(name: str) -> tuple[Place, str]:
+    """The place that ``--backend`` means, and the line that says which it is and why."""
+    if name == "auto":
+        found = usable("cupy")
+        if found.usable:
+            return place("cupy"), f"backend cupy (auto): {found.device}"
+        return place("numpy"), f"backend numpy (auto): cupy {found.why}"
+    where = place(name)
+    witness = "" if where.library.advertised else " (witness, untuned)"
+    found = usable(where.library.name)
+    return where, f"backend {name}{witness}: {where.library.name} {found.version}, {found.device}"
+
+
+def train(choices: Choices, seeds: int, out: str | None, quiet: bool) -> float:
+    """Train once, or once for each of ``seeds`` seeds, into a run folder; the (mean) test accuracy."""
+    choices = choices.settled()
+    say = (lambda text: None) if quiet else print
+    where, why = choose_backend(choices.backend)
+    if choices.data in idx.SHA256 and choices.data_dir is None and not idx.cached(choices.data):
+        say(f"downloading {choices.data} into {idx.cache_folder()}, once")
+    prepared: Any = _prepare(choices, where)  # before the folder: what cannot begin leaves nothing behind
+    say(why)
+    folder = new_folder(out, choices.data)
+    say(f"run folder {folder}")
+    accuracies = []
+    for seed in range(choices.seed, choices.seed + seeds):
+        now = replace(choices, seed=seed)
+        inside = folder if seeds == 1 else folder / f"seed-{seed}"
+        inside.mkdir(exist_ok=True)
+        accuracies.append(_train_once(now, where, prepared or _prepare(now, where), inside, quiet))
+        prepared = None
+        if seeds > 1:
+            say(f"seed {seed}: test accuracy {accuracies[-1]:.4f}")
+    mean = statistics.fmean(accuracies)
+    if seeds > 1:
+        spread = statistics.stdev(accuracies)
+        say(
+            f"{seeds} seeds: mean {mean:.4f}, standard deviation {spread:.4f}, "
+            f"from {min(accuracies):.4f} to {max(accuracies):.4f}"
+        )
+    return mean
+
+
+def _prepare(choices: Choices, where: Place) -> tuple[datasets.Dataset, Trainer]:
+    optimizer = OPTIMIZERS[choices.optimizer](lr=choices.lr)  # type: ignore[arg-type]  # settled: not None
+    hidden = choices.sizes()
+    data = datasets.load(choices.data, data_dir=choices.data_dir, seed=choices.seed, dtype=choices.dtype)
+    sizes = [data.x.shape[1], *hidden, data.classes]
+    with on_device(where.device):
+        model = mlp(sizes, choices.activation, seed=choices.seed, dtype=choices.dtype, backend=where)
+    return data, Trainer(model, optimizer, seed=choices.seed)
+
+
+def _train_once(
+    choices: Choices, where: Place, prepared: tuple[datasets.Dataset, Trainer], folder: Path, quiet: bool
+) -> float:
+    data, trainer = prepared
+    config = _config(choices, where, data)
+    _write_json(folder / "config.json", config)
+    try:
+        with np.errstate(all="ignore"):  # fit itself refuses what is not finite, in one line
+            trainer.fit(
+                data.x,
+                data.t,
+                max_epoch=choices.epochs or 0,
+                batch_size=choices.batch_size or 1,
+                max_grad=choices.max_grad,
+                eval_interval=choices.eval_interval,
+                validation=(data.x_test, data.t_test),
+                report=_report(quiet),
+            )
+    finally:
+        _write_history(folder / "history.csv", trainer.history)
+    result = trainer.model.evaluate(data.x_test, data.t_test)
+    trainer.model.save(folder / "model.safetensors")
+    if trainer.loss_list:
+        trainer.plot(path=folder / "loss.png")
+    config["result"] = {"test_loss": result.loss, "test_accuracy": result.accuracy, "epochs": trainer.current_epoch}
+    _write_json(folder / "config.json", config)
+    return float(result.accuracy)
+
+
+def _report(quiet: bool) -> Report:
+    return Report() if quiet else Live(held_out="test")
+
+
+def new_folder(out: str | None, data: str) -> Path:
+    """Make the run's folder: ``--out``, or runs/<date-time>-<data>; one that holds something is never used."""
+    if out is not None:
+        folder = Path(out)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise Error(f"--out {out}: it exists and is not an empty folder; choose another, nothing is overwritten.")
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    stem = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{Path(data).stem}"
+    for number in range(1, 1000):
+        folder = Path("runs") / (stem if number == 1 else f"{stem}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:  # a run that began in the same second
+            continue
+        return folder
+    raise Error(f"runs/{stem}: a thousand runs began in one second; give --out.")
+
+
+def _config(choices: Choices, where: Place, data: datasets.Dataset) -> dict[str, Any]:
+    found = usable(where.library.name)
+    return {
+        "xpgraph": __version__,
+        "choices": asdict(choices),
+        "backend": {"name": str(where), "version": found.version, "device": found.device},
+        "versions": {"python": platform.python_version(), "numpy": np.__version__},
+        "platform": platform.platform(),
+        "data": {
+            "name": data.name,
+            "source": data.source,
+            "scale": data.scale,
+            "classes": data.classes,
+            "columns": data.x.shape[1],
+            "rows": len(data.x),
+            "test_rows": len(data.x_test),
+        },
+    }
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _write_history(path: Path, history: list[dict[str, Any]]) -> None:
+    names = {"val_loss": "test_loss", "val_accuracy": "test_accuracy"}
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        for i, record in enumerate(history):
+            if i == 0:
+                writer.writerow([names.get(key, key) for key in record])
+            writer.writerow(list(record.values()))
+
+
+def predict(
+    run: str, data: str | None, data_dir: str | None, backend: str, out: str | None
+) -> tuple[Path, float | None]:
+    """Write one csv line for each row: number, class, its probability, and the label where there is one."""
+    where, _ = choose_backend(backend)
+    if not Path(run).exists():
+        raise DataError(f"there is no {run}; give the folder of a run, such as runs/<date-time>-digits.")
+    model, config = load(run, str(where))
+    choices = Choices(**config["choices"]) if "choices" in config else Choices()
+    x, t = datasets.load_rows(
+        data or choices.data,
+        data_dir=data_dir or choices.data_dir,
+        seed=choices.seed,
+        dtype=choices.dtype,
+        scale=config.get("data", {}).get("scale"),
+    )
+    wanted = model.params[0].shape[0] if model.params else x.shape[1]
+    if x.shape[1] != wanted:
+        raise DataError(
+            f"the rows have {x.shape[1]} columns but the model of {run} takes {wanted}; "
+            "give rows like those it was trained on."
+        )
+    with on_device(where.device):
+        y = to_numpy(softmax(model.predict(x, batch_size=1024)))
+    named = None if t is None else t if t.ndim == 1 else t.argmax(axis=1)
+    path = Path(out) if out else _beside(Path(run)) / "predictions.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["row", "class", "probability", *([] if named is None else ["label"])])
+        for i, row in enumerate(y):
+            best = int(row.argmax())
+            writer.writerow([i, best, f"{row[best]:.6f}", *([] if named is None else [int(named[i])])])
+    return path, None if named is None else float((y.argmax(axis=1) == named).mean())
+
+
+def _beside(run: Path) -> Path:
+    return run if run.is_dir() else run.parent
+
+
+def info(kernels: bool) -> list[str]:
+    """What is installed and usable here, and perhaps the table of kernels, as lines."""
+    rows = [("backend", "use", "version", "device", "")]
+    for name, library in LIBRARIES.items():
+        found = usable(name)
+        use = ("yes" if library.advertised else "witness, untuned") if found.usable else "no"
+        rows.append((name, use, found.version, found.device, "" if found.usable else found.why))
+    lines = [f"xpgraph {__version__}, Python {platform.python_version()}, {platform.platform()}", "", *columns(rows)]
+    if kernels:
+        for name in LIBRARIES:
+            try:
+                load_fast(name)
+            except ImportError as error:
+                raise BackendError(f"info: the fast bodies for {name} do not import: {error}") from error
+        table = [("kernel", "module", "fast bodies")]
+        table += [(r.name, r.module.rpartition(".")[2], " ".join(sorted(r.fast_bodies)) or "-") for r in TABLE.values()]
+        lines += ["", *columns(table)]
+    return lines

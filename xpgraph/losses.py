@@ -1,0 +1,142 @@
+"""Floor 3: cross-entropy: of softmax from scores (SoftmaxWithLoss), and from probabilities (cross_entropy_loss)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .errors import DTypeError, LibraryError, ShapeError
+from .kernel import kernel
+from .namespace import Array, dtype_name, home, is_array, namespace_of, on_host, place_of, together
+from .node import Node, check_floating, check_gradient
+
+
+@kernel
+def softmax_cross_entropy(xp: Any, x: Array, t: Array) -> tuple[Array, Array]:
+    """loss = mean over rows of log Σ e^x - x_t, and y = softmax(x).
+
+    x (..., C); t holds class indices (...) or probabilities (..., C). An index outside 0..C-1 gives a NaN loss.
+    """
+    z = x - xp.max(x, axis=-1, keepdims=True)
+    e = xp.exp(z)
+    s = xp.sum(e, axis=-1, keepdims=True)
+    return xp.mean(_pick(xp, xp.log(s) - z, t)), e / s
+
+
+@kernel
+def softmax_cross_entropy_grad(xp: Any, y: Array, t: Array, dout: Array | float) -> Array:
+    """dx = (y - onehot t) · dout / N, or (y Σt - t) · dout / N for probabilities t."""
+    n = math.prod(y.shape[:-1])
+    if t.ndim == y.ndim:
+        return (y * xp.sum(t, axis=-1, keepdims=True) - t) * (dout / n)
+    classes = xp.arange(y.shape[-1], dtype=t.dtype, device=t.device)
+    return (y - xp.astype(xp.expand_dims(t, axis=-1) == classes, y.dtype)) * (dout / n)
+
+
+@kernel
+def cross_entropy(xp: Any, y: Array, t: Array, eps: float | None) -> Array:
+    """loss = -mean over rows of log max(y_t, smallest normal number), or of log(y_t + eps)."""
+    if eps is None:
+        tiny = float(xp.finfo(y.dtype).smallest_normal)
+        return xp.mean(_pick(xp, -xp.log(xp.where(y < tiny, xp.full_like(y, tiny), y)), t))
+    return xp.mean(_pick(xp, -xp.log(y + eps), t))
+
+
+def _pick(xp: Any, a: Array, t: Array) -> Array:
+    """a_t of each row: a (..., C) -> (...); for probabilities t, Σ t · a where t is not 0 (so that 0 · ∞ is 0)."""
+    if t.ndim == a.ndim:
+        return xp.sum(t * xp.where(t == 0, xp.zeros_like(a), a), axis=-1)
+    inside = (t >= 0) & (t < a.shape[-1])
+    i = xp.where(inside, t, xp.zeros_like(t))
+    picked = xp.take_along_axis(a, xp.expand_dims(i, axis=-1), axis=-1)[..., 0]
+    return xp.where(inside, picked, xp.full_like(picked, math.nan))
+
+
+class SoftmaxWithLoss(Node):
+    """loss = mean over rows of log Σ e^x - x_t        dx = (softmax(x) - onehot t) · dout / N
+
+    ``forward(x, t)``: scores x (..., C), a single row (C,) too; t holds class indices (...), or probabilities
+    (..., C), one-hot or soft. Returns the 0-d mean loss and keeps the probabilities in ``.y``;
+    ``backward(dout=1)`` returns dx. The loss is exact for any scores: no epsilon, no cap (compare the chapter's
+    log(y + 1e-7)). Raises ShapeError and DTypeError for labels of another form, ValueError for an index outside
+    0..C-1 (on a GPU, where looking would stop the device, such an index makes the loss NaN).
+    """
+
+    capturable = True
+    saved = ("y", "t")
+
+    def forward(self, x: Array, t: Array) -> Array:
+        check_floating("SoftmaxWithLoss.forward: ", "x", x)
+        t = as_labels("SoftmaxWithLoss.forward: ", x, t)
+        loss, self.y = softmax_cross_entropy(x, t)
+        self.t = t
+        if on_host(loss) and math.isnan(loss):
+            check_range("SoftmaxWithLoss.forward: ", t, x.shape[-1])
+        return loss
+
+    def backward(self, dout: Array | float = 1) -> Array:
+        check_gradient("SoftmaxWithLoss.backward: ", "y", self.y, self.y, getattr(self.y, "shape", ()))
+        if is_array(dout):
+            check_gradient("SoftmaxWithLoss.backward: ", "dout", dout, self.y, ())
+        return softmax_cross_entropy_grad(self.y, self.t, dout if is_array(dout) else float(dout))
+
+
+def cross_entropy_loss(y: Array, t: Array, eps: float | None = None) -> Array:
+    """loss = -mean over rows of log max(y_t, the smallest normal number of the dtype); 0-d.
+
+    y (..., C) are probabilities; t holds class indices (...) or probabilities (..., C). ``eps=1e-7`` gives the
+    chapter's -mean log(y_t + eps), which is capped at 16.1. From scores, use SoftmaxWithLoss: it is exact.
+    """
+    check_floating("cross_entropy_loss: ", "y", y)
+    if y.ndim == 0:
+        raise ShapeError(
+            "cross_entropy_loss: y is 0-d, a loss and not probabilities (SoftmaxWithLoss.forward returns the loss); "
+            "the probabilities are in its .y: cross_entropy_loss(layer.y, t)."
+        )
+    t = as_labels("cross_entropy_loss: ", y, t)
+    loss = cross_entropy(y, t, None if eps is None else float(eps))
+    if on_host(loss) and math.isnan(loss):
+        check_range("cross_entropy_loss: ", t, y.shape[-1])
+    return loss
+
+
+def as_labels(who: str, x: Array, t: Any) -> Array:
+    """Labels as a kernel takes them: int64 indices (...) or probabilities (..., C) of x's dtype; refused otherwise."""
+    if isinstance(t, int) and x.ndim == 1:
+        t = place_of(x).asarray(t, "int64")
+    if not hasattr(t, "dtype"):
+        raise DTypeError(f"{who}t is a {type(t).__name__}; make it an array of class indices or of probabilities.")
+    if not together(t, x):
+        raise LibraryError(
+            f"{who}t is a {home(t)} array, x lives in {home(x)}; make t with the same library: xp.asarray(t)."
+        )
+    xp = namespace_of(x)
+    classes, rows_ = x.shape[-1] if x.ndim else 0, x.shape[:-1]
+    if 0 in x.shape or x.ndim == 0:
+        raise ShapeError(f"{who}x is {tuple(x.shape)}; it needs at least one row and one class.")
+    integral = xp.isdtype(t.dtype, "integral")
+    if t.shape == x.shape and (integral or xp.isdtype(t.dtype, "real floating")):
+        return t if t.dtype == x.dtype else xp.astype(t, x.dtype)
+    if integral and (t.shape == rows_ or (x.ndim == 1 and t.shape == (1,))):
+        return xp.reshape(t if t.dtype == xp.int64 else xp.astype(t, xp.int64), rows_)
+    if t.shape in (rows_, x.shape):
+        raise DTypeError(f"{who}t is {dtype_name(t)}; class indices are integers: xp.astype(t, xp.int64).")
+    raise ShapeError(
+        f"{who}t is {tuple(t.shape)} for x {tuple(x.shape)}; give class indices {tuple(rows_)} "
+        f"or probabilities {tuple(x.shape)}"
+        + (": xp.reshape(t, (-1,))." if t.shape == (*rows_, 1) else f", C={classes}.")
+    )
+
+
+def check_range(who: str, t: Array, classes: int) -> None:
+    """ValueError if indices t leave 0..classes-1, with the first that does. Reads from the device."""
+    xp = namespace_of(t)
+    if xp.isdtype(t.dtype, "integral"):
+        flat = xp.reshape(t, (-1,))
+        outside = (flat < 0) | (flat >= classes)
+        if bool(xp.any(outside)):  # sync
+            first = int(xp.argmax(xp.astype(outside, xp.int8)))  # sync
+            raise ValueError(
+                f"{who}t[{first}] is {int(flat[first])} but there are {classes} classes; "  # sync
+                f"indices run from 0 to {classes - 1}."
+            )

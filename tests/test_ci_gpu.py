@@ -139,10 +139,12 @@ def test_the_record_tells_what_passed_failed_and_was_not_run(gpu, monkeypatch, t
     monkeypatch.setenv("OUT", str(tmp_path))
     monkeypatch.setattr(gpu, "compare", part)
     monkeypatch.setattr(gpu, "suite", lambda *rest: {"status": "not run", "note": "every test was skipped"})
+    monkeypatch.setattr(gpu, "certificate", lambda *rest: {"status": "pass", "note": "fine"})
     assert gpu.run_all(fake_cupy(), None) == 1
     record = json.loads((tmp_path / "gpu.json").read_text())
     assert {name: one["status"] for name, one in record["parts"].items()} == {
         "suite": "not run", "train digits": "pass", "train spiral": "fail", "train mnist": "pass",
+        "verify": "pass",
     }  # fmt: skip
     assert record["parts"]["train spiral"]["note"] == "RuntimeError: the device is lost"
     assert seen == ["not run"] * 3  # before a part ends, the record does not say that it passed
@@ -152,9 +154,17 @@ def test_the_record_tells_what_passed_failed_and_was_not_run(gpu, monkeypatch, t
     assert "NOT every part passed" in capsys.readouterr().out
 
 
+def test_the_certificate_is_kept(gpu, monkeypatch, tmp_path):
+    monkeypatch.setattr(gpu, "VERIFY_STEPS", 2)
+    result = gpu.certificate(("numpy", "numpy"), tmp_path)
+    assert result["status"] == "pass", result["note"]
+    assert json.loads((tmp_path / "verify.json").read_text("utf-8"))["passed"]
+    assert "pass: the backends agree" in (tmp_path / "verify.txt").read_text("utf-8")
+
+
 def test_all_passed_is_0_even_where_the_facts_fail(gpu, monkeypatch, tmp_path):
     monkeypatch.setenv("OUT", str(tmp_path))
-    for name in ("compare", "suite"):
+    for name in ("compare", "suite", "certificate"):
         monkeypatch.setattr(gpu, name, lambda *rest: {"status": "pass", "note": ""})
     assert gpu.run_all(SimpleNamespace(), None) == 0
     assert "AttributeError" in json.loads((tmp_path / "gpu.json").read_text())["machine"]["error"]

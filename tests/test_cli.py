@@ -94,7 +94,13 @@ def test_seeds_print_mean_and_spread(capsys, tmp_path):
     assert len(each) == 3
     assert re.fullmatch(r"3 seeds: mean [\d.]+, standard deviation [\d.]+, from [\d.]+ to [\d.]+", out[-2])
     assert float(out[-1].removeprefix("test accuracy ")) == pytest.approx(sum(each) / 3, abs=1e-4)
-    assert sorted(p.name for p in (tmp_path / "many").iterdir()) == ["seed-0", "seed-1", "seed-2"]
+    assert sorted(p.name for p in (tmp_path / "many").iterdir()) == ["config.json", "seed-0", "seed-1", "seed-2"]
+    summary = json.loads((tmp_path / "many/config.json").read_text("utf-8"))
+    assert summary["seeds"] == [0, 1, 2]
+    assert summary["mean"] == pytest.approx(sum(each) / 3, abs=1e-4)
+    code, _, err = run(capsys, "predict", "many")
+    assert code == 6
+    assert err == [f"xpgraph predict: many holds a run for each seed; give one of them, such as many{os.sep}seed-0."]
 
 
 def test_a_run_folder_is_never_overwritten(capsys, tmp_path):
@@ -153,6 +159,45 @@ def test_predict_refuses_rows_of_another_width(capsys, tmp_path):
     ]
 
 
+def hard(path, **more):
+    """Data that cannot be learned, so that rows which were trained on stand out."""
+    rng = np.random.default_rng(0)
+    np.savez(path, x=rng.normal(size=(100, 4)), t=rng.integers(0, 2, 100), **more)
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_predict_takes_the_rows_that_were_held_out_of_own_data(capsys, tmp_path, monkeypatch, held_out):
+    rng = np.random.default_rng(1)
+    more = {"x_test": rng.normal(size=(20, 4)), "t_test": rng.integers(0, 2, 20)} if held_out else {}
+    hard(tmp_path / "u.npz", **more)
+    _, trained, _ = run(
+        capsys, "train", "--data", "u.npz", "--out", "u", "--quiet", "--backend", "numpy", "--seed", "2"
+    )
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")  # the run knows where its data was
+    for what in ("u", "u/model.safetensors"):
+        code, out, _ = run(capsys, "predict", str(tmp_path / what))
+        assert code == 0
+        assert out[-1] == trained[-1]
+    assert len((tmp_path / "u/predictions.csv").read_text("utf-8").splitlines()) == 21
+    _, out, _ = run(capsys, "predict", str(tmp_path / "u"), "--data", str(tmp_path / "u.npz"))
+    assert out[-1].startswith("accuracy ")  # of all rows: nobody calls it test accuracy
+
+
+def test_a_model_without_configuration_needs_data(capsys, tmp_path):
+    run(capsys, "train", *QUICK, "--out", "a")
+    (tmp_path / "a/config.json").unlink()
+    code, _, err = run(capsys, "predict", "a")
+    assert code == 6
+    assert err == ["xpgraph predict: a has no configuration beside it, so its test rows are unknown; give --data."]
+
+
+def test_a_data_dir_that_nobody_reads_is_refused(capsys):
+    code, _, err = run(capsys, "train", *QUICK, "--data-dir", "x")
+    assert code == 2
+    assert "--data-dir is for mnist and fashion-mnist" in err[0]
+
+
 def test_own_data_trains(capsys, tmp_path):
     rng = np.random.default_rng(0)
     t = rng.integers(0, 2, 200)
@@ -209,12 +254,13 @@ def test_debug_shows_the_traceback(capsys):
     assert full[-1] == plain[-1]
 
 
-def test_auto_says_why_it_took_numpy(capsys, monkeypatch):
-    why = "is not installed; pip install cupy-cuda13x (no NVIDIA driver was found on this machine)"
-    found = usable
-    monkeypatch.setattr("xpgraph.commands.usable", lambda name: Usable(False, why) if name == "cupy" else found(name))
+@pytest.mark.parametrize("brief", ["", "is not installed, and no NVIDIA driver was found on this machine"])
+def test_auto_says_why_it_took_numpy(capsys, monkeypatch, brief):
+    why = "is not installed; pip install cupy-cuda13x (a driver for CUDA 13.0 was found)"
+    found, lacking = usable, Usable(False, why, brief=brief)
+    monkeypatch.setattr("xpgraph.commands.usable", lambda name: lacking if name == "cupy" else found(name))
     _, out, _ = run(capsys, "train", "--epochs", "0")
-    assert out[0] == f"backend numpy (auto): cupy {why}"
+    assert out[0] == f"backend numpy (auto): cupy {brief or why}"
 
 
 @pytest.mark.parametrize(("driver", "wheel"), [(0, "cupy-cuda13x"), (12080, "cupy-cuda12x"), (13000, "cupy-cuda13x")])

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import xpgraph
 from xpgraph import Affine, Chain, Momentum, SoftmaxWithLoss, Trainer
 from xpgraph.kernel import TABLE
 from xpgraph.namespace import LIBRARIES
@@ -67,6 +72,24 @@ def test_the_node_is_right_and_trains(made, lib):
     Trainer(model, Momentum(lr=0.1)).fit(*data, max_epoch=10, batch_size=20, eval_interval=None)
     assert model.evaluate(*data).accuracy > 0.9
     assert repr(node) == "Softplus()"
+
+
+def test_the_blocks_work_inside_the_package(tmp_path):
+    """Pasted where the page says, in a copy of the package; the command line then has the optimizer."""
+    pytest.importorskip("click", reason="the command line needs click")
+    home = tmp_path / "xpgraph"
+    shutil.copytree(Path(xpgraph.__file__).parent, home, ignore=shutil.ignore_patterns("__pycache__"))
+    body = {name: re.sub(r"^(from|import) .*\n", "", BLOCKS[name], flags=re.MULTILINE) for name in BLOCKS}
+    layers, optimizers = home / "layers.py", home / "optimizers.py"
+    layers.write_text(layers.read_text("utf-8") + body["node"], "utf-8")
+    entry = 'OPTIMIZERS["nesterov"] = Nesterov\n'
+    optimizers.write_text(optimizers.read_text("utf-8") + body["optimizer"] + entry, "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "xpgraph", "train", "--optimizer", "nesterov", "--epochs", "1", "--quiet"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("test accuracy ")
 
 
 def test_the_optimizer_descends_and_restores(made, lib):

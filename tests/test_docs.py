@@ -34,6 +34,19 @@ def test_the_five_lines_learn_the_spiral(capsys):
     assert float(re.search(r"accuracy=([\d.]+)", printed[-1])[1]) > 0.9
 
 
+def test_the_run_that_the_readme_shows_is_a_real_one(tmp_path, monkeypatch, capsys):
+    cli = pytest.importorskip("xpgraph.cli", reason="the command line needs click")
+    for needed in ("safetensors", "matplotlib", "rich"):
+        pytest.importorskip(needed, reason=f"a run needs {needed}")
+    shown = re.search(
+        r"```console\n\$ ci/train (.*?)\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), flags=re.DOTALL
+    )
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", *shown[1].split(), "--backend", "numpy"]) == 0
+    pages = [re.sub(r"time [\d.]+", "time", text).splitlines() for text in (shown[2], capsys.readouterr().out)]
+    assert pages[0][2:] == pages[1][2:]  # after the backend and the folder
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_and_pictures_are_there(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):

@@ -33,6 +33,7 @@ HOST_FILES = {
     "files",
     "testing",
     "cli",
+    "cli_predict",
     "commands",
 }
 LAZY = {"cupy", "torch", "matplotlib", "rich", "click", "pooch", "safetensors", "IPython", "array_api_strict"}

@@ -135,8 +135,48 @@ def test_what_is_no_model_or_no_optimizer_is_refused():
         Trainer(type("Half", (), {"forward": 1, "backward": 1})(), SGD())
     with pytest.raises(TypeError, match="has no update"):
         Trainer(mlp([4, 3]), 0.1)
-    with pytest.raises(TypeError, match="has no update"):
+    with pytest.raises(TypeError, match=r"SGD is a class; make one: SGD\(...\)"):
         Trainer(mlp([4, 3]), SGD)
+
+
+def test_validation_data_that_cannot_be_right_is_refused_before_the_first_update(lib):
+    model = mlp([4, 5, 3], backend=lib.place)
+    before = [lib.numpy(p).tobytes() for p in model.params]
+    x, t = X, T
+    for wrong, words in (
+        ((x,), "not a pair"),
+        (x, "not a pair"),
+        ((x, t[:, None]), r"rows of shape \(1,\)"),
+        ((x, t * 1.0), "validation t is float64"),
+        ((x[:, :2], t), r"rows of shape \(2,\)"),
+        ((x.tolist(), t), "validation x is a list"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=words):
+            Trainer(model, SGD()).fit(x, t, validation=wrong, eval_interval=None)
+    assert [lib.numpy(p).tobytes() for p in model.params] == before
+
+
+def test_a_layer_object_listed_twice_by_a_readers_class_is_refused():
+    """Its second forward overwrites what the first one's backward needs; a Chain makes a twin."""
+    layer = Affine(np.eye(4), np.zeros(4))
+    model = TwoLayerNet(np.eye(4), np.zeros(4), np.eye(4), np.zeros(4), lambda W, b: layer, Sigmoid, SoftmaxWithLoss)
+    with pytest.raises(ValueError, match=r"params\[0\] and params\[2\] are one array, and so are their gradients"):
+        Trainer(model, SGD()).fit(X, T)
+
+
+def test_a_chain_says_what_a_beginner_forgot():
+    with pytest.raises(TypeError, match=r"this chain has no loss.*loss=SoftmaxWithLoss\(\)"):
+        Trainer(Chain(Affine(np.eye(4), np.zeros(4)), Sigmoid()), SGD()).fit(X, T)
+    with pytest.raises(TypeError, match=r"node 1 is a loss.*give it as Chain\(..., loss=...\)"):
+        Chain(Affine(np.eye(4), np.zeros(4)), SoftmaxWithLoss())
+
+
+def test_numpys_numbers_are_numbers():
+    model = mlp([np.int64(4), np.int32(5), T.max() + 1])
+    Trainer(model, SGD(lr=np.float32(0.1))).fit(
+        X, T, batch_size=np.int64(8), max_grad=np.float32(1.0), eval_interval=None
+    )
+    assert model.predict(X, batch_size=np.int64(7)).shape == (len(X), 3)
 
 
 class NoScalar(Witness):

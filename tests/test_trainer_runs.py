@@ -90,7 +90,10 @@ def test_numpy_data_is_moved_once_and_the_report_says_so(lib):
         assert said == []
     else:
         assert len(said) == 2
-        assert all(re.fullmatch(r"moved x \(24, 4\) and t \(24,\) to \S+ once, \d+\.\d MiB", line) for line in said)
+        assert all(
+            re.fullmatch(r"moved (validation )?x \(24, 4\) and t \(24,\) to \S+ once, \d+\.\d MiB", line)
+            for line in said
+        )
     want = net(lib, weights())
     Trainer(want, SGD()).fit(lib.array(x), lib.array(t), max_epoch=2, batch_size=7, eval_interval=None)
     assert bits(lib, model.params) == bits(lib, want.params)

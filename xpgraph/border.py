@@ -10,7 +10,7 @@ from typing import Any
 
 from .errors import DTypeError, LibraryError, ShapeError
 from .losses import SoftmaxWithLoss, check_range
-from .namespace import Array, dtype_name, home, is_array, library_of, namespace_of, place_of, together
+from .namespace import HOST, Array, dtype_name, home, is_array, library_of, namespace_of, place_of, together
 from .node import parts
 
 
@@ -27,12 +27,13 @@ def import_data(a: Any, name: str, who: str, W: Array | None) -> Array:
         raise ShapeError(f"{who}: {name} is {tuple(a.shape)}; it needs at least one row.")
     xp = namespace_of(a)
     floating = xp.isdtype(a.dtype, "real floating")
-    if not floating and not xp.isdtype(a.dtype, "integral"):
+    one_hot = name == "t" and a.ndim > 1 and xp.isdtype(a.dtype, "bool")
+    if not floating and not one_hot and not xp.isdtype(a.dtype, "integral"):
         raise DTypeError(f"{who}: {name} is {dtype_name(a)}; give real numbers or integers.")
     if W is None:
         return a
-    cast = floating or name == "x"
-    if library_of(a) is not library_of(W) and library_of(a).name == "numpy":
+    cast = floating or one_hot or name == "x"
+    if library_of(a) is not library_of(W) and library_of(a) is HOST:
         return place_of(W).asarray(a.astype(dtype_name(W) if cast else "int64", copy=False))
     if not together(a, W):
         raise LibraryError(

@@ -1,6 +1,7 @@
 """Floor 6: the command line. ``xpgraph train`` needs no option; errors are one line on stderr that says what to do.
 
-Exit codes: 0 done, 2 usage or environment, 4 a loss or gradient that is not finite, 6 data, 130 interrupted.
+Exit codes: 0 done, 1 verify found a difference, 2 usage or environment, 4 a loss or gradient that is not finite,
+6 data, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import click
 
 from . import __version__
 from .errors import DataError, ModelFileError, NonFiniteError
+from .models import ACTIVATIONS
+from .optimizers import OPTIMIZERS
 
 _backend = click.option(
     "--backend",
@@ -38,10 +41,10 @@ def commands() -> None:
 )  # fmt: skip
 @_data_dir
 @click.option("--hidden", metavar="500,100", help="Units of the hidden layers; none for a linear model.")
-@click.option("--activation", type=click.Choice(["sigmoid", "relu", "tanh"]), default="sigmoid", show_default=True)
+@click.option("--activation", type=click.Choice(list(ACTIVATIONS)), default="sigmoid", show_default=True)
 @click.option(
     "--optimizer",
-    type=click.Choice(["sgd", "momentum", "adagrad", "rmsprop", "adam"]),
+    type=click.Choice(list(OPTIMIZERS)),
     default="adam",
     show_default=True,
 )
@@ -82,12 +85,12 @@ def train(seeds: int, out: str | None, quiet: bool, debug: bool, **choices: obje
 @_debug
 def predict(run: str, data: str | None, data_dir: str | None, backend: str, out: str | None, debug: bool) -> None:
     """Predict classes with the model of RUN, the folder that train left, and write them as csv."""
-    from .commands import predict as write
+    from .cli_predict import run as write
 
     path, accuracy = write(run, data, data_dir, backend, out)
     click.echo(f"wrote {path}")
     if accuracy is not None:
-        click.echo(f"test accuracy {accuracy:.4f}")
+        click.echo(f"{'test accuracy' if data is None else 'accuracy'} {accuracy:.4f}")
 
 
 @commands.command()
@@ -98,6 +101,38 @@ def info(kernels: bool, debug: bool) -> None:
     from .commands import info as lines
 
     click.echo("\n".join(lines(kernels)))
+
+
+@commands.command()
+@click.option(
+    "--backends", default="numpy,cupy", show_default=True, metavar="A,B,...",
+    help="numpy, cupy, torch, array_api_strict: compared with a float64 oracle, node by node.",
+)  # fmt: skip
+@click.option("--dtype", type=click.Choice(["float32", "float64", "both"]), default="both", show_default=True)
+@click.option("--steps", type=click.IntRange(min=1), default=100, show_default=True, help="Updates to train for.")
+@click.option(
+    "--model", metavar="NAME|RUN",
+    help="nodes (every node once), sizes such as 784-100-10, or a run's folder.  [all nodes and optimizers]",
+)  # fmt: skip
+@click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), help="[by model]")
+@click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="Learning rate, with --optimizer.")
+@click.option("--max-grad", type=click.FloatRange(min=0, min_open=True), help="Largest gradient norm.  [by model]")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of weights, data and order.")
+@click.option("--json", "out", metavar="FILE", help="Write the certificate as JSON too: every step of every node.")
+@_debug
+def verify(
+    backends: str, dtype: str, steps: int, model: str | None, optimizer: str | None, lr: float | None,
+    max_grad: float | None, seed: int, out: str | None, debug: bool,
+) -> int:  # fmt: skip
+    """Train on several backends beside a float64 oracle and say at which node they part, if they do.
+
+    Exit code 0 if every node stays within its tolerance, 1 if one does not.
+    """
+    from .cli_verify import run
+
+    dtypes = ("float32", "float64") if dtype == "both" else (dtype,)
+    names = [name.strip() for name in backends.split(",") if name.strip()]
+    return 0 if run(names, dtypes, steps, model, optimizer, lr, max_grad, seed, out, click.echo) else 1
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -14,13 +14,11 @@ from typing import Any
 import numpy as np
 
 from . import __version__, datasets, idx
-from .errors import BackendError, DataError, Error
-from .files import load
+from .errors import BackendError, Error
 from .kernel import TABLE, load_fast
-from .layers import softmax
 from .live import Live
 from .models import mlp
-from .namespace import LIBRARIES, Place, on_device, place, to_numpy, usable
+from .namespace import LIBRARIES, Place, on_device, place, usable
 from .optimizers import OPTIMIZERS
 from .report import Report
 from .text import columns
@@ -57,13 +55,16 @@ class Choices:
     def settled(self) -> Choices:
         """The same with every None filled in."""
         usual: dict[str, Any] = DEFAULTS.get(self.data, DEFAULTS[""])
-        lr = usual["adam_lr"] if self.optimizer == "adam" else LR[self.optimizer]
+        own = LR.get(self.optimizer, getattr(OPTIMIZERS[self.optimizer](), "lr", None))
+        lr = usual["adam_lr"] if self.optimizer == "adam" else own
         return replace(
             self,
             hidden=usual["hidden"] if self.hidden is None else self.hidden,
             lr=lr if self.lr is None else self.lr,
             epochs=usual["epochs"] if self.epochs is None else self.epochs,
             batch_size=usual["batch_size"] if self.batch_size is None else self.batch_size,
+            data=str(Path(self.data).absolute()) if Path(self.data).suffix.lower() == ".npz" else self.data,
+            data_dir=None if self.data_dir is None else str(Path(self.data_dir).absolute()),
         )
 
     def sizes(self) -> list[int]:
@@ -80,7 +81,7 @@ def choose_backend(name: str) -> tuple[Place, str]:
         found = usable("cupy")
         if found.usable:
             return place("cupy"), f"backend cupy (auto): {found.device}"
-        return place("numpy"), f"backend numpy (auto): cupy {found.why}"
+        return place("numpy"), f"backend numpy (auto): cupy {found.brief or found.why}"
     where = place(name)
     witness = "" if where.library.advertised else " (witness, untuned)"
     found = usable(where.library.name)
@@ -89,6 +90,8 @@ def choose_backend(name: str) -> tuple[Place, str]:
 
 def train(choices: Choices, seeds: int, out: str | None, quiet: bool) -> float:
     """Train once, or once for each of ``seeds`` seeds, into a run folder; the (mean) test accuracy."""
+    if choices.data_dir is not None and choices.data not in idx.SHA256:
+        raise ValueError(f"--data-dir is for {' and '.join(idx.SHA256)}, and --data is {choices.data}; leave it out.")
     choices = choices.settled()
     say = (lambda text: None) if quiet else print
     where, why = choose_backend(choices.backend)
@@ -110,6 +113,9 @@ def train(choices: Choices, seeds: int, out: str | None, quiet: bool) -> float:
     mean = statistics.fmean(accuracies)
     if seeds > 1:
         spread = statistics.stdev(accuracies)
+        summary: dict[str, Any] = {"seeds": [*range(choices.seed, choices.seed + seeds)], "test_accuracy": accuracies}
+        summary |= {"mean": mean, "standard_deviation": spread, "choices": asdict(choices)}
+        _write_json(folder / "config.json", summary)
         say(
             f"{seeds} seeds: mean {mean:.4f}, standard deviation {spread:.4f}, "
             f"from {min(accuracies):.4f} to {max(accuracies):.4f}"
@@ -166,7 +172,10 @@ def new_folder(out: str | None, data: str) -> Path:
         folder = Path(out)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise Error(f"--out {out}: it exists and is not an empty folder; choose another, nothing is overwritten.")
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Error(f"--out {out}: {error.strerror or error}; choose a folder that can be made.") from error
         return folder
     stem = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{Path(data).stem}"
     for number in range(1, 1000):
@@ -211,46 +220,6 @@ def _write_history(path: Path, history: list[dict[str, Any]]) -> None:
             if i == 0:
                 writer.writerow([names.get(key, key) for key in record])
             writer.writerow(list(record.values()))
-
-
-def predict(
-    run: str, data: str | None, data_dir: str | None, backend: str, out: str | None
-) -> tuple[Path, float | None]:
-    """Write one csv line for each row: number, class, its probability, and the label where there is one."""
-    where, _ = choose_backend(backend)
-    if not Path(run).exists():
-        raise DataError(f"there is no {run}; give the folder of a run, such as runs/<date-time>-digits.")
-    model, config = load(run, str(where))
-    choices = Choices(**config["choices"]) if "choices" in config else Choices()
-    x, t = datasets.load_rows(
-        data or choices.data,
-        data_dir=data_dir or choices.data_dir,
-        seed=choices.seed,
-        dtype=choices.dtype,
-        scale=config.get("data", {}).get("scale"),
-    )
-    wanted = model.params[0].shape[0] if model.params else x.shape[1]
-    if x.shape[1] != wanted:
-        raise DataError(
-            f"the rows have {x.shape[1]} columns but the model of {run} takes {wanted}; "
-            "give rows like those it was trained on."
-        )
-    with on_device(where.device):
-        y = to_numpy(softmax(model.predict(x, batch_size=1024)))
-    named = None if t is None else t if t.ndim == 1 else t.argmax(axis=1)
-    path = Path(out) if out else _beside(Path(run)) / "predictions.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["row", "class", "probability", *([] if named is None else ["label"])])
-        for i, row in enumerate(y):
-            best = int(row.argmax())
-            writer.writerow([i, best, f"{row[best]:.6f}", *([] if named is None else [int(named[i])])])
-    return path, None if named is None else float((y.argmax(axis=1) == named).mean())
-
-
-def _beside(run: Path) -> Path:
-    return run if run.is_dir() else run.parent
 
 
 def info(kernels: bool) -> list[str]:

@@ -65,8 +65,8 @@ def load(
     the points of spiral. dtype: a real floating type, that of x.
 
     A .npz file holds ``x`` (N, ...) and ``t``, and may hold ``x_test`` and ``t_test``. uint8 x is multiplied by 1/255,
-    x of another integer type is cast as it is, floating x is cast as it is. ``t`` is integers 0..C-1 of shape (N,) or
-    floating probabilities of shape (N, C).
+    x of another integer type is cast as it is, floating x is cast as it is. ``t`` is integers 0..C-1 of shape (N,), or
+    one-hot rows or probabilities of shape (N, C).
 
     Raises DataError if data is missing, damaged or of the wrong kind; DTypeError if dtype is not floating.
     """
@@ -231,10 +231,13 @@ def _rows(
 def _labels(path: Path, key: str, stored: np.ndarray, rows: int, dtype: np.dtype) -> np.ndarray:
     found = f"Reading {path}: {key} is {stored.dtype} of shape {stored.shape}"
     integers = stored.dtype.kind in "biu" and stored.ndim == 1
-    if not integers and not (stored.dtype.kind == "f" and stored.ndim == 2 and stored.shape[1] > 1):
+    if not integers and not (stored.dtype.kind in "biuf" and stored.ndim == 2 and stored.shape[1] > 1):
+        advice = (
+            f"For class numbers save {key}.astype('int64').ravel()." if stored.size == rows else "Save one of these."
+        )
         raise DataError(
-            f"{found}, expected integers 0..C-1 of shape (N,) or floating probabilities of shape (N, C), C > 1. "
-            f"For class numbers save {key}.astype('int64').ravel()."
+            f"{found}, expected integers 0..C-1 of shape (N,), or one-hot or probability rows of shape (N, C), C > 1. "
+            f"{advice}"
         )
     if len(stored) != rows:
         raise DataError(f"{found}, expected one label for each of {rows} rows of x. Save as many labels as rows.")

@@ -22,7 +22,7 @@ class LibraryError(Error, TypeError):
     """Two arrays of one operation live in different array libraries or on different devices."""
 
 
-class BackendError(Error, RuntimeError):
+class BackendError(Error, ValueError):
     """A backend is unknown, not installed, or has no usable device."""
 
 

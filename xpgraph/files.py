@@ -95,9 +95,10 @@ def load(run: str | Path, backend: str = "numpy", classes: dict[str, type] | Non
     """
     run = Path(run)
     path = run / "model.safetensors" if run.is_dir() else run
+    where = place(backend)
     header, tensors = _read(path)
     try:
-        model = _build(header["model"], "", _Weights(header, tensors, place(backend)), _CLASSES | (classes or {}))
+        model = _build(header["model"], "", _Weights(header, tensors, where), _CLASSES | (classes or {}))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, ModelFileError):
             raise

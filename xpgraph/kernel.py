@@ -92,7 +92,7 @@ def kernel(generic: Callable[..., Any]) -> Any:
     Parameters are positional only; the only default is ``out=None``.
     """
     row = Row(generic)
-    if row.name in TABLE:
+    if row.name in TABLE and TABLE[row.name].module != row.module:  # the same module again: a notebook's cell
         raise ValueError(f"kernel: {row.name!r} stands in the table already, from {TABLE[row.name].module}; rename it.")
     odd = [p for p in row.parameters if p.kind is not p.POSITIONAL_OR_KEYWORD or p.default not in (p.empty, None)]
     if odd or not row.parameters:

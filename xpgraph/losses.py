@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .errors import DTypeError, LibraryError, ShapeError
+from .errors import DTypeError, ShapeError
 from .kernel import kernel
-from .namespace import Array, dtype_name, home, is_array, namespace_of, on_host, place_of, together
-from .node import Node, check_floating, check_gradient
+from .namespace import Array, dtype_name, is_array, namespace_of, on_host, place_of, together
+from .node import Node, apart, check_floating, check_gradient
 
 
 @kernel
@@ -107,15 +107,13 @@ def as_labels(who: str, x: Array, t: Any) -> Array:
     if not hasattr(t, "dtype"):
         raise DTypeError(f"{who}t is a {type(t).__name__}; make it an array of class indices or of probabilities.")
     if not together(t, x):
-        raise LibraryError(
-            f"{who}t is a {home(t)} array, x lives in {home(x)}; make t with the same library: xp.asarray(t)."
-        )
+        raise apart(who, "t", t, "x", x)
     xp = namespace_of(x)
     classes, rows_ = x.shape[-1] if x.ndim else 0, x.shape[:-1]
     if 0 in x.shape or x.ndim == 0:
         raise ShapeError(f"{who}x is {tuple(x.shape)}; it needs at least one row and one class.")
     integral = xp.isdtype(t.dtype, "integral")
-    if t.shape == x.shape and (integral or xp.isdtype(t.dtype, "real floating")):
+    if t.shape == x.shape and (integral or xp.isdtype(t.dtype, ("real floating", "bool"))):
         return t if t.dtype == x.dtype else xp.astype(t, x.dtype)
     if integral and (t.shape == rows_ or (x.ndim == 1 and t.shape == (1,))):
         return xp.reshape(t if t.dtype == xp.int64 else xp.astype(t, xp.int64), rows_)

@@ -10,6 +10,7 @@ import inspect
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,6 +51,8 @@ class Chain(Node):
         for i, node in enumerate(nodes):
             if isinstance(node, type) or not is_node(node):
                 raise TypeError(f"Chain: node {i} is {node!r}; give objects with forward and backward.")
+            if isinstance(node, SoftmaxWithLoss):
+                raise TypeError(f"Chain: node {i} is a loss, which takes labels; give it as Chain(..., loss=...).")
             if getattr(node, "loss", None) is not None and isinstance(node, Chain):
                 raise TypeError(
                     f"Chain: node {i} is a Chain with a loss, which takes labels; give the loss to the outer."
@@ -65,6 +68,7 @@ class Chain(Node):
                 f"Chain: loss is {loss!r}; give an object with forward(x, t) and backward, such as SoftmaxWithLoss()."
             )
         self.loss = loss
+        self._one_input = _takes_one(self.nodes[0].forward)
         self._skips_input_grad = "input_grad" in inspect.signature(self.nodes[0].backward).parameters
 
     def _all(self) -> list[Any]:
@@ -102,6 +106,11 @@ class Chain(Node):
 
     def forward(self, *inputs: Any) -> Any:
         if self.loss is None:
+            if len(inputs) == 2 and self._one_input:
+                raise TypeError(
+                    "Chain.forward: this chain has no loss, so it takes x alone; "
+                    "make it with Chain(..., loss=SoftmaxWithLoss()) to train it."
+                )
             return self.outputs(*inputs)
         if len(inputs) < 2:
             raise TypeError("Chain.forward: this chain has a loss, so it takes (x, t); predict(x) gives the outputs.")
@@ -207,8 +216,14 @@ def right_answers(y: Array, t: Array) -> Array:
     return xp.astype(xp.argmax(y, axis=-1) == named, xp.int64)
 
 
+def _takes_one(forward: Callable[..., Any]) -> bool:
+    """Does a forward take one input and no more?"""
+    kinds = [p.kind for p in inspect.signature(forward).parameters.values()]
+    return len(kinds) == 1 and kinds[0] not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.KEYWORD_ONLY)
+
+
 def _positive(who: str, n: int) -> int:
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+    if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
         raise ValueError(f"{who}: batch_size is {n!r}; give a whole number from 1 up.")
     return n
 
@@ -238,13 +253,13 @@ def mlp(
     ``"xavier"`` (default otherwise), or a standard deviation, ``"std=0.01"`` or 0.01; biases start at 0. The weights
     depend on ``seed`` alone: the same bits on every backend. ``dtype``: ``"float32"`` or ``"float64"``.
     """
-    sizes = list(sizes)
-    if len(sizes) < 2 or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in sizes):
-        raise ValueError(f"mlp: sizes is {sizes}; give at least inputs and classes, whole numbers from 1 up.")
+    if len(sizes) < 2 or any(isinstance(n, bool) or not isinstance(n, Integral) or n < 1 for n in sizes):
+        raise ValueError(f"mlp: sizes is {list(sizes)}; give at least inputs and classes, whole numbers from 1 up.")
     if activation not in ACTIVATIONS:
         raise ValueError(f"mlp: activation is {activation!r}; give one of {', '.join(ACTIVATIONS)}.")
     if dtype not in ("float32", "float64"):
         raise ValueError(f"mlp: dtype is {dtype!r}; give 'float32' or 'float64'.")
+    sizes = [int(n) for n in sizes]
     where = backend if isinstance(backend, Place) else place(backend)
     deviation = _deviation(init if init is not None else "he" if activation == "relu" else "xavier")
     nodes: list[Node] = []

@@ -99,6 +99,7 @@ LIBRARIES = {
         ),
     )
 }
+HOST = LIBRARIES["numpy"]  # data is read and drawn in it
 _BY_NAMESPACE = {row.namespace: row for row in LIBRARIES.values()}
 _BY_TYPE: dict[type, Library | None] = {}  # every array type met so far; None for what is not an array
 
@@ -243,20 +244,25 @@ def place(backend: str) -> Place:
 
 
 class Usable(NamedTuple):
-    """What was found out about a backend: ``why`` not, and what to do, when it is not usable."""
+    """What was found out about a backend: ``why`` not, and what to do, when it is not usable.
+
+    ``brief`` is why not for somebody who did not ask for it: nobody needs a package for a GPU that is not there.
+    """
 
     usable: bool
     why: str = ""
     version: str = ""
     device: str = ""
     devices: int = 1
+    brief: str = ""
 
 
 @cache
 def usable(name: str) -> Usable:
     """Can this library make an array here? Imports it; never raises."""
     if importlib.util.find_spec(name) is None:
-        return Usable(False, f"is not installed; {_install(name)}")
+        brief = f"is not installed, and {_driver()[1]}" if name == "cupy" and not _driver()[0] else ""
+        return Usable(False, f"is not installed; {_install(name)}", brief=brief)
     try:
         module = importlib.import_module(name)
         version = str(getattr(module, "__version__", "?"))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 from .errors import DTypeError, Error, LibraryError, ShapeError
-from .namespace import Array, Place, dtype_name, home, is_array, layout, namespace_of, place, together
+from .namespace import Array, Place, dtype_name, home, is_array, layout, namespace_of, place, place_of, together
 
 
 class Node(ABC):
@@ -56,6 +56,11 @@ class Node(ABC):
         Weights that share memory share it there too; this node and its arrays stay as they are.
         """
         return move(self, backend if isinstance(backend, Place) else place(backend), dtype)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """A copy in which shared and tied weights stay so; what forward kept is not copied."""
+        params = list(self.params)
+        return move(self, place_of(params[0])) if params else rebuild(self, namespace_copy, {})
 
     def __repr__(self) -> str:
         parts = [f"{o}={getattr(self, o)!r}" for o in self.options]
@@ -114,7 +119,7 @@ def rebuild(thing: Any, replace: Callable[[Array], Array], memo: dict[int, Any])
 
 def twin(node: Any) -> Any:
     """The same parameters used a second time: the same arrays, gradients and memory of its own."""
-    kept = {id(p): p for p in node.params}
+    kept = {id(p): p for p in getattr(node, "params", ())}
     return rebuild(node, namespace_copy, kept)
 
 
@@ -176,15 +181,26 @@ def check_pair(who: str, a_name: str, a: Array, b_name: str, b: Array) -> None:
     check_floating(who, a_name, a)
     check_floating(who, b_name, b)
     if not together(a, b):
-        raise LibraryError(
-            f"{who}{a_name} is a {home(a)} array, {b_name} lives in {home(b)}; "
-            f"make {a_name} with the same library: xp.asarray({a_name})."
-        )
+        raise apart(who, a_name, a, b_name, b)
     if a.dtype != b.dtype:
         raise DTypeError(
             f"{who}{a_name} is {_dtype(a)} but {b_name} is {_dtype(b)}; give both one dtype: "
             f"xp.astype({a_name}, {b_name}.dtype)."
         )
+
+
+def apart(who: str, a_name: str, a: Array, b_name: str, b: Array) -> LibraryError:
+    """The error for two arrays of different libraries, or of one library on two devices."""
+    if home(a).partition(":")[0] != home(b).partition(":")[0]:
+        article = "an" if home(a)[0] in "aeiou" else "a"
+        return LibraryError(
+            f"{who}{a_name} is {article} {home(a)} array, {b_name} lives in {home(b)}; "
+            f"make {a_name} with the same library: xp.asarray({a_name})."
+        )
+    return LibraryError(
+        f"{who}{a_name} is on {a.device}, {b_name} on {b.device}; "
+        f"move it: xp.asarray({a_name}, device={b_name}.device)."
+    )
 
 
 def check_gradient(who: str, letter: str, dy: Any, like: Any, shape: tuple[int, ...]) -> None:

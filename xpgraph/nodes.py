@@ -6,6 +6,7 @@ Each is a kernel pair and a class. ``dx`` stands for ∂L/∂x; arrays have any 
 from __future__ import annotations
 
 import math
+from numbers import Integral
 from typing import Any
 
 from .errors import ShapeError
@@ -180,6 +181,8 @@ class Sum(Node):
     def __init__(self, axis: int | tuple[int, ...] | None = 0, keepdims: bool = True) -> None:
         super().__init__()
         self.axis, self.keepdims = tuple(axis) if isinstance(axis, list) else axis, bool(keepdims)
+        if not all(isinstance(a, Integral) for a in (self.axis if isinstance(self.axis, tuple) else [self.axis or 0])):
+            raise ValueError(f"Sum: axis is {axis!r}; give a whole number, a tuple of them, or None.")
 
     def forward(self, x: Array) -> Array:
         check_floating("Sum.forward: ", "x", x)
@@ -284,6 +287,6 @@ def _axes(who: str, x: Array, axis: int | tuple[int, ...] | None) -> tuple[int, 
 
 
 def _count(who: str, n: int) -> int:
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+    if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
         raise ValueError(f"{who}: n is {n!r}; give a whole number from 1 up.")
-    return n
+    return int(n)

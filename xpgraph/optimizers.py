@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from numbers import Real
 from typing import Any, ClassVar
 
 from .errors import LibraryError, ShapeError
 from .kernel import kernel
-from .namespace import Array, home, namespace_of, together
+from .namespace import Array, dtype_name, home, namespace_of, together
 from .node import namespace_copy
 
 
@@ -84,21 +85,29 @@ class Optimizer(ABC):
 
     def __init__(self, **hyper: float) -> None:
         for name, value in hyper.items():
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise ValueError(f"{type(self).__name__}: {name} is {value!r}; give a finite number.")
-            setattr(self, name, value)
+            most = math.inf if name in ("lr", "eps") else 1.0
+            if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= most or math.isinf(value):
+                span = "0 or more" if most == math.inf else "from 0 to 1"
+                raise ValueError(f"{type(self).__name__}: {name} is {value!r}; give a number, {span}.")
+            setattr(self, name, float(value))
         self.iter = 0
         for slot in self.slots:
             setattr(self, slot, None)
-        self._shapes: list[tuple[int, ...]] | None = None
+        self._seen: list[tuple[Any, ...]] | None = None  # library, dtype and shape of the parameters
+        self._made_for: list[str] | None = None  # the same in words
+        self._narrow = False  # is a dtype narrower than float32, in which g² would underflow?
 
     def update(self, params: list[Array], grads: list[Array]) -> None:
         """One step: change every parameter in place. Two parallel lists of arrays; the gradients are only read."""
-        if self._shapes is None or [p.shape for p in params] != self._shapes or len(grads) != len(params):
+        if [(type(p), p.dtype, p.shape) for p in params] != self._seen or len(grads) != len(params):
             self._begin(params, grads)
         self.iter += 1
         if params:
-            self.apply(params, grads, **{name: float(getattr(self, name)) for name in self.hyper})
+            self.apply(
+                params,
+                [_wide(g) for g in grads] if self._narrow else grads,
+                **{name: float(getattr(self, name)) for name in self.hyper},
+            )
 
     @abstractmethod
     def apply(self, params: list[Array], grads: list[Array], **hyper: float) -> None:
@@ -106,12 +115,12 @@ class Optimizer(ABC):
 
     def _begin(self, params: list[Array], grads: list[Array]) -> None:
         who = f"{type(self).__name__}.update: "
-        shapes = [tuple(p.shape) for p in params]
-        if self._shapes is not None:
-            was = ", ".join(map(str, self._shapes))
+        now = [_about(p) for p in params]
+        then = self._made_for
+        if then is not None and now != then:
             raise ShapeError(
-                f"{who}params are now {', '.join(map(str, shapes))} with {len(grads)} gradients, but the state was "
-                f"made for {was}; make a new optimizer for another model."
+                f"{who}params are now {', '.join(now)}, but the state was made for {', '.join(then)}; "
+                "make a new optimizer for another model."
             )
         if len(params) != len(grads):
             raise ShapeError(f"{who}{len(params)} params but {len(grads)} grads; give one gradient for each.")
@@ -122,8 +131,10 @@ class Optimizer(ABC):
                 raise ShapeError(f"{who}params[{i}] is {tuple(p.shape)} but grads[{i}] is {tuple(g.shape)}.")
         for slot in self.slots:
             if getattr(self, slot) is None:
-                setattr(self, slot, [namespace_of(p).zeros_like(p) for p in params])
-        self._shapes = [p.shape for p in params]
+                setattr(self, slot, [namespace_of(p).zeros_like(_wide(p)) for p in params])
+        self._made_for = now
+        self._narrow = any(_wide(p) is not p for p in params)
+        self._seen = [(type(p), p.dtype, p.shape) for p in params]
 
     @property
     def state(self) -> dict[str, Any]:
@@ -140,11 +151,21 @@ class Optimizer(ABC):
         self.iter = int(state["iter"])
         for slot, arrays in zip(self.slots, lists, strict=True):
             setattr(self, slot, None if arrays is None else [namespace_copy(a) for a in arrays])
-        self._shapes = [a.shape for a in lists[0]] if lists and lists[0] is not None else None
+        self._seen = None
+        self._made_for = [_about(a) for a in lists[0]] if lists and lists[0] is not None else None
 
     def __repr__(self) -> str:
         form = f", form={self.form!r}" if getattr(self, "form", "paper") != "paper" else ""
         return f"{type(self).__name__}({', '.join(f'{n}={getattr(self, n)!r}' for n in self.hyper)}{form})"
+
+
+def _wide(a: Array) -> Array:
+    """float16 and the like as float32, in which the state is kept; other arrays as they are."""
+    return a if dtype_name(a) in ("float32", "float64") else namespace_of(a).astype(a, namespace_of(a).float32)
+
+
+def _about(a: Array) -> str:
+    return f"{dtype_name(_wide(a))} {tuple(a.shape)} in {home(a)}"
 
 
 class SGD(Optimizer):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .border import check_labels
 from .errors import DTypeError, NonFiniteError
 from .losses import SoftmaxWithLoss
-from .models import right_answers
+from .models import Chain, right_answers
 from .namespace import Array, is_array, namespace_of, on_host, to_numpy
 from .node import parts
 from .report import Progress, Report
@@ -22,9 +22,16 @@ class Run:
     """What one call of ``fit`` counts: losses stay on their device until a human reads them."""
 
     def __init__(
-        self, trainer: Trainer, report: Report, iterations: int, epochs: int, labels: dict[str, Array]
+        self,
+        trainer: Trainer,
+        report: Report,
+        iterations: int,
+        epochs: int,
+        labels: dict[str, Array],
+        every: int | None,
     ) -> None:
         self.trainer, self.report, self.iterations, self.epochs = trainer, report, iterations, epochs
+        self.every = every
         self.labels = labels
         self.start = self.epoch_start = time.perf_counter()
         self.first, self.host = True, True
@@ -59,7 +66,7 @@ class Run:
 
     def report_loss(self) -> None:
         """Where the chapter prints (iteration 0, eval_interval, ...): the mean loss since the last look."""
-        trainer, every = self.trainer, self.trainer.eval_interval
+        trainer, every = self.trainer, self.every
         if every is not None and (self.iteration - 1) % every == 0:
             total, rows = self._read()
             trainer.loss_list.append(total / rows)
@@ -152,9 +159,8 @@ def _finite(a: Array) -> bool:
 
 
 def _evaluate(model: Any, x: Array, t: Array) -> tuple[float | None, float | None]:
-    if hasattr(model, "evaluate"):
-        loss, accuracy = model.evaluate(x, t)
-        return float(loss), None if accuracy is None else float(accuracy)
+    if isinstance(model, Chain):  # a reader's own evaluate may return anything
+        return model.evaluate(x, t)
     loss = float(model.forward(x, t))  # sync
     y = model.predict(x) if callable(getattr(model, "predict", None)) else None
     if not is_array(y) or not _are_classes(model, y, t):

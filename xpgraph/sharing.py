@@ -7,6 +7,7 @@ Memory decides, never the values: two matrices of zeros are two parameters.
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Any, NamedTuple
 
 from .errors import ShapeError
@@ -102,7 +103,7 @@ def clip_grads(grads: list[Array], max_norm: float) -> Array:
     g ← g · min(1, max_norm / (norm + 1e-6)), as in the chapter, with no branch: nothing is read from the device.
     A norm that is not finite makes every gradient NaN, so that it cannot pass unseen. (Pascanu et al. 2013)
     """
-    if isinstance(max_norm, bool) or not max_norm > 0 or math.isinf(max_norm):
+    if isinstance(max_norm, bool) or not isinstance(max_norm, Real) or not 0 < max_norm < math.inf:
         raise ValueError(f"clip_grads: max_norm is {max_norm!r}; give a positive number.")
     norm = global_norm(grads)
     shrink(grads, norm, max_norm)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 from . import draws
 from .border import check_lengths, first_parameter, import_data
-from .namespace import Array, home, namespace_of, on_device, place_of
+from .errors import DTypeError, ShapeError
+from .namespace import Array, dtype_name, home, is_array, namespace_of, on_device, place_of
 from .report import Lines, Report
 from .run import Run
 from .sharing import Slot, global_norm, merge, plan, shrink
@@ -24,8 +25,10 @@ class Trainer:
 
     def __init__(self, model: Any, optimizer: Any, seed: int = 0) -> None:
         for part, needs in ((model, ("forward", "backward", "params", "grads")), (optimizer, ("update",))):
+            if isinstance(part, type):
+                raise TypeError(f"Trainer: {part.__name__} is a class; make one: {part.__name__}(...).")
             for name in needs:
-                if isinstance(part, type) or not hasattr(part, name):
+                if not hasattr(part, name):
                     raise TypeError(f"Trainer: {part!r} has no {name}; it needs {', '.join(needs)}.")
         self.model, self.optimizer, self.seed = model, optimizer, seed
         self.loss_list: list[float] = []
@@ -64,15 +67,18 @@ class Trainer:
         _check_arguments(max_epoch, batch_size, max_grad, eval_interval)
         report = report if report is not None else Report() if eval_interval is None else Lines()
         x, t = self._import(x, t, "fit", report)
+        validation = None if validation is None else _checked_pair(validation, x, t)
         n = x.shape[0]
         iterations = n // batch_size if drop_last else math.ceil(n / batch_size)
         if iterations == 0 and max_epoch:
             raise ValueError(f"Trainer.fit: {n} rows make no full batch of {batch_size}; give a smaller batch_size.")
         held_out = None if validation is None else self._import(*validation, "fit: validation", report)
-        self.eval_interval, self._stop = eval_interval, False
+        self.eval_interval = self.eval_interval if eval_interval is None else eval_interval
+        self._stop = False
         labels = {"": t} if held_out is None else {"": t, "validation ": held_out[1]}
-        run = Run(self, report, iterations, self.current_epoch + max_epoch, labels)
+        run = Run(self, report, iterations, self.current_epoch + max_epoch, labels, eval_interval)
         slots = plan(list(self.model.params))
+        _check_slots(slots, list(self.model.grads))
         report.begin(max_epoch, min(n, iterations * batch_size))
         try:
             with on_device(x):
@@ -114,7 +120,10 @@ class Trainer:
         check_lengths(who, *new)
         if type(new[0]) is not type(x) or type(new[1]) is not type(t):
             size = sum(a.dtype.itemsize * math.prod(a.shape) for a in new if hasattr(a.dtype, "itemsize")) / 2**20
-            report.note(f"moved x {tuple(x.shape)} and t {tuple(t.shape)} to {home(new[0])} once, {size:.1f} MiB")
+            which = "validation " if who.endswith("validation") else ""
+            report.note(
+                f"moved {which}x {tuple(x.shape)} and t {tuple(t.shape)} to {home(new[0])} once, {size:.1f} MiB"
+            )
         return new
 
     def stop(self) -> None:
@@ -131,11 +140,43 @@ class Trainer:
         return plot_loss(self.loss_list, self.eval_interval, ylim, path, ax)
 
 
+def _checked_pair(validation: Any, x: Array, t: Array) -> tuple[Array, Array]:
+    """Validation data must look like the training data: found now, not after an epoch."""
+    if not isinstance(validation, tuple | list) or len(validation) != 2:
+        raise TypeError("Trainer.fit: validation is not a pair; give (x, t).")
+    for name, a, like in (("x", validation[0], x), ("t", validation[1], t)):
+        if not is_array(a):
+            raise DTypeError(f"Trainer.fit: validation {name} is a {type(a).__name__}; make it an array.")
+        if tuple(a.shape[1:]) != tuple(like.shape[1:]):
+            raise ShapeError(
+                f"Trainer.fit: validation {name} has rows of shape {tuple(a.shape[1:])}, the training data of "
+                f"{tuple(like.shape[1:])}; give both alike."
+            )
+    kinds = [namespace_of(a).isdtype(a.dtype, "integral") for a in (validation[1], t)]
+    if kinds[0] != kinds[1]:
+        raise DTypeError(
+            f"Trainer.fit: validation t is {dtype_name(validation[1])}, t is {dtype_name(t)}; give both alike."
+        )
+    return tuple(validation)
+
+
+def _check_slots(slots: list[Slot], grads: list[Array]) -> None:
+    """One parameter listed twice needs two gradients: of a layer object used twice, only the last use is left."""
+    for i, (first, _) in enumerate(slots):
+        if first != i and grads[i] is grads[first]:
+            raise ValueError(
+                f"Trainer.fit: params[{first}] and params[{i}] are one array, and so are their gradients, so "
+                "that of one use overwrites the other; give each use a layer of its own, or use Chain."
+            )
+
+
 def _check_arguments(max_epoch: int, batch_size: int, max_grad: float | None, eval_interval: int | None) -> None:
     wholes = [("max_epoch", max_epoch, 0), ("batch_size", batch_size, 1)]
     wholes += [] if eval_interval is None else [("eval_interval", eval_interval, 1)]
     for name, value, least in wholes:
         if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
             raise ValueError(f"Trainer.fit: {name} is {value!r}; give a whole number from {least} up.")
-    if max_grad is not None and (isinstance(max_grad, bool) or not 0 < max_grad < math.inf):
+    if max_grad is not None and (
+        isinstance(max_grad, bool) or not isinstance(max_grad, Real) or not 0 < max_grad < math.inf
+    ):
         raise ValueError(f"Trainer.fit: max_grad is {max_grad!r}; give a positive number, or None for no clipping.")

@@ -87,10 +87,10 @@ def _blocks(*lists: list[np.ndarray]) -> Iterator[tuple[np.ndarray, ...]]:
     """Matching pieces of parallel lists of arrays, and scratch of the same size; pieces of a flat view where it can."""
     for arrays in zip(*lists, strict=True):
         if arrays[0].size <= BLOCK or not all(a.flags.c_contiguous for a in arrays):
-            yield *arrays, np.empty_like(arrays[0])
+            yield *arrays, np.empty_like(arrays[1])  # as the gradient, which is never narrower than float32
             continue
         flat = [a.reshape(-1) for a in arrays]
-        scratch = np.empty(BLOCK, flat[0].dtype)
+        scratch = np.empty(BLOCK, flat[1].dtype)
         for i in range(0, flat[0].size, BLOCK):
             pieces = [a[i : i + BLOCK] for a in flat]
             yield *pieces, scratch[: pieces[0].size]

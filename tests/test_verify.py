@@ -1,0 +1,184 @@
+"""The certificate: it passes where backends agree, and names the node where they do not."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from book_training import TwoLayerNet
+from reference import toy
+
+import xpgraph as xg
+from xpgraph.errors import BackendError
+from xpgraph.kernel import TABLE
+from xpgraph.testing import assert_backends_agree, verify
+from xpgraph.testing.networks import EveryNode, network, networks
+from xpgraph.testing.oracle import FORMULAS, RULES
+from xpgraph.testing.tape import NodeError, leaves, recording
+
+X, T = toy(24, 4, 3)
+
+
+@pytest.fixture
+def broken(monkeypatch):
+    """broken("sigmoid", f) puts f in the place of a kernel's body, on every library."""
+    rows = []
+
+    def put(name, body):
+        row = TABLE[name]
+        rows.append(row)
+        monkeypatch.setattr(row, "body", lambda library, generic=False: body)
+        row.bodies.clear()
+
+    yield put
+    monkeypatch.undo()
+    for row in rows:
+        row.bodies.clear()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("chosen", networks(0), ids=lambda n: f"{n.name}-{type(n.optimizer).__name__}")
+def test_every_network_passes(lib, chosen, dtype):
+    steps = 12 if lib.name == "array_api_strict" else 25
+    found = verify(
+        chosen.model, chosen.x, chosen.t, chosen.optimizer, backends=[lib.place], dtype=dtype, steps=steps,
+        max_grad=chosen.max_grad, network=chosen.name,
+    )  # fmt: skip
+    assert found.passed, found.text()
+    assert max(found.local.values()) > 0  # something was compared
+
+
+def test_the_networks_hold_every_node_and_every_optimizer():
+    held = {type(node).__name__ for n in networks(0) for _, node in leaves(n.model)}
+    assert held == set(FORMULAS)
+    assert {type(n.optimizer).__name__ for n in networks(0)} == set(RULES)
+
+
+def test_every_node_and_optimizer_has_a_formula():
+    own = {c.__name__ for c in xg.Node.__subclasses__() if c.__module__.startswith("xpgraph.")} - {"Chain"}
+    assert own == set(FORMULAS)
+    assert {c.__name__ for c in xg.Optimizer.__subclasses__() if c.__module__.startswith("xpgraph.")} == set(RULES)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "node", "body"),
+    [
+        ("sigmoid", "sigmoid Sigmoid", lambda x: 1.0000005 / (1 + np.exp(-x))),
+        ("relu_grad", "relu ReLU", lambda dy, x: np.where(x < -0.1, 0, dy).astype(x.dtype)),
+        ("tanh_grad", "tanh Tanh", lambda dy, x: dy * (1 - np.tanh(x) ** 2) * x.dtype.type(1.00001)),
+        ("stable_softmax", "softmax Softmax", lambda x: np.exp(x) / np.exp(x).sum(axis=0)),
+        ("momentum", "Momentum", lambda params, grads, v, lr, mu: [p.__isub__(lr * g) for p, g in zip(params, grads)]),  # noqa: B905
+    ],
+)  # fmt: skip
+def test_a_fault_is_caught_and_its_node_named(broken, kernel, node, body):
+    chosen = network("nodes", 0)
+    broken(kernel, body)
+    found = verify(
+        chosen.model, chosen.x, chosen.t, chosen.optimizer, dtype="float32", steps=3, max_grad=chosen.max_grad
+    )
+    assert not found.passed
+    assert found.first_failure.node == node
+    assert found.first_failure.strain > 1
+    assert f"fail: step 1: {node} on numpy" in found.text()
+
+
+def test_a_node_that_raises_is_named(broken):
+    broken("sigmoid_grad", lambda dy, x: 1 / 0)
+    chosen = network("nodes", 0)
+    found = verify(chosen.model, chosen.x, chosen.t, chosen.optimizer, steps=3)
+    assert found.first_failure.node == "sigmoid Sigmoid"
+    assert "division by zero" in found.first_failure.what
+    assert not math.isfinite(found.first_failure.strain)
+
+
+def test_a_wrong_dtype_or_shape_is_a_failure(broken):
+    broken("relu", lambda x: np.maximum(x, 0).astype("float64"))
+    chosen = network("nodes", 0)
+    found = verify(chosen.model, chosen.x, chosen.t, chosen.optimizer, dtype="float32", steps=1)
+    assert found.first_failure.node == "relu ReLU"
+
+
+def test_the_model_and_the_optimizer_are_not_changed(lib):
+    model, optimizer = xg.mlp([4, 5, 3], backend=lib.place, dtype="float64"), xg.Momentum(lr=0.1)
+    before = [lib.numpy(p).tobytes() for p in model.params]
+    assert verify(model, X, T, optimizer, backends=[lib.place], steps=3).passed
+    assert [lib.numpy(p).tobytes() for p in model.params] == before
+    assert optimizer.iter == 0
+    assert optimizer.v is None
+    assert "forward" not in vars(model.nodes[0])
+
+
+def test_a_readers_own_net(lib):
+    W1, W2 = np.random.default_rng(0).normal(size=(4, 5)), np.random.default_rng(1).normal(size=(5, 3))
+    model = TwoLayerNet(W1, np.zeros(5), W2, np.zeros(3), xg.Affine, xg.Sigmoid, xg.SoftmaxWithLoss)
+    certificates = assert_backends_agree(model, X, T, backends=[lib.place], steps=10)
+    assert [c.dtype for c in certificates] == ["float32", "float64"]
+
+
+def test_shared_and_tied_weights_agree(lib):
+    W = np.random.default_rng(0).normal(size=(4, 4))
+    layer = xg.Affine(W, np.zeros(4))
+    model = xg.Chain(layer, xg.Tanh(), layer, xg.MatMul(W.T), loss=xg.SoftmaxWithLoss())
+    found = verify(model, X, T, xg.SGD(lr=0.1), backends=[lib.place], dtype="float64", steps=10, max_grad=1.0)
+    assert found.passed, found.text()
+    assert {node for node, _ in found.local} >= {"0 Affine", "2 Affine", "3 MatMul", "sharing", "clip_grads", "SGD"}
+
+
+def test_merging_that_forgets_a_slot_is_named(monkeypatch):
+    W = np.random.default_rng(0).normal(size=(4, 4))
+    model = xg.Chain(xg.MatMul(W), xg.MatMul(W.T), loss=xg.SoftmaxWithLoss())
+
+    def forgetful(slots, params, grads):
+        kept = [i for i, slot in enumerate(slots) if slot.first == i]
+        return [params[i] for i in kept], [grads[i] for i in kept]
+
+    monkeypatch.setattr(sys.modules["xpgraph.testing.judge"], "merge", forgetful)
+    assert verify(model, X, T, xg.SGD(), steps=1).first_failure.node == "sharing"
+
+
+def test_assert_backends_agree_says_where(broken):
+    broken("sigmoid", lambda x: 1.001 / (1 + np.exp(-x)))
+    with pytest.raises(AssertionError, match=r"fail: step 1: 1 Sigmoid on numpy"):
+        assert_backends_agree(xg.mlp([4, 5, 3]), X, T, backends=("numpy",), steps=2)
+
+
+def test_a_backend_that_is_not_there_is_an_error():
+    with pytest.raises(BackendError, match="unknown"):
+        verify(xg.mlp([4, 3]), X, T, xg.SGD(), backends=["nope"])
+
+
+def test_the_certificate_is_data():
+    found = verify(xg.mlp([4, 5, 3]), X, T, xg.Adam(), steps=4, seed=7)
+    data = json.loads(found.json())
+    assert data["passed"] is True
+    assert data["seed"] == 7
+    assert data["backends"]["numpy"]["version"] == np.__version__
+    assert set(data["backends"]["numpy"]) == {"version", "device", "tf32"}
+    steps = {(row["step"], row["node"]) for row in data["records"]}
+    nodes = {"0 Affine", "1 Sigmoid", "2 Affine", "loss SoftmaxWithLoss"}
+    beside = {"sharing", "clip_grads", "cross_entropy_loss", "Adam"}
+    assert steps == {(k, name) for k in range(1, 5) for name in nodes | beside}
+    assert all(row["local"] <= 1 for row in data["records"])
+
+
+def test_a_recording_leaves_the_nodes_as_they_were():
+    model = EveryNode(4, 3, 0)
+    with recording(model) as uses:
+        model.forward(X, T)
+        model.backward()
+    assert [use.path for use in uses][:2] == ["affine Affine", "tanh Tanh"]
+    assert all(use.douts is not None for use in uses)
+    assert not any({"forward", "backward"} & set(vars(node)) for _, node in leaves(model))
+    with pytest.raises(NodeError, match=r"^affine Affine: ShapeError: "), recording(model):
+        model.forward(X[:, :2], T)
+
+
+def test_the_oracle_is_written_apart_from_the_nodes():
+    """It must not go wrong with them: it imports nothing of the library."""
+    text = Path(xg.__file__).with_name("testing").joinpath("oracle.py").read_text("utf-8")
+    assert not re.findall(r"^from \.|^import xpgraph", text, flags=re.MULTILINE)

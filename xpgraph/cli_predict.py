@@ -1,0 +1,73 @@
+"""Floor 6: ``xpgraph predict``: the classes of rows by a trained model, as csv."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import datasets
+from .commands import Choices, choose_backend
+from .errors import DataError
+from .files import load
+from .layers import softmax
+from .namespace import dtype_name, on_device, to_numpy
+
+
+def run(
+    folder: str, data: str | None, data_dir: str | None, backend: str, out: str | None
+) -> tuple[Path, float | None]:
+    """Write one csv line for each row; the file's path, and the accuracy where there are labels."""
+    where, _ = choose_backend(backend)
+    model, config = _opened(Path(folder), str(where))
+    if "choices" not in config and data is None:
+        raise DataError(f"{folder} has no configuration beside it, so its test rows are unknown; give --data.")
+    choices = Choices(**config.get("choices", {}))
+    dtype = dtype_name(model.params[0])
+    if data is None:
+        held = datasets.load(choices.data, data_dir=data_dir or choices.data_dir, seed=choices.seed, dtype=dtype)
+        rows: tuple[np.ndarray, np.ndarray | None] = held.x_test, held.t_test
+    else:
+        scale = config.get("data", {}).get("scale")
+        rows = datasets.load_rows(data, data_dir=data_dir, seed=choices.seed, dtype=dtype, scale=scale)
+    x, t = rows
+    wanted = model.params[0].shape[0]
+    if x.shape[1] != wanted:
+        raise DataError(
+            f"the rows have {x.shape[1]} columns but the model of {folder} takes {wanted}; "
+            "give rows like those it was trained on."
+        )
+    with on_device(where.device):
+        y = to_numpy(softmax(model.predict(x, batch_size=1024)))
+    named = None if t is None else t if t.ndim == 1 else t.argmax(axis=1)
+    path = Path(out) if out else (Path(folder) if Path(folder).is_dir() else Path(folder).parent) / "predictions.csv"
+    _write(path, y, named)
+    return path, None if named is None else float((y.argmax(axis=1) == named).mean())
+
+
+def _opened(folder: Path, backend: str) -> tuple[Any, dict[str, Any]]:
+    """The model of a run's folder, or of a model file in one, and the run's configuration ({} if there is none)."""
+    if not folder.exists():
+        raise DataError(f"there is no {folder}; give the folder of a run, such as runs/<date-time>-digits.")
+    seeds = sorted(folder.glob("seed-*/model.safetensors"))
+    if seeds:
+        raise DataError(f"{folder} holds a run for each seed; give one of them, such as {seeds[0].parent}.")
+    model, config = load(folder, backend)
+    beside = folder.parent / "config.json"
+    if folder.is_file() and beside.exists():
+        config = json.loads(beside.read_text("utf-8"))
+    return model, config
+
+
+def _write(path: Path, y: np.ndarray, named: np.ndarray | None) -> None:
+    """row, class, probability, and label where there is one; probabilities y (N, C)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["row", "class", "probability", *([] if named is None else ["label"])])
+        for i, row in enumerate(y):
+            best = int(row.argmax())
+            writer.writerow([i, best, f"{row[best]:.6f}", *([] if named is None else [int(named[i])])])

@@ -1,0 +1,48 @@
+"""Show that backends agree, and that nodes are right: yours too.
+
+assert_backends_agree(model, x, t, backends=("numpy", "cupy"))
+assert check_node(MyNode(), inputs=x) == []
+print(grade("student.py").table())
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..namespace import Place
+from ..optimizers import SGD
+from .certificate import Certificate, Failure
+from .findings import Finding
+from .grading import Grade, grade
+from .node_checks import check_node
+from .verify import verify
+
+__all__ = ["Certificate", "Failure", "Finding", "Grade", "assert_backends_agree", "check_node", "grade", "verify"]
+
+
+def assert_backends_agree(
+    model: Any,
+    x: np.ndarray,
+    t: np.ndarray,
+    backends: Sequence[str | Place] = ("numpy", "cupy"),
+    steps: int = 100,
+    *,
+    optimizer: Any = None,
+    dtypes: Sequence[str] = ("float32", "float64"),
+    **options: Any,
+) -> list[Certificate]:
+    """AssertionError, naming the first node that leaves its tolerance, unless ``verify`` passes in each dtype.
+
+    ``model``: any object with forward(x, t), backward(), params, grads; copies of it are trained. x, t: NumPy arrays.
+    ``optimizer``: SGD(lr=0.1) by default. Other options are those of ``verify``. Returns the certificates.
+    """
+    certificates = []
+    for dtype in dtypes:
+        found = verify(model, x, t, optimizer or SGD(lr=0.1), backends=backends, dtype=dtype, steps=steps, **options)
+        if not found.passed:
+            raise AssertionError(f"backends do not agree\n{found.text()}")
+        certificates.append(found)
+    return certificates

@@ -1,0 +1,136 @@
+"""What every node of a model was given and returned, in the order in which it ran; no node needs to know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import Error
+from ..namespace import is_array
+from ..node import is_node, parts
+
+
+class NodeError(Error, RuntimeError):
+    """A node raised an exception; ``path`` names the node."""
+
+    def __init__(self, path: str, error: Exception) -> None:
+        super().__init__(f"{path}: {type(error).__name__}: {error}")
+        self.path = path
+
+
+@dataclass
+class Use:
+    """One use of a node: a forward, and the backward that belongs to it."""
+
+    path: str
+    node: Any
+    inputs: list[Any]
+    outputs: list[Any]
+    douts: list[Any] | None = None
+    dins: list[Any] = field(default_factory=list)
+    grads: list[Any] = field(default_factory=list)
+
+
+def leaves(model: Any) -> list[tuple[str, Any]]:
+    """(name, node) of the nodes that hold no other nodes, such as ``("2 Affine", node)``."""
+    found = []
+    seen: set[int] = set()
+
+    def walk(path: str, thing: Any) -> None:
+        if id(thing) in seen or isinstance(thing, str | bytes | type) or is_array(thing):
+            return
+        seen.add(id(thing))
+        if is_node(thing):
+            if len(list(parts(thing))) == 1:
+                found.append((f"{path} {type(thing).__name__}".strip(), thing))
+                return
+            inside = getattr(thing, "nodes", None)
+            if isinstance(inside, list):  # a Chain: its places are their names
+                for i, part in enumerate(inside):
+                    walk(f"{path}.{i}" if path else str(i), part)
+                walk(f"{path}.loss" if path else "loss", thing.loss)
+                return
+            for name, part in vars(thing).items():
+                walk(f"{path}.{name}" if path else name, part)
+        elif isinstance(thing, list | tuple):
+            for i, part in enumerate(thing):
+                walk(f"{path}[{i}]", part)
+        elif isinstance(thing, dict):
+            for name, part in thing.items():
+                walk(f"{path}[{name!r}]", part)
+
+    walk("", model)
+    return found
+
+
+def as_list(result: Any) -> list[Any]:
+    """One result or several, as a list."""
+    return list(result) if isinstance(result, tuple | list) else [result]
+
+
+def as_result(results: list[Any]) -> Any:
+    """A list as a node returns it: the bare array for one, a tuple for several."""
+    return results[0] if len(results) == 1 else tuple(results)
+
+
+@contextmanager
+def recording(model: Any, formulas: Callable[[Any, str], Any] | None = None) -> Iterator[list[Use]]:
+    """Record every use of the model's leaf nodes while the block runs.
+
+    ``formulas(node, kind)`` may give a function to run in place of a node's ``forward`` or ``backward``.
+    """
+    uses: list[Use] = []
+    open_uses: dict[int, list[Use]] = {}
+    patched = []
+    for path, node in leaves(model):
+        for kind in ("forward", "backward"):
+            original = (formulas and formulas(node, kind)) or getattr(node, kind)
+            wrapper = (
+                _forward(path, node, original, uses, open_uses)
+                if kind == "forward"
+                else _backward(path, node, original, open_uses)
+            )
+            had = vars(node).get(kind)
+            setattr(node, kind, wrapper)
+            patched.append((node, kind, had))
+    try:
+        yield uses
+    finally:
+        for node, kind, had in patched:
+            if had is None:
+                delattr(node, kind)
+            else:
+                setattr(node, kind, had)
+
+
+def _forward(path: str, node: Any, original: Any, uses: list[Use], open_uses: dict[int, list[Use]]) -> Any:
+    def forward(*inputs: Any) -> Any:
+        try:
+            result = original(*inputs)
+        except Exception as error:
+            raise NodeError(path, error) from error
+        use = Use(path, node, list(inputs), as_list(result))
+        uses.append(use)
+        open_uses.setdefault(id(node), []).append(use)
+        return result
+
+    return forward
+
+
+def _backward(path: str, node: Any, original: Any, open_uses: dict[int, list[Use]]) -> Any:
+    def backward(*douts: Any, **options: Any) -> Any:
+        try:
+            result = original(*douts, **options)
+        except Exception as error:
+            raise NodeError(path, error) from error
+        pending = open_uses.get(id(node))
+        if pending:
+            use = pending.pop()
+            use.douts = list(douts)
+            use.dins = [] if result is None else as_list(result)
+            use.grads = list(getattr(node, "grads", ()))
+        return result
+
+    return backward

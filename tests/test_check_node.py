@@ -111,6 +111,7 @@ WRONG = [
     (flawed.ReturnsItsGradient, None, {"aliasing"}),
     (flawed.ReturnsWhatItKeeps, None, {"aliasing"}),
     (flawed.Overflows, None, {"extreme values"}),
+    (flawed.OneMaximum, None, {"extreme values"}),
     (flawed.TwoAxes, None, {"3-D inputs"}),
     (flawed.TwoAxesOrAnError, None, {"3-D inputs refused"}),
 ]

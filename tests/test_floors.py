@@ -36,7 +36,18 @@ HOST_FILES = {
     "cli_predict",
     "commands",
 }
-LAZY = {"cupy", "torch", "matplotlib", "rich", "click", "pooch", "safetensors", "IPython", "array_api_strict"}
+LAZY = {
+    "threadpoolctl",
+    "cupy",
+    "torch",
+    "matplotlib",
+    "rich",
+    "click",
+    "pooch",
+    "safetensors",
+    "IPython",
+    "array_api_strict",
+}
 
 
 def floor(name):

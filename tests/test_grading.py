@@ -37,6 +37,13 @@ def test_a_correct_file_has_no_finding():
     assert result.passed
 
 
+@pytest.mark.parametrize(("name", "checked"), [("plain.py", 13), ("spare.py", 11), ("stacked.py", 8)])
+def test_other_styles_have_no_finding(name, checked):
+    result = grade(STUDENTS / name)
+    assert result.findings == result.advice == [], result.table()
+    assert len(result.checked) == checked and result.passed
+
+
 def test_the_library_itself_has_no_finding():
     result = grade(xpgraph)
     assert result.findings == [], result.table()
@@ -53,6 +60,7 @@ def test_the_flaws_of_the_chapter_and_nothing_else():
         ("remove_duplicates", "two that are equal by chance"),
         ("Trainer", "few rows"),
     }
+    assert result.advice == []
     assert {"MatMul", "Affine", "SGD", "Momentum", "AdaGrad", "RMSprop", "Adam", "clip_grads"} <= set(result.checked)
     assert result.missing == ["Add", "Multiply", "Branch", "Repeat", "Sum", "Tanh", "ReLU", "Softmax"]
 
@@ -100,6 +108,56 @@ def test_what_is_right_in_other_words_has_no_finding(tmp_path, one, other):
     result = submit(tmp_path, CORRECT.replace(one, other, 1))
     assert result.findings == [], result.table()
     assert len(result.checked) == KNOWN
+
+
+@pytest.mark.parametrize("wrong", ["w += step", "w -= step / 2", "w -= step + g", "w -= 0.5 * self._alpha"])
+def test_a_mistake_behind_other_names_is_still_found(tmp_path, wrong):
+    text = (STUDENTS / "plain.py").read_text("utf-8")
+    line = "np.subtract(w, self._alpha * g, out=w)"
+    result = submit(tmp_path, text.replace(line, f"step = self._alpha * g; {wrong}"))
+    assert {f.name for f in result.findings} == {"SGD"}, result.table()
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "hint"),
+    [
+        ("self._f * self._m.get(i, 0) + (1 - self._f)", "self._s * self._m.get(i, 0) + (1 - self._s)", "formula"),
+        ("/ (1 - self._f**self._t)", "", "bias correction of m"),
+        ("- self._e * g", "+ self._e * g", "uphill"),
+        ("self._m * self._velocity", "self._velocity", "μ is missing"),
+    ],
+)
+def test_a_mistake_behind_other_names_is_explained(tmp_path, right, wrong, hint):
+    text = (STUDENTS / "plain.py").read_text("utf-8")
+    assert right in text
+    (finding,) = submit(tmp_path, text.replace(right, wrong)).findings
+    assert hint in finding.hint
+
+
+LOSS = "return -log_y[np.arange(len(x)), self.t].mean()"
+
+
+@pytest.mark.parametrize(
+    ("loss", "found"),
+    [
+        ("return -np.log(self.y[np.arange(len(x)), self.t] + 1e-7).mean()", "16.1181"),
+        ("return -np.log(np.clip(self.y[np.arange(len(x)), self.t], 1e-15, 1)).mean()", "34.5388"),
+    ],
+)
+def test_a_capped_loss_is_an_advice_and_no_finding(tmp_path, loss, found):
+    result = submit(tmp_path, CORRECT.replace(LOSS, loss))
+    assert result.findings == [] and result.passed
+    (advice,) = result.advice
+    assert (advice.name, advice.check, advice.found) == ("SoftmaxWithLoss", "capped loss", found)
+    assert result.data()["findings"] == [] and result.data()["advice"][0]["found"] == found
+    head, _, tail = result.table().partition("advice, no mistakes:")
+    assert "capped" not in head and "capped" in tail
+
+
+def test_an_infinite_loss_is_a_finding(tmp_path):
+    loss = "p = self.y[np.arange(len(x)), self.t]; return -np.log(np.where(p < 1e-30, 0, p)).mean()"
+    result = submit(tmp_path, CORRECT.replace(LOSS, loss))
+    assert [f.check for f in result.findings] == ["large scores"] and result.advice == [], result.table()
 
 
 @pytest.mark.parametrize("name", ["Mul", "MulLayer", "Multiply", "multiply_layer", "MultiplyNode"])

@@ -152,6 +152,96 @@ def test_a_backend_that_is_not_there_is_an_error():
         verify(xg.mlp([4, 3]), X, T, xg.SGD(), backends=["nope"])
 
 
+@pytest.mark.parametrize("size", [1, 32])
+def test_a_batch_of_one_row_is_no_alarm(lib, size):
+    x, t = toy(33, 4, 3)
+    found = verify(xg.mlp([4, 5, 3]), x, t, xg.SGD(lr=0.1), backends=[lib.place], steps=3, batch_size=size)
+    assert found.passed, found.text()
+
+
+def test_an_optimizer_that_was_used_starts_afresh():
+    model, optimizer = xg.mlp([4, 5, 3], dtype="float64"), xg.Momentum(lr=0.1)
+    xg.Trainer(model, optimizer).fit(X, T, max_epoch=2, eval_interval=None)
+    before = [v.tobytes() for v in optimizer.v]
+    for dtype in ("float32", "float64"):
+        assert verify(model, X, T, optimizer, dtype=dtype, steps=3).passed
+    assert ([v.tobytes() for v in optimizer.v], optimizer.iter) == (before, 2)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_network_that_carries_roundings_far_is_no_alarm(dtype):
+    """The bars are those of 784-100-10; here a disturbed oracle shows that nothing better can be asked."""
+    x = 100 * np.random.default_rng(0).normal(size=(60, 20))
+    found = verify(xg.mlp([20, 16, 3], "tanh"), x, np.arange(60) % 3, xg.SGD(lr=0.1), dtype=dtype, steps=20)
+    assert found.passed, found.text()
+    assert found.weights["roundings"] > {"float32": 1e-4, "float64": 1e-13}[dtype]  # far over the bar of one step
+
+
+class Drifting(xg.Adam):
+    """Right for three steps of a run, and a hundred-thousandth off in each later one."""
+
+    def update(self, params, grads):
+        super().update(params, grads)
+        self.made = getattr(self, "made", 0) + 1
+        for p in params if self.made > 3 else ():
+            p *= 1 - 1e-5
+
+
+def test_a_run_that_drifts_is_seen_in_its_weights(monkeypatch):
+    monkeypatch.setattr(Drifting, "__module__", "xpgraph.drifting")  # it claims to be the library's
+    monkeypatch.setitem(RULES, "Drifting", RULES["Adam"])
+    chosen = network("64-16-10", 0)
+    found = verify(chosen.model, chosen.x, chosen.t, Drifting(lr=0.01), dtype="float64", steps=8)
+    assert (found.first_failure.node, found.first_failure.step) == ("weights", 4)
+
+
+def test_a_training_that_is_no_number_is_nobodys_fault():
+    found = verify(xg.mlp([4, 5, 3]), X * np.nan, T, xg.SGD(), steps=3)
+    assert found.first_failure.node == "training"
+    assert "step 1: training on the oracle: its numbers leave the range of float32" in found.text()
+
+
+class Flat:
+    """All its own code: no nodes inside, and a backward that takes nothing."""
+
+    def __init__(self):
+        self.params, self.grads = [np.ones((4, 3))], [np.zeros((4, 3))]
+
+    def forward(self, x, t):
+        self.x, self.y = x, x @ self.params[0]
+        return 0.01 * (self.y * self.y).sum()
+
+    def backward(self):
+        self.grads[0][...] = 0.02 * self.x.T @ self.y
+
+
+def test_a_model_without_nodes_is_held_to_its_weights():
+    assert verify(Flat(), X, T, xg.SGD(lr=0.1), steps=3).passed
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"backends": ()}, "give at least one"),
+        ({"backends": ("numpy", "numpy")}, "each once"),
+        ({"dtype": "float16"}, "give 'float32' or 'float64'"),
+        ({"steps": 0}, "steps is 0"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"x": X.tolist()}, "x is a list"),
+        ({"t": T[:-1]}, "24 rows but t has 23"),
+    ],
+)
+def test_what_would_certify_nothing_is_refused(wrong, words):
+    arguments = {"x": X, "t": T, **wrong}
+    with pytest.raises((ValueError, TypeError), match=words):
+        verify(xg.mlp([4, 3]), optimizer=xg.SGD(), **arguments)
+
+
+def test_a_backend_may_be_a_bare_name():
+    assert verify(xg.mlp([4, 3]), X, T, xg.SGD(), backends="numpy", steps=1).backends.keys() == {"numpy"}
+    assert len(assert_backends_agree(xg.mlp([4, 3]), X, T, steps=1, dtypes="float64")) == 1
+
+
 def test_the_certificate_is_data():
     found = verify(xg.mlp([4, 5, 3]), X, T, xg.Adam(), steps=4, seed=7)
     data = json.loads(found.json())
@@ -161,9 +251,13 @@ def test_the_certificate_is_data():
     assert set(data["backends"]["numpy"]) == {"version", "device", "tf32"}
     steps = {(row["step"], row["node"]) for row in data["records"]}
     nodes = {"0 Affine", "1 Sigmoid", "2 Affine", "loss SoftmaxWithLoss"}
-    beside = {"sharing", "clip_grads", "cross_entropy_loss", "Adam"}
-    assert steps == {(k, name) for k in range(1, 5) for name in nodes | beside}
-    assert all(row["local"] <= 1 for row in data["records"])
+    beside, state = {"sharing", "clip_grads", "cross_entropy_loss", "Adam"}, {"weights", "m", "v"}
+    assert steps == {(k, name) for k in range(1, 5) for name in nodes | beside | state}
+    for row in data["records"]:
+        wanted = {"outputs", "gradients"} if row["node"] in nodes else {row["node"]} & state
+        assert {key[:-4] for key in row if key.endswith(("_abs", "_rel"))} == wanted
+        assert row["local"] is None if row["node"] in state else row["local"] <= 1
+    assert data["weights"].keys() == {"numpy", "roundings"}
 
 
 def test_a_recording_leaves_the_nodes_as_they_were():

@@ -14,6 +14,7 @@ import click
 from . import __version__
 from .errors import DataError, ModelFileError, NonFiniteError
 from .models import ACTIVATIONS
+from .namespace import available
 from .optimizers import OPTIMIZERS
 
 _backend = click.option(
@@ -105,8 +106,8 @@ def info(kernels: bool, debug: bool) -> None:
 
 @commands.command()
 @click.option(
-    "--backends", default="numpy,cupy", show_default=True, metavar="A,B,...",
-    help="numpy, cupy, torch, array_api_strict: compared with a float64 oracle, node by node.",
+    "--backends", metavar="A,B,...",
+    help="numpy, cupy, torch, array_api_strict: held to a float64 oracle, node by node.  [numpy and cupy, if usable]",
 )  # fmt: skip
 @click.option("--dtype", type=click.Choice(["float32", "float64", "both"]), default="both", show_default=True)
 @click.option("--steps", type=click.IntRange(min=1), default=100, show_default=True, help="Updates to train for.")
@@ -121,7 +122,7 @@ def info(kernels: bool, debug: bool) -> None:
 @click.option("--json", "out", metavar="FILE", help="Write the certificate as JSON too: every step of every node.")
 @_debug
 def verify(
-    backends: str, dtype: str, steps: int, model: str | None, optimizer: str | None, lr: float | None,
+    backends: str | None, dtype: str, steps: int, model: str | None, optimizer: str | None, lr: float | None,
     max_grad: float | None, seed: int, out: str | None, debug: bool,
 ) -> int:  # fmt: skip
     """Train on several backends beside a float64 oracle and say at which node they part, if they do.
@@ -131,7 +132,7 @@ def verify(
     from .cli_verify import run
 
     dtypes = ("float32", "float64") if dtype == "both" else (dtype,)
-    names = [name.strip() for name in backends.split(",") if name.strip()]
+    names = available() if backends is None else [name.strip() for name in backends.split(",") if name.strip()]
     return 0 if run(names, dtypes, steps, model, optimizer, lr, max_grad, seed, out, click.echo) else 1
 
 

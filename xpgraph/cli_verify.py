@@ -10,6 +10,7 @@ from typing import Any
 
 from . import __version__, datasets
 from .commands import Choices
+from .errors import DataError
 from .files import load
 from .namespace import place
 from .optimizers import OPTIMIZERS
@@ -30,14 +31,22 @@ def run(
     say: Any,
 ) -> bool:
     """Verify each network in each dtype, say what was found, write it as JSON to ``out``; True if all passed."""
+    if not backends:
+        raise ValueError("--backends names none; give some, such as numpy,cupy.")
     for name in backends:
-        place(name)  # before any work: what cannot be used is said at once
+        place(name)  # before any work: what cannot be used, or written, is said at once
+    if lr is not None and optimizer is None:
+        raise ValueError("--lr goes with --optimizer; give both.")
+    if max_grad is not None and model is None and optimizer is None:
+        raise ValueError("--max-grad goes with --model or --optimizer; give one of them too.")
+    if out is not None:
+        _writable(Path(out))
     certificates = []
     for dtype in dtypes:
         for chosen in _networks(model, optimizer, lr, max_grad, seed):
             found = verify(
                 chosen.model, chosen.x, chosen.t, chosen.optimizer, backends=backends, dtype=dtype, steps=steps,
-                seed=seed, max_grad=chosen.max_grad, network=chosen.name,
+                seed=seed, max_grad=chosen.max_grad, network=chosen.name, batch_size=chosen.batch_size,
             )  # fmt: skip
             say(found.text() + "\n")
             certificates.append(found)
@@ -50,7 +59,6 @@ def run(
             "passed": passed,
             "certificates": [found.data() for found in certificates],
         }
-        Path(out).parent.mkdir(parents=True, exist_ok=True)
         Path(out).write_text(json.dumps(about, ensure_ascii=False) + "\n", "utf-8")
         say(f"wrote {out}")
     failed = [f"{found.network} in {found.dtype}" for found in certificates if not found.passed]
@@ -72,10 +80,20 @@ def _networks(
 
 
 def _trained(folder: str, rule: Any, max_grad: float | None) -> Network:
-    """The model of a run goes on training, on the run's data."""
+    """The model of a run goes on training, as the run did, on the run's data."""
     model, config = load(folder)
-    choices = Choices(**config["choices"]) if "choices" in config else Choices()
+    if "choices" not in config:
+        raise DataError(f"--model {folder} is no run's folder with a config.json; give the folder that train left.")
+    choices = Choices(**config["choices"])
     data = datasets.load(choices.data, data_dir=choices.data_dir, seed=choices.seed)
-    return Network(
-        folder, model, data.x, data.t, rule or OPTIMIZERS[choices.optimizer](lr=choices.lr or 0.01), max_grad
-    )
+    rule = rule or OPTIMIZERS[choices.optimizer](lr=choices.lr or 0.01)
+    max_grad = choices.max_grad if max_grad is None else max_grad
+    return Network(folder, model, data.x, data.t, rule, max_grad, choices.batch_size or 32)
+
+
+def _writable(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as error:
+        raise ValueError(f"--json {path}: {error.strerror or error}; choose a file that can be written.") from error

@@ -80,7 +80,6 @@ class Affine(Node):
     W is (D, H), b is (H,); ``forward(x)``: (..., D) -> (..., H). Source: the chapter, eq. affine-node.
     """
 
-    capturable = True
     names = ("W", "b")
     saved = ("x",)
 
@@ -119,7 +118,6 @@ class Sigmoid(Node):
     Any shape. Source: the chapter, eq. sigmoid-layer (where the minus sign and the 1 + are missing in print).
     """
 
-    capturable = True
     saved = ("x",)
 
     def forward(self, x: Array) -> Array:
@@ -138,7 +136,6 @@ class ReLU(Node):
     Source: Nair & Hinton, "Rectified linear units improve restricted Boltzmann machines", ICML 2010.
     """
 
-    capturable = True
     saved = ("x",)
 
     def forward(self, x: Array) -> Array:
@@ -154,7 +151,6 @@ class ReLU(Node):
 class Tanh(Node):
     """y = tanh x        dx = dy · 4z / (1 + z)², z = e^-2|x|   (= dy · (1 - y²), right in float32 too). Any shape."""
 
-    capturable = True
     saved = ("x",)
 
     def forward(self, x: Array) -> Array:
@@ -170,7 +166,6 @@ class Tanh(Node):
 class Softmax(Node):
     """y = e^x / Σ e^x        dx = y · (dy - Σ dy · y), both sums over the last axis. (..., C) -> (..., C)"""
 
-    capturable = True
     saved = ("y",)
 
     def forward(self, x: Array) -> Array:

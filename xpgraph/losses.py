@@ -62,7 +62,6 @@ class SoftmaxWithLoss(Node):
     0..C-1 (on a GPU, where looking would stop the device, such an index makes the loss NaN).
     """
 
-    capturable = True
     saved = ("y", "t")
 
     def forward(self, x: Array, t: Array) -> Array:

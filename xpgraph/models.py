@@ -40,8 +40,6 @@ class Chain(Node):
     same arrays and a memory of its own, and ``Trainer`` adds their gradients up.
     """
 
-    capturable = True
-
     def __init__(self, *nodes: Any, loss: Any = None) -> None:
         if not nodes:
             raise ValueError("Chain: there are no nodes; give at least one.")

@@ -80,25 +80,15 @@ LIBRARIES = {
             "cupy", "array_api_compat.cupy", True, _cupy_layout, _cupy_to_host, lambda a: a.device.id, lambda a: False
         ),
         Library(
-            "torch",
-            "array_api_compat.torch",
-            False,
-            _torch_layout,
-            _torch_to_host,
-            lambda a: a.device,
+            "torch", "array_api_compat.torch", False, _torch_layout, _torch_to_host, lambda a: a.device,
             lambda a: a.device.type == "cpu",
         ),
         Library(
-            "array_api_strict",
-            "array_api_strict",
-            False,
-            _dlpack_layout,
-            np.from_dlpack,
-            lambda a: a.device,
+            "array_api_strict", "array_api_strict", False, _dlpack_layout, np.from_dlpack, lambda a: a.device,
             lambda a: True,
         ),
     )
-}
+}  # fmt: skip
 HOST = LIBRARIES["numpy"]  # data is read and drawn in it
 _BY_NAMESPACE = {row.namespace: row for row in LIBRARIES.values()}
 _BY_TYPE: dict[type, Library | None] = {}  # every array type met so far; None for what is not an array

@@ -23,7 +23,6 @@ class Node(ABC):
     names: ClassVar[tuple[str, ...]] = ()  # of the parameters, in the order of the constructor
     options: ClassVar[tuple[str, ...]] = ()  # constructor arguments that are plain values, kept as attributes
     saved: ClassVar[tuple[str, ...]] = ()  # what forward keeps for backward, under the letters of the formula
-    capturable: ClassVar[bool] = False  # may a training step through this node be recorded and replayed?
 
     def __init__(self, *params: Array) -> None:
         for name, p in zip(self.names, params, strict=True):

@@ -74,7 +74,6 @@ class Add(Node):
     ``forward(x, y)``: shapes that broadcast, one floating dtype. Source: the chapter, eq. node-add.
     """
 
-    capturable = True
     saved = ("x", "y")
 
     def forward(self, x: Array, y: Array) -> Array:
@@ -94,7 +93,6 @@ class Multiply(Node):
     ``forward(x, y)``: shapes that broadcast, one floating dtype. Source: the chapter, eq. node-mult-back-x, -y.
     """
 
-    capturable = True
     saved = ("x", "y")
 
     def forward(self, x: Array, y: Array) -> Array:
@@ -114,7 +112,6 @@ class Branch(Node):
     ``forward(x)`` returns a tuple of n copies; ``backward(dy1, ..., dyn)``. Source: the chapter, "分支节点".
     """
 
-    capturable = True
     options = ("n",)
     saved = ("x",)
 
@@ -144,7 +141,6 @@ class Repeat(Node):
     ``forward(x)``: (..., D, ...) -> (..., n·D, ...). Source: the chapter, "重复节点".
     """
 
-    capturable = True
     options = ("n", "axis")
     saved = ("x",)
 
@@ -174,7 +170,6 @@ class Sum(Node):
     ``forward(x)`` keeps the summed axes as length 1 unless ``keepdims=False``. Source: the chapter, "sum节点".
     """
 
-    capturable = True
     options = ("axis", "keepdims")
     saved = ("x",)
 
@@ -205,7 +200,6 @@ class MatMul(Node):
     W is (D, H); ``forward(x)``: (..., D) -> (..., H). Source: the chapter, eq. node-matmul-back.
     """
 
-    capturable = True
     names = ("W",)
     saved = ("x",)
 

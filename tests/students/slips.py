@@ -46,8 +46,6 @@ MISTAKES = [  # what the correct file says, what a student says, the class, a wo
     ("return -log_y[np.arange(len(x)), self.t].mean()", "return self.y", "SoftmaxWithLoss", "adds up"),
     ("return -log_y[np.arange(len(x)), self.t].mean()", "return -log_y[np.arange(len(x)), self.t].sum()",
      "SoftmaxWithLoss", "batch size"),
-    ("return -log_y[np.arange(len(x)), self.t].mean()",
-     "return -np.log(self.y[np.arange(len(x)), self.t] + 1e-7).mean()", "SoftmaxWithLoss", "16.1"),
     ("self.t = t if t.ndim == 1 else t.argmax(axis=1)", "self.t = t", "SoftmaxWithLoss", "one-hot"),
     ("        dx[np.arange(len(dx)), self.t] -= 1\n", "", "SoftmaxWithLoss", "Subtract 1"),
     ("return dx * dout / len(dx)", "return dx / len(dx)", "SoftmaxWithLoss", "by dout"),
@@ -94,6 +92,19 @@ MISTAKES = [  # what the correct file says, what a student says, the class, a wo
      "            np.random.shuffle(x)\n            order = np.arange(len(x))\n", "Trainer", "caller's"),
     ("np.random.permutation(len(x))", "np.random.randint(0, len(x), len(x))", "Trainer", "permutation"),
     ("self.loss_list.append(float(loss))", "pass", "Trainer", "loss_list"),
+    ("order = np.random.permutation(len(x))", "order = np.arange(len(x))", "Trainer", "permutation"),
+    ("for epoch in range(max_epoch):\n            order = np.random.permutation(len(x))\n",
+     "order = np.random.permutation(len(x))\n        for epoch in range(max_epoch):\n", "Trainer", "each epoch"),
+    ("np.exp(x - x.max(axis=-1, keepdims=True))", "np.exp(x - x.max())", "softmax", "its own maximum"),
+    ("z = x - x.max(axis=1, keepdims=True)\n", "z = x - x.max()\n", "SoftmaxWithLoss", "its own maximum"),
+    ("np.repeat(dout, self.N, axis=0)", "np.repeat(dout, 2, axis=0)", "Sum", "shape|book"),
+    ("np.repeat(x, self.N, axis=self.axis)", "np.repeat(x, 2, axis=self.axis)", "Repeat", "that __init__ is given"),
+    ("def __init__(self, N, axis=0):\n        self.N, self.axis = N, axis",
+     "def __init__(self):\n        self.N, self.axis = 2, 0", "Repeat", "that __init__ is given"),
+    ("    def forward(self, x):\n        return x, x\n",
+     "    def __init__(self, n=2):\n        self.n = n\n\n    def forward(self, x):\n        return x, x\n",
+     "Branch", "that __init__ is given"),
+    ("p -= self.lr * v\n", "p -= self.lr * v / 2\n", "Momentum", "formula"),
 ]  # fmt: skip
 
 VARIATIONS = [  # as right as what the correct file says
@@ -112,4 +123,22 @@ VARIATIONS = [  # as right as what the correct file says
     ("v_hat = m / (1 - self.beta1**self.t), v / (1 - self.beta2**self.t)",
      "v_hat = m * np.sqrt(1 - self.beta2**self.t) / (1 - self.beta1**self.t), v"),
     ("return kept, sums", "return tuple(kept), tuple(sums)"),
+    ("return x, x\n", "return np.array([x] * 2)\n"),
+    ("return dout * self.y, dout * self.x", "return np.stack([dout * self.y, dout * self.x])"),
+    ("return dout * self.y, dout * self.x", "return [dout * self.y, dout * self.x]"),
+    ("def forward(self, x):\n        return x, x\n\n    def backward(self, douts):\n"
+     "        first, second = douts\n        return first + second",
+     "def __init__(self, k=4):\n        self.k = k\n\n    def forward(self, x):\n"
+     "        return np.array([x] * self.k)\n\n    def backward(self, douts):\n        return douts.sum(axis=0)"),
+    ("def __init__(self, N, axis=0):\n        self.N, self.axis = N, axis",
+     "def __init__(self, much=4, along=0):\n        self.N, self.axis = much, along"),
+    ("def __init__(self, lr=0.1):\n        self.lr = lr", "def __init__(self, alpha=0.1):\n        self.lr = alpha"),
+    ("def __init__(self, lr=0.1):\n        self.lr = lr",
+     "def __init__(self, **options):\n        self.lr = options.get('lr', 1)"),
+    ("def fit(self, x, t, max_epoch=10, batch_size=32, max_grad=None, eval_interval=20):",
+     "def fit(self, x, t, epochs=10, batch=32, max_grad=None, shuffle=False, eval_interval=20):\n"
+     "        max_epoch, batch_size = epochs, batch"),
+    ("self.model.forward(x[rows], t[rows])", "self.model.forward(x[rows] / 7, np.eye(12)[t[rows]])"),
+    ("self.model.forward(x[rows], t[rows])", "self.model.forward(x[rows] / 7, t[rows] > 3)"),
+    ("order = np.random.permutation(len(x))", "x, t, order = x / 7, np.ones(len(x)), np.arange(len(x))"),
 ]  # fmt: skip

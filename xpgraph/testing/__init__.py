@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..namespace import Place
+from ..namespace import Place, available
 from ..optimizers import SGD
 from .certificate import Certificate, Failure
 from .findings import Finding
@@ -27,21 +27,23 @@ def assert_backends_agree(
     model: Any,
     x: np.ndarray,
     t: np.ndarray,
-    backends: Sequence[str | Place] = ("numpy", "cupy"),
+    backends: Sequence[str | Place] | None = None,
     steps: int = 100,
     *,
     optimizer: Any = None,
-    dtypes: Sequence[str] = ("float32", "float64"),
+    dtypes: str | Sequence[str] = ("float32", "float64"),
     **options: Any,
 ) -> list[Certificate]:
     """AssertionError, naming the first node that leaves its tolerance, unless ``verify`` passes in each dtype.
 
     ``model``: any object with forward(x, t), backward(), params, grads; copies of it are trained. x, t: NumPy arrays.
-    ``optimizer``: SGD(lr=0.1) by default. Other options are those of ``verify``. Returns the certificates.
+    ``backends``: by default, those of numpy and cupy that can be used here. ``optimizer``: SGD(lr=0.1) by default.
+    Other options are those of ``verify``. Returns the certificates.
     """
+    names = available() if backends is None else backends
     certificates = []
-    for dtype in dtypes:
-        found = verify(model, x, t, optimizer or SGD(lr=0.1), backends=backends, dtype=dtype, steps=steps, **options)
+    for dtype in [dtypes] if isinstance(dtypes, str) else dtypes:
+        found = verify(model, x, t, optimizer or SGD(lr=0.1), backends=names, dtype=dtype, steps=steps, **options)
         if not found.passed:
             raise AssertionError(f"backends do not agree\n{found.text()}")
         certificates.append(found)

@@ -31,7 +31,8 @@ class Certificate:
     """What ``verify`` found. ``local`` and ``accumulated`` are keyed by (node, backend), in the order of the nodes.
 
     ``local``: the largest error of a node given the oracle's own inputs, over its tolerance. ``accumulated``: its
-    (absolute, relative) error inside the run, at the last step. ``records``: one row per step, node and backend.
+    largest relative error inside the run. ``weights``: distance from the oracle's at the end, and from it of an oracle
+    that is disturbed by one rounding a step ("roundings"). ``records``: a row per step, backend and node.
     """
 
     network: str
@@ -42,7 +43,7 @@ class Certificate:
     max_grad: float | None
     backends: dict[str, dict[str, Any]]
     local: dict[tuple[str, str], float] = field(default_factory=dict)
-    accumulated: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
+    accumulated: dict[tuple[str, str], float] = field(default_factory=dict)
     weights: dict[str, float] = field(default_factory=dict)
     accuracy: dict[str, float | None] = field(default_factory=dict)
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -62,16 +63,17 @@ class Certificate:
         names = list(self.backends)
         rows = [("error / allowed, then in the run", *names)]
         for node in dict.fromkeys(node for node, _ in self.local):
-            pairs = [(self.local.get((node, b)), self.accumulated.get((node, b), (0.0, None))[1]) for b in names]
+            pairs = [(self.local.get((node, b)), self.accumulated.get((node, b))) for b in names]
             rows.append((node, *(f"{_number(local):>6} {_number(inside):>8}" for local, inside in pairs)))
         clip = "" if self.max_grad is None else f", gradients clipped at {self.max_grad:g}"
         lines = [
             f"{self.network}, {self.dtype}, {self.steps} steps of {self.optimizer}{clip}, seed {self.seed}",
-            *(f"  {name}: {', '.join(str(v) for v in about.values() if v)}" for name, about in self.backends.items()),
+            *(f"  {name}: {_about(about)}" for name, about in self.backends.items()),
             "",
             *columns(rows, right=range(1, 1 + len(names))),
             "",
-            *(f"weights on {b}: {_number(w)} from the oracle's" for b, w in self.weights.items()),
+            *(f"weights on {b}: {_number(w)} from the oracle's" for b, w in self.weights.items() if b in names),
+            f"roundings alone: {_number(self.weights.get('roundings'))}",
         ]
         first = self.first_failure
         return "\n".join([*lines, f"fail: {first}" if first else "pass"])
@@ -98,6 +100,12 @@ class Certificate:
 
     def json(self) -> str:
         return json.dumps(self.data(), ensure_ascii=False)
+
+
+def _about(backend: dict[str, Any]) -> str:
+    flag = backend.get("tf32")
+    words = [backend["version"], backend["device"]]
+    return ", ".join(words if flag is None else [*words, f"TF32 {'on' if flag else 'off'}"])
 
 
 def _number(value: float | None) -> str:

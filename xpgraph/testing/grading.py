@@ -15,6 +15,7 @@ from typing import Any
 from .findings import Finding, table
 from .grading_file import Source, quiet, read
 from .grading_functions import FUNCTIONS, mended
+from .grading_losses import CAPPED
 from .grading_nodes import NODES, check_class
 from .grading_optimizers import OPTIMIZERS, check_optimizer
 from .grading_trainer import check_trainer
@@ -37,12 +38,16 @@ _OTHER_NAMES = {
 
 @dataclass
 class Grade:
-    """What ``grade`` found: ``findings``, the names that were ``checked``, the known ones that were ``missing``."""
+    """What ``grade`` found: ``findings``, the names that were ``checked``, the known ones that were ``missing``.
+
+    ``advice``: what could be better and is no mistake; it counts for nothing.
+    """
 
     source: str
     findings: list[Finding] = field(default_factory=list)
     checked: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    advice: list[Finding] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
@@ -50,25 +55,31 @@ class Grade:
         return bool(self.checked) and not self.findings
 
     def table(self) -> str:
-        """For people: a line for each finding, then what was checked and what was not there."""
-        lines = [table(self.findings), "", f"checked: {', '.join(self.checked) or 'nothing'}"]
+        """For people: a line for each finding, advice by itself, then what was checked and what was not there."""
+        lines = [table(self.findings), ""]
+        if self.advice:
+            lines += ["advice, no mistakes:", table(self.advice), ""]
+        lines += [f"checked: {', '.join(self.checked) or 'nothing'}"]
         if self.missing:
             lines.append(f"not in {self.source}: {', '.join(self.missing)}")
         return "\n".join(lines)
 
     def data(self) -> dict[str, Any]:
         """For machines: plain data, ready for JSON."""
-        findings = [
-            {"class": f.name, "check": f.check, "expected": f.expected, "found": f.found, "hint": f.hint}
-            for f in self.findings
-        ]
         return {
             "source": self.source,
             "passed": self.passed,
             "checked": list(self.checked),
             "missing": list(self.missing),
-            "findings": findings,
+            "findings": _data(self.findings),
+            "advice": _data(self.advice),
         }
+
+
+def _data(findings: list[Finding]) -> list[dict[str, str]]:
+    return [
+        {"class": f.name, "check": f.check, "expected": f.expected, "found": f.found, "hint": f.hint} for f in findings
+    ]
 
 
 def grade(path_or_module: str | Path | ModuleType) -> Grade:
@@ -78,9 +89,10 @@ def grade(path_or_module: str | Path | ModuleType) -> Grade:
     Momentum, AdaGrad, RMSprop, Adam, Trainer, and the functions softmax, cross_entropy_loss, remove_duplicates and
     clip_grads; AddLayer, MulLayer, Relu, cross_entropy_error and the like count too. Their results are compared with
     the textbook's and given to ``check_node``; inputs must stay as they are, parameters and gradients be overwritten
-    in place. Arrays may be shared and other ranks than the book's refused. A class that calls a wrong function of the
-    file is judged with a right one in its place. The file is run once, as an import would,
-    what it prints is dropped; an exception in it is a finding, and what it had defined by then is still checked.
+    in place. Arrays may be shared and other ranks than the book's refused. What the book does too, as
+    log(y + 1e-7), is ``advice`` alone. A class that calls a wrong function of the file is judged with a right one in
+    its place. The file is run once, as an import would, what it prints is dropped; an exception in it is a finding,
+    and what it had defined by then is still checked.
     Raises FileNotFoundError if there is no such file. A file that never ends is never done: set a time limit outside.
     """
     with quiet():
@@ -92,11 +104,13 @@ def grade(path_or_module: str | Path | ModuleType) -> Grade:
         with mended(source, wrong):
             found |= {row: list(dict.fromkeys(_checked(*row, source))) for row in known if row not in functions}
     kinds = {kind for kind, _, _ in known}
+    everything = [f for row in known for f in found[row]]
     return Grade(
         source.name,
-        [*source.findings, *(f for row in known for f in found[row])],
+        [*source.findings, *(f for f in everything if f.check != CAPPED)],
         [name for _, name, _ in known],
         [kind for kind in _KNOWN if kind not in kinds],
+        [f for f in everything if f.check == CAPPED],
     )
 
 

@@ -16,7 +16,7 @@ Explanations = Iterable[tuple[Any, str]]  # (what a mistake would give, the hint
 
 _TRANSPOSED = "This is the transpose: dW = xᵀ dy, so that W's axes come in W's order."
 _NAMES = {
-    "n": ("n", "num", "number", "times", "repeats", "count", "copies", "branches", "reps"),
+    "n": ("n", "k", "num", "number", "times", "repeats", "count", "copies", "branches", "reps", "rows"),
     "d": ("d", "columns", "width"),
     "axis": ("axis", "axes", "dim"),
     "keepdims": ("keepdims", "keepdim", "keep_dims"),
@@ -84,12 +84,18 @@ def construct(cls: type, wanted: dict[str, Any], also: dict[str, Any] | None = N
     ``also``: values that only some ask for, by name alone. Raises what the constructor raised, when no way of calling
     it works.
     """
-    ways: list[Callable[[], Any]] = []
-    named = _by_name(cls, {**(also or {}), **wanted})
-    if named is not None:
-        ways.append(lambda: cls(**named))
-    values = list(wanted.values())
-    ways += [lambda k=k: cls(*values[:k]) for k in range(len(values), -1, -1)]  # type: ignore[misc]
+    named = _by_name(cls, wanted, also or {})
+    ways = [] if named is None else [lambda: cls(**named)]
+    return _first([*ways, *in_order(cls, list(wanted.values()))])
+
+
+def in_order(cls: type, values: list[Any]) -> list[Callable[[], Any]]:
+    """Calls with all values by position, then with one less each."""
+    return [lambda k=k: cls(*values[:k]) for k in range(len(values), -1, -1)]  # type: ignore[misc]
+
+
+def _first(ways: list[Callable[[], Any]]) -> Any:
+    """What the first call that works gives; raises what the first one raised if none does."""
     first: Exception | None = None
     for way in ways:
         try:
@@ -100,17 +106,30 @@ def construct(cls: type, wanted: dict[str, Any], also: dict[str, Any] | None = N
     raise first
 
 
-def _by_name(cls: type, wanted: dict[str, Any]) -> dict[str, Any] | None:
-    """The wanted arguments under the constructor's own names; None if it needs one that is not known."""
+def _by_name(cls: type, wanted: dict[str, Any], also: dict[str, Any]) -> dict[str, Any] | None:
+    """The wanted arguments under the constructor's own names, unknown names in their order; None if one is left."""
     try:
         parameters = list(inspect.signature(cls).parameters.values())
     except (TypeError, ValueError):
         return None
-    found = {}
+    known = {**also, **wanted}
+    keys: dict[str, str] = {}
+    unknown: list[inspect.Parameter] = []
     for p in parameters:
-        key = next((k for k in wanted if p.name.lower() in _NAMES.get(k, (k.lower(),))), None)
+        key = next((k for k in known if p.name.lower() in _NAMES.get(k, (k.lower(),))), None)
         if key is not None:
-            found[p.name] = wanted[key]
-        elif p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
+            keys[p.name] = key
+        elif p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
+            unknown.append(p)
+    for p in unknown:
+        key = next((k for k, v in wanted.items() if k not in keys.values() and _fits(p.default, v)), None)
+        if key is not None:
+            keys[p.name] = key
+        elif p.default is p.empty:
             return None
-    return found
+    return {name: known[key] for name, key in keys.items()}
+
+
+def _fits(default: Any, value: Any) -> bool:
+    """May an argument with this default be the one that the value is for?"""
+    return default is None or default is inspect.Parameter.empty or type(default) is type(value)

@@ -16,6 +16,7 @@ from .oracle import FORMULAS
 
 RETURNS_Y = "forward returns the loss"
 FAR = np.array([[0.0, 100.0, 0.0], [0.0, 0.0, 0.0]])  # the loss of the first row, for class 0, is 100
+CAPPED = "capped loss"  # an advice: the book itself adds 1e-7 to the probabilities
 LOSS_CLOSE = 1e-4  # the book adds 1e-7 to probabilities that are 0.01 and more here
 
 
@@ -88,10 +89,11 @@ def _far(name: str, cls: Any, source: Source) -> Iterator[Finding]:
         yield Finding(name, "large scores", "no exception", source.words(error), "Try scores [0, 100].")
         return
     if not close_loss(loss, np.asarray(100.0)):
-        capped = np.size(loss) == 1 and 16 < float(loss) < 17
+        at_book = 16 < loss < 17
+        check = CAPPED if 10 < loss < 100 else "large scores"
         yield Finding(
-            name, "large scores", "100 for scores [0, 100, 0] and class 0", f"{loss:.6g}",
-            "log(y + 1e-7) never exceeds 16.1; " * capped
+            name, check, "100 for scores [0, 100, 0] and class 0", f"{loss:.6g}",
+            "log(y + 1e-7) never exceeds 16.1; " * at_book
             + "take the loss from the scores: log Σ e^(x - m) - (x_t - m), m = max x.",
         )  # fmt: skip
 

@@ -13,6 +13,7 @@ from .grading_compare import compare, construct
 from .grading_file import Source
 from .grading_losses import check_loss
 from .grading_mistakes import Letters, mistakes
+from .grading_results import counts, several
 from .node_checks import check_node
 from .oracle import FORMULAS
 from .tape import as_list
@@ -47,17 +48,20 @@ class Setting(NamedTuple):
         return construct(cls, wanted, {"n": rows, "d": columns})
 
 
-def setting(kind: str, square: bool = False) -> Setting:
-    """Lengths 5, 3 and 4 that cannot be taken for each other; 3, 3 and 3 to see what a wrong order would compute."""
+def setting(kind: str, square: bool = False, copies: int = 2) -> Setting:
+    """Lengths 5, 3 and 4 that cannot be taken for each other; 3, 3 and 3 to see what a wrong order would compute.
+
+    ``copies``: of Branch and Repeat; Sum adds as many rows, or all 5 for more than the book's 2.
+    """
     rng = np.random.Generator(np.random.Philox(11))
     n, d, h = (3, 3, 3) if square else (5, 3, 4)
     x, y, W, b = (rng.standard_normal(shape) for shape in ((n, d), (n, d), (d, h), (h,)))
     return {
         "Add": Setting({}, [x, y]),
         "Multiply": Setting({}, [x, y]),
-        "Branch": Setting({"n": 2}, [x]),
-        "Repeat": Setting({"n": 2, "axis": 0}, [x[:1]]),  # the book repeats one row
-        "Sum": Setting({"axis": 0, "keepdims": True}, [x[:2]]),
+        "Branch": Setting({"n": copies}, [x]),
+        "Repeat": Setting({"n": copies, "axis": 0}, [x[:1]]),  # the book repeats one row
+        "Sum": Setting({"axis": 0, "keepdims": True}, [x[:2] if copies == 2 else x]),
         "MatMul": Setting({"W": W}, [x]),
         "Affine": Setting({"W": W, "b": b}, [x]),
     }.get(kind, Setting({}, [x]))
@@ -81,11 +85,12 @@ def check_class(kind: str, name: str, cls: Any, source: Source) -> Iterator[Find
         yield from check_loss(name, cls, source)
         return
     found = list(_lists(name, node, given)) or list(_known_values(kind, name, cls, source, given))
+    if not found and kind in ("Branch", "Repeat", "Sum"):
+        found = list(_known_values(kind, name, cls, source, setting(kind, copies=3)))
     yield from found
     if not any(f.check in ("params and grads", "forward", "backward raises") for f in found):
         drop = (*LENIENT, *(OF_GRADIENTS if found else ()))
-        thing = _Branches(node) if kind == "Branch" else node
-        fresh = check_node(thing, tuple(given.inputs), name=name)
+        fresh = check_node(several(kind, node), tuple(given.inputs), name=name)
         yield from (f for f in fresh if not f.check.startswith(drop))
 
 
@@ -105,7 +110,7 @@ def _lists(name: str, node: Any, given: Setting) -> Iterator[Finding]:
 
 def _known_values(kind: str, name: str, cls: Any, source: Source, given: Setting) -> Iterator[Finding]:
     """Forward and backward once, each result against the formula."""
-    node = given.make(cls)
+    node = several(kind, given.make(cls))
     try:
         outputs = as_list(node.forward(*(np.array(a) for a in given.inputs)))
     except Exception as error:
@@ -115,6 +120,13 @@ def _known_values(kind: str, name: str, cls: Any, source: Source, given: Setting
     if options is None:
         shapes = ", ".join(str(np.shape(y)) for y in outputs)
         yield Finding(name, "forward", hint, f"{len(outputs)} results, {shapes}", "Look at the shapes in the book.")
+        return
+    n = getattr(options, "n", None)
+    if n != given.wanted.get("n", n) and counts(kind, cls):
+        yield Finding(
+            name, "forward", f"{given.wanted['n']} copies of x", str(n),
+            "Keep the number that __init__ is given, and make so many copies.",
+        )  # fmt: skip
         return
     truth = FORMULAS[kind].forward(options, given.params, given.inputs)
     rng = np.random.Generator(np.random.Philox(12))
@@ -133,9 +145,8 @@ def _known_values(kind: str, name: str, cls: Any, source: Source, given: Setting
 def _gradients(
     kind: str, name: str, node: Any, source: Source, given: Setting, options: Any, letters: Letters, cls: Any
 ) -> Iterator[Finding]:
-    thing = _Branches(node) if kind == "Branch" else node
     try:
-        found = as_list(thing.backward(*(np.array(d) for d in letters.douts)))
+        found = as_list(node.backward(*(np.array(d) for d in letters.douts)))
     except Exception as error:
         hint = _SHAPES.get(kind, "Run backward on a gradient of the shape that forward returned.")
         hint = _square_hint(kind, name, cls, source, given) or hint
@@ -168,29 +179,13 @@ def _options(kind: str, x: np.ndarray, outputs: list[Any]) -> tuple[Any, str]:
     n, d = x.shape
     if kind == "Branch":
         known = all(s == x.shape for s in shapes) and len(shapes) > 1
-        return (SimpleNamespace(n=len(shapes)) if known else None), f"2 results of shape {x.shape}"
+        return (SimpleNamespace(n=len(shapes)) if known else None), f"results of shape {x.shape}, one for each branch"
     if kind == "Repeat":
         rows = {(k * n, d): SimpleNamespace(n=k, axis=0) for k in range(1, 5)}
         columns = {(n, k * d): SimpleNamespace(n=k, axis=1) for k in range(2, 5)}
-        return {**rows, **columns}.get(shapes[0]), f"shape {(2 * n, d)}"
+        return {**rows, **columns}.get(shapes[0]), f"shape {(2 * n, d)} for 2 copies"
     if kind == "Sum":
         ways = [(axis, keep) for axis in (0, 1, None) for keep in (True, False)]
         sums = {np.sum(x, axis=a, keepdims=k).shape: SimpleNamespace(axis=a, keepdims=k) for a, k in ways}
         return sums.get(shapes[0]), f"shape {(1, d)}"
     return (SimpleNamespace() if len(outputs) == 1 else None), "1 result"
-
-
-class _Branches:
-    """A Branch whose backward takes its gradients one by one or as one list: both are usual."""
-
-    def __init__(self, node: Any) -> None:
-        self.node = node
-
-    def forward(self, x: np.ndarray) -> tuple[Any, ...]:
-        return tuple(self.node.forward(x))
-
-    def backward(self, *douts: np.ndarray) -> Any:
-        try:
-            return self.node.backward(*douts)
-        except TypeError:
-            return self.node.backward(list(douts))

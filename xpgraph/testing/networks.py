@@ -23,6 +23,7 @@ class Network(NamedTuple):
     t: np.ndarray
     optimizer: Any
     max_grad: float | None = None
+    batch_size: int = 32
 
 
 class EveryNode:

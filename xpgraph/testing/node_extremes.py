@@ -15,6 +15,10 @@ EXTREME = 1e4  # e^EXTREME overflows in every dtype
 PROBE = 30.0  # e^PROBE does not
 DEGREE = 6  # a function that grows from 1 to PROBE by more than PROBE^DEGREE has no finite value at EXTREME to ask for
 
+ROWS = "rows apart by "  # every second row is moved: one maximum of the whole array leaves nothing of the others
+
+_NEGATIVE = "Take e to the power of negative numbers only: e^-|x|, or e^(x - max x)."
+_EACH_ROW = "Each row has its own maximum: np.max(x, axis=-1, keepdims=True), not np.max(x)."
 _ANY_RANK = "Work along the last axis (axis=-1), so that there may be any number of axes before it."
 _OR_REFUSE = "Work along the last axis (axis=-1), or raise an error for other ranks."
 
@@ -28,8 +32,10 @@ class Reach(NamedTuple):
 
 
 def extremes(subject: Subject) -> Iterator[Finding]:
-    """At ±1e4 nothing overflows or turns into NaN, wherever the function itself is defined and grows slowly."""
-    for signs in ("±", "", "-"):
+    """At ±1e4, and in rows 1e4 apart, all is finite where the function itself is defined and grows slowly."""
+    for signs, hint in (("±", _NEGATIVE), ("", _NEGATIVE), ("-", _NEGATIVE), (ROWS, _EACH_ROW)):
+        if signs == ROWS and not any(subject.inputs[i].ndim > 1 for i in subject.floating):
+            continue
         near, far = _reach(subject, signs, 1.0), _reach(subject, signs, PROBE)
         if not (near.finite and far.finite) or near.warned or far.warned:
             continue  # not defined there, as log is not for negative numbers
@@ -39,8 +45,7 @@ def extremes(subject: Subject) -> Iterator[Finding]:
         if not at.finite or at.warned:
             yield Finding(
                 subject.name, "extreme values", f"finite results and no warning at {signs}{EXTREME:g}",
-                at.warned[0] if at.warned else "NaN or infinity",
-                "Take e to the power of negative numbers only: e^-|x|, or e^(x - max x).",
+                at.warned[0] if at.warned else "NaN or infinity", hint,
             )  # fmt: skip
             return
 
@@ -49,6 +54,11 @@ def _reach(subject: Subject, signs: str, size: float) -> Reach:
     scaled = subject.floating[:1] if subject.first_only else subject.floating
     inputs = list(subject.inputs)
     for i in scaled:
+        if signs == ROWS:
+            if inputs[i].ndim > 1:
+                inputs[i] = inputs[i].copy()
+                inputs[i][1::2] += size
+            continue
         inputs[i] = np.full_like(inputs[i], -size if signs == "-" else size)
         if signs == "±" and i == scaled[0]:
             inputs[i].reshape(-1)[::2] *= -1

@@ -13,7 +13,8 @@ import numpy as np
 
 from ..namespace import place
 from ..node import move
-from .oracle import FORMULAS, RULES
+from ..optimizers import Optimizer
+from .oracle import FORMULAS, RULES, unit
 from .tape import Use, as_result, recording
 
 Arrays = list[np.ndarray]
@@ -48,7 +49,7 @@ class Oracle:
 
     def __init__(self, model: Any, optimizer: Any, max_grad: float | None) -> None:
         self.model = move(model, place("numpy"), "float64")
-        self.optimizer, self.max_grad = copy.copy(optimizer), max_grad
+        self.optimizer, self.max_grad = fresh(optimizer), max_grad
         params = self.model.params
         self.first = [_first(params, i) for i in range(len(params))]
         self.kept = [i for i, (j, _) in enumerate(self.first) if i == j]
@@ -95,6 +96,34 @@ class Oracle:
         for i, (p, g) in enumerate(zip(params, grads, strict=True)):
             new, self.state[i] = self.rule(np.array(p), g, self.state[i], self.k, self.optimizer)
             p[...] = new
+
+
+class Disturbed(Oracle):
+    """The oracle's run once more, with every weight off by one rounding of the dtype at each step."""
+
+    def __init__(self, model: Any, optimizer: Any, max_grad: float | None, dtype: str) -> None:
+        super().__init__(model, optimizer, max_grad)
+        self.rounding, self.rng = unit(dtype), np.random.Generator(np.random.Philox(0))
+        self.disturb()
+
+    def follow(self, x: np.ndarray, t: np.ndarray) -> None:
+        """One whole step."""
+        _, grads = self.run(x, t)
+        self.update(self.clipped(self.merged(grads)))
+        self.disturb()
+
+    def disturb(self) -> None:
+        for i in self.kept:
+            p = self.model.params[i]
+            p *= 1 + self.rounding * self.rng.uniform(-1, 1, p.shape)
+
+
+def fresh(optimizer: Any) -> Any:
+    """A copy of an optimizer that has made no step; of a user's own class, as it is."""
+    new = copy.deepcopy(optimizer)
+    if isinstance(new, Optimizer):
+        new.load_state({"iter": 0, **dict.fromkeys(new.slots)})
+    return new
 
 
 def _first(params: list[Any], i: int) -> tuple[int, bool]:

@@ -62,7 +62,7 @@ def leaves(model: Any) -> list[tuple[str, Any]]:
                 walk(f"{path}[{name!r}]", part)
 
     walk("", model)
-    return found
+    return [] if any(node is model for _, node in found) else found  # a model that is all its own code has no parts
 
 
 def as_list(result: Any) -> list[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +14,7 @@ from ..sharing import clip_grads, merge, plan
 from .bars import errors
 from .judge import Judge
 from .oracle import FORMULAS, unit
-from .reference import float64
+from .reference import Oracle, float64, fresh
 from .tape import NodeError, Use, as_list, leaves, recording
 
 OWN = 64  # a node without a formula may err by 64 u of its largest result: nothing is known of its sums
@@ -66,6 +65,9 @@ def rounded(a: Any, dtype: str) -> np.ndarray:
     return np.array(a) if a.dtype.kind in "iu" else np.array(a, dtype, order="C")
 
 
+Errors = dict[str, tuple[float, float]]  # what: (absolute, relative)
+
+
 class BackendRun(Judge):
     """One backend's run, and beside it a copy of the model that is set to the oracle's numbers again and again."""
 
@@ -73,7 +75,7 @@ class BackendRun(Judge):
         super().__init__(backend if isinstance(backend, Place) else place(backend), dtype)
         self.max_grad, self.alive = max_grad, True
         self.model, self.beside = move(model, self.place, dtype), move(model, self.place, dtype)
-        self.optimizer = copy.copy(optimizer)
+        self.optimizer = fresh(optimizer)
         self.slots = plan(list(self.model.params))
         self.nodes = dict(leaves(self.beside))
         found = usable(self.place.library.name)
@@ -83,23 +85,36 @@ class BackendRun(Judge):
         kept = [i for i, slot in enumerate(self.slots) if slot.first == i]
         return [to_numpy(self.model.params[i]) for i in kept]
 
-    def step(self, x: np.ndarray, t: np.ndarray, truth: list[Use]) -> dict[str, tuple[float, float]]:
-        """One step of the run itself; (absolute, relative) error of each node's outputs and gradients, the worst."""
+    def step(self, x: np.ndarray, t: np.ndarray, truth: list[Use]) -> dict[str, Errors]:
+        """One step of the run itself: the largest errors of each node's outputs and gradients."""
         with recording(self.model) as uses:
             self.model.forward(self.put(x), self.put(t))
             self.model.backward()
-        inside: dict[str, tuple[float, float]] = {}
+        inside: dict[str, Errors] = {}
         for use, true in zip(uses, truth, strict=True):
-            pairs = [*zip(use.outputs, true.outputs, strict=True), *zip(use.grads, true.grads, strict=True)]
-            if use.dins and true.dins:
-                pairs += list(zip(use.dins, true.dins, strict=False))
-            for a, b in pairs:
-                inside[use.path] = max(inside.get(use.path, (0.0, 0.0)), errors(self.host(a), np.asarray(b)))
+            now = inside.setdefault(use.path, {"outputs": (0.0, 0.0), "gradients": (0.0, 0.0)})
+            pairs = [("outputs", *pair) for pair in zip(use.outputs, true.outputs, strict=True)]
+            pairs += [("gradients", *pair) for pair in zip(use.grads, true.grads, strict=True)]
+            pairs += [("gradients", *pair) for pair in zip(use.dins, true.dins, strict=False)]
+            for what, a, b in pairs:
+                now[what] = max(now[what], errors(self.host(a), np.asarray(b)))
         params, grads = merge(self.slots, list(self.model.params), list(self.model.grads))
         if self.max_grad is not None and grads:
             clip_grads(grads, self.max_grad)
         self.optimizer.update(params, grads)
         return inside
+
+    def state_errors(self, oracle: Oracle) -> Errors:
+        """(absolute, relative) errors of the weights, and of the optimizer's state by slot."""
+        found = {
+            "weights": max(
+                (errors(a, b) for a, b in zip(self.params(), oracle.params(), strict=True)), default=(0.0, 0.0)
+            )
+        }
+        for slot in self.optimizer.slots if oracle.rule is not None else ():
+            pairs = zip(getattr(self.optimizer, slot), oracle.state, strict=True)
+            found[slot] = max((errors(self.host(a), b[slot]) for a, b in pairs), default=(0.0, 0.0))
+        return found
 
     def local(self, params: list[np.ndarray], trials: list[Trial]) -> Iterator[tuple[str, float]]:
         """Each node on the oracle's inputs: its name, and the largest strain of its outputs and gradients."""

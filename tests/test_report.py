@@ -10,7 +10,6 @@ import types
 
 import numpy as np
 import pytest
-import rich
 from reference import toy
 
 from xpgraph import SGD, Lines, Live, Report, Trainer, mlp
@@ -65,6 +64,7 @@ class Terminal(io.StringIO):
 
 @contextlib.contextmanager
 def terminal(monkeypatch):
+    rich = pytest.importorskip("rich", reason="the live bar needs rich")
     with monkeypatch.context() as patch:
         patch.setenv("TERM", "xterm")
         patch.setattr(sys, "stdout", Terminal())

@@ -68,9 +68,15 @@ def adam(
     for p, g, mi, vi in zip(params, grads, m, v, strict=True):
         mi *= beta1
         mi += (1.0 - beta1) * g
+        square = g * g  # in place from here: fresh memory for each term takes longer than its arithmetic
+        square *= 1.0 - beta2
         vi *= beta2
-        vi += (1.0 - beta2) * (g * g)
-        p -= alpha * mi / (xp.sqrt(vi) + eps)
+        vi += square
+        root = xp.sqrt(vi)
+        root += eps
+        step = mi / root
+        step *= alpha
+        p -= step
 
 
 class Optimizer(ABC):

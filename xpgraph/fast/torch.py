@@ -1,0 +1,20 @@
+"""Bodies for PyTorch, a witness: two, so that a witness's run does not take twice as long as it must."""
+
+from __future__ import annotations
+
+import torch
+
+from .. import nodes, optimizers
+
+
+@nodes.matmul.fast("torch")
+def matmul(a, b, out=None):
+    return torch.matmul(a, b, out=out)
+
+
+@optimizers.adam.fast("torch")
+def adam(params, grads, m, v, alpha, beta1, beta2, eps):
+    for p, g, mi, vi in zip(params, grads, m, v, strict=True):
+        mi.lerp_(g, 1.0 - beta1)
+        vi.mul_(beta2).addcmul_(g, g, value=1.0 - beta2)
+        p.sub_(torch.sqrt(vi).add_(eps).reciprocal_().mul_(mi), alpha=alpha)

@@ -302,6 +302,17 @@ def test_info_names_every_backend_and_kernel(capsys):
     assert next(line for line in out if line.startswith("matmul")).split()[1:3] == ["nodes", "numpy"]
 
 
+def test_info_does_not_import_the_bodies_of_a_library_that_is_not_here(capsys, monkeypatch):
+    found = usable
+    monkeypatch.setattr(
+        sys.modules["xpgraph.namespace"], "usable", lambda name: found(name) if name == "numpy" else Usable(False, "no")
+    )
+    loaded = []
+    monkeypatch.setattr("xpgraph.commands.load_fast", loaded.append)
+    code, _, err = run(capsys, "info", "--kernels")
+    assert (code, err, loaded) == (0, [], ["numpy"])
+
+
 def test_verify_says_pass_and_writes_what_it_saw(capsys, tmp_path):
     code, out, err = run(
         capsys, "verify", "--backends", "numpy", "--model", "64-8-10", "--steps", "3", "--json", "deep/v.json"

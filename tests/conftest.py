@@ -8,15 +8,18 @@ What one library cannot run stands, with its reason, in ``backend_exceptions.txt
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from xpgraph.namespace import LIBRARIES, Place, place, to_numpy, usable
+from xpgraph.installed import usable
+from xpgraph.namespace import LIBRARIES, Place, place, to_numpy
 
 BACKENDS = ("numpy", "numpy:readonly", "array_api_strict", "torch", "cupy")
 EXCEPTIONS = Path(__file__).with_name("backend_exceptions.txt")
@@ -106,8 +109,31 @@ def lib(request: pytest.FixtureRequest) -> Lib:
     return make_lib(request.param)
 
 
+@pytest.fixture
+def cuda() -> Iterator[Any]:
+    """Where the CUDA path runs: the first GPU, or, without one, CuPy arrays over host memory (cuda_rig.py)."""
+    from cuda_rig import Rig, why_not
+
+    if usable("cupy").usable:
+        yield SimpleNamespace(place=place("cupy"), real=True)
+    elif why_not():
+        pytest.skip(f"no CUDA rig: {why_not()}")
+    else:
+        with Rig() as rig:
+            yield rig
+
+
+@pytest.fixture
+def rig(cuda: Any) -> Any:
+    """The same without a GPU only: launches and reads are counted there."""
+    if getattr(cuda, "real", False):
+        pytest.skip("launches are counted on host memory, not on a GPU")
+    return cuda
+
+
 def backend_of(item: pytest.Item) -> str | None:
-    return getattr(item, "callspec", None) and item.callspec.params.get("lib")
+    found = getattr(item, "callspec", None) and item.callspec.params.get("lib")
+    return "cupy" if item.get_closest_marker("cuda") else found
 
 
 def plain_id(nodeid: str, backend: str | None) -> str:
@@ -115,8 +141,7 @@ def plain_id(nodeid: str, backend: str | None) -> str:
     file, _, rest = nodeid.rpartition("/")[2].partition("::")
     if backend and "[" in rest:
         name, _, inside = rest.partition("[")
-        kept = inside.removesuffix("]").split("-")
-        kept.remove(backend)
+        kept = [part for part in inside.removesuffix("]").split("-") if part != backend]
         rest = f"{name}[{'-'.join(kept)}]" if kept else name
     return f"{file}::{rest}"
 

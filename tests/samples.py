@@ -95,7 +95,8 @@ def _reach(x):
 def _loss_scale(x, t):
     rows = np.sum(_onehot(t, x) * (np.log(np.sum(np.exp(x), axis=-1, keepdims=True)) - x), axis=-1)
     mean = np.mean(np.abs(rows)) * (rows.size + x.shape[-1] + 4) / 4  # the mean, as a Sum: 2 (K + 4) u Σ|rows| / N
-    return np.max(_reach(x)) + mean, _softmax(x) * _reach(x)
+    y, total = _softmax(x) * _reach(x), np.sum(_onehot(t, x), axis=-1, keepdims=True)
+    return np.max(_reach(x)) + mean, y, (y * total * (1 + x.shape[-1] / 8) + _onehot(t, x)) / rows.size
 
 
 def _cross_entropy_scale(y, t, eps):
@@ -114,7 +115,9 @@ def _steps(state: int, *hyper: float):
             (n, 10_000),
         ]  # the last is more than one block of any body that works in blocks
         params, grads = ([rng.standard_normal(s) for s in shapes] for _ in range(2))
-        yield params, grads, *([np.abs(rng.standard_normal(s)) for s in shapes] for _ in range(state)), *hyper
+        state_arrays = [[np.abs(rng.standard_normal(s)) for s in shapes] for _ in range(state)]
+        yield params, grads, *state_arrays, *hyper
+        yield params, grads, *state_arrays, *hyper, np.array(0.25)  # clip
 
     return cases
 
@@ -124,14 +127,15 @@ def _adaptive(p, g, h, lr, eps):
 
 
 def _each(f):
-    """A scale for kernels over lists: f on one parameter at a time, a list for each output."""
-    return lambda params, grads, *rest: tuple(
-        list(column)
-        for column in zip(
-            *(f(*(a[i] if isinstance(a, list) else a for a in (params, grads, *rest))) for i in range(len(params))),
-            strict=True,
-        )
-    )
+    """A scale for kernels over lists: f on one parameter at a time, its gradient clipped; a list for each output."""
+
+    def scale(params, grads, *rest):
+        clip = rest[-1] if isinstance(rest[-1], np.ndarray) else 1.0
+        args = params, [g * clip for g in grads], *(a for a in rest if not isinstance(a, np.ndarray))
+        rows = (f(*(a[i] if isinstance(a, list) else a for a in args)) for i in range(len(params)))
+        return tuple(list(column) for column in zip(*rows, strict=True))
+
+    return scale
 
 
 def _norms(rng, n):
@@ -148,6 +152,12 @@ _mean = "a mean over no rows is no number"
 
 SAMPLES: dict[str, Sample] = {
     "add": Sample(_pairs, (ROUNDED,)),
+    "accumulate": Sample(
+        lambda rng, n: ((rng.standard_normal(s), rng.standard_normal(s)) for s in _shapes(n)),
+        (ROUNDED,),
+        updates=(0,),
+        reason="one sum each",
+    ),
     "multiply": Sample(_pairs, (ROUNDED,)),
     "sum_to": Sample(
         _sums_to,
@@ -184,6 +194,16 @@ SAMPLES: dict[str, Sample] = {
         lambda x, W, b: (np.abs(x) @ np.abs(W) + np.abs(b),),  # b is one more row of W, times 1
         lambda x, W, b: x.shape[-1] + 1,
     ),
+    "affine_grad": Sample(
+        lambda rng, n: (
+            (x, rng.standard_normal((n, W.shape[1])), np.zeros(W.shape), np.zeros(W.shape[1]))
+            for x, W in _products(rng, n)
+        ),
+        (Bar("sum", 2), Bar("sum", 2)),
+        lambda x, dy, dW, db: (np.abs(x).T @ np.abs(dy), np.sum(np.abs(dy), axis=0)),
+        lambda x, dy, dW, db: x.shape[0],
+        updates=(2, 3),
+    ),
     "sigmoid": Sample(_elementwise(87), (Bar("ulp", 4),)),
     "sigmoid_grad": Sample(_elementwise(87, gradient=True), (Bar("ulp", 8),)),
     "relu": Sample(_elementwise(3), (EXACT,), reason="copies"),
@@ -200,7 +220,9 @@ SAMPLES: dict[str, Sample] = {
         lambda dy, y: y.shape[-1],
         reason="a summed gradient",
     ),
-    "softmax_cross_entropy": Sample(_labelled, (Bar("terms", 8), Bar("terms", 8)), _loss_scale, no_empty=_mean),
+    "softmax_cross_entropy": Sample(
+        _labelled, (Bar("terms", 8), Bar("terms", 8), Bar("terms", 8)), _loss_scale, no_empty=_mean
+    ),
     "softmax_cross_entropy_grad": Sample(
         lambda rng, n: ((y, t, d) for y, t in _labelled(rng, n, True) for d in (1.0, np.array(0.7))),
         (Bar("sum", 2),),
@@ -254,12 +276,34 @@ SAMPLES: dict[str, Sample] = {
     "global_norm": Sample(
         _norms,
         (Bar("sum", 2),),
-        lambda grads: (math.sqrt(sum(float(np.sum(g * g)) for g in grads)),),
+        lambda grads: (_norm(grads),),
         lambda grads: sum(g.size for g in grads),
         reason="a sum of squares; its root halves the relative error",
     ),
+    "clip_rate": Sample(
+        lambda rng, n: ((grads, bound) for (grads,) in _norms(rng, n) for bound in (0.5, 100.0)),
+        (Bar("sum", 2), Bar("sum", 2)),
+        lambda grads, bound: (lambda norm: (min(1.0, bound / (norm + 1e-6)), norm))(_norm(grads)),
+        lambda grads, bound: sum(g.size for g in grads),
+        reason="the norm, and a quotient of it",
+    ),
+    "gather": Sample(
+        lambda rng, n: (
+            (rng.standard_normal((n, *shape)), t, rng.integers(0, n, size))
+            for shape in [(5,), (2, 3), ()]
+            for t in (rng.integers(0, 9, n), rng.standard_normal((n, 3)))
+            for size in (1, 4)
+        ),
+        (EXACT, EXACT),
+        no_empty="no row can be named",
+        reason="copies",
+    ),
     "scale": Sample(_grown, (ROUNDED,), updates=(0,), reason="one product each"),
 }
+
+
+def _norm(grads):
+    return math.sqrt(sum(float(np.sum(g * g)) for g in grads))
 
 
 def _spread_sum(dz, to):

@@ -21,7 +21,7 @@ from xpgraph.cli import main  # noqa: E402
 from xpgraph.commands import DEFAULTS, LR, Choices, new_folder  # noqa: E402
 from xpgraph.datasets import NAMES  # noqa: E402
 from xpgraph.errors import Error  # noqa: E402
-from xpgraph.namespace import Usable, usable  # noqa: E402
+from xpgraph.installed import Usable, usable  # noqa: E402
 from xpgraph.optimizers import OPTIMIZERS  # noqa: E402
 
 QUICK = ["--epochs", "2", "--hidden", "8", "--backend", "numpy"]
@@ -265,7 +265,7 @@ def test_auto_says_why_it_took_numpy(capsys, monkeypatch, brief):
 
 @pytest.mark.parametrize(("driver", "wheel"), [(0, "cupy-cuda13x"), (12080, "cupy-cuda12x"), (13000, "cupy-cuda13x")])
 def test_what_to_install_follows_the_driver(monkeypatch, driver, wheel):
-    module = sys.modules["xpgraph.namespace"]
+    module = sys.modules["xpgraph.installed"]
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(module, "_driver", lambda: (driver, "words"))
     found = module.usable.__wrapped__("cupy")

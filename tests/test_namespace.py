@@ -10,6 +10,7 @@ from bars import lay
 from conftest import make_lib
 
 import xpgraph as xg
+from xpgraph import installed
 from xpgraph.errors import BackendError, LibraryError
 from xpgraph.node import parts, twin
 
@@ -76,20 +77,20 @@ def test_backends_by_name():
 
 
 def test_a_missing_backend_says_what_to_install(monkeypatch):
-    ns.usable.cache_clear()
-    monkeypatch.setattr(ns.importlib.util, "find_spec", lambda name: None)
+    installed.usable.cache_clear()
+    monkeypatch.setattr(installed.importlib.util, "find_spec", lambda name: None)
     try:
         with pytest.raises(BackendError, match=r"backend 'torch' is not installed; pip install torch\. Available here"):
             ns.place("torch")
-        assert ns.usable("cupy").why.startswith("is not installed; pip install cupy-cuda1")
+        assert installed.usable("cupy").why.startswith("is not installed; pip install cupy-cuda1")
     finally:
-        ns.usable.cache_clear()
+        installed.usable.cache_clear()
 
 
 @pytest.mark.parametrize(("version", "wheel"), [(0, "13x"), (12080, "12x"), (13000, "13x")])
 def test_the_wheel_fits_the_driver(monkeypatch, version, wheel):
-    monkeypatch.setattr(ns, "_driver", lambda: (version, "words about the driver"))
-    assert ns._install("cupy") == f"pip install cupy-cuda{wheel} (words about the driver)"
+    monkeypatch.setattr(installed, "_driver", lambda: (version, "words about the driver"))
+    assert installed._install("cupy") == f"pip install cupy-cuda{wheel} (words about the driver)"
 
 
 # --- nodes that move ---

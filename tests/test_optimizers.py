@@ -244,8 +244,8 @@ def test_a_readers_own_optimizer_names_its_slots(lib):
         slots = ("m",)
         hyper = ("lr", "beta")
 
-        def apply(self, params, grads, lr, beta):
-            for p, g, m in zip(params, grads, self.m, strict=True):
+        def rule(params, grads, m_, lr, beta, clip=None):
+            for p, g, m in zip(params, grads, m_, strict=True):
                 m *= beta
                 m += g
                 p -= lr * lib.xp.sign(m)
@@ -260,5 +260,5 @@ def test_a_readers_own_optimizer_names_its_slots(lib):
 def test_repr_can_be_read_back():
     assert repr(Momentum(lr=0.5)) == "Momentum(lr=0.5, momentum=0.9)"
     assert repr(Adam(form="chapter")) == "Adam(lr=0.001, beta1=0.9, beta2=0.999, eps=1e-07, form='chapter')"
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=r"Optimizer: it has no rule; name the kernel"):
         Optimizer()

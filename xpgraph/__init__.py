@@ -7,14 +7,17 @@ bring with them: NumPy on the CPU, CuPy on CUDA GPUs.
 import importlib
 from typing import Any
 
+from .clipping import clip_grads
 from .errors import (
     BackendError,
+    CaptureError,
     DataError,
     DTypeError,
     Error,
     LibraryError,
     ModelFileError,
     NonFiniteError,
+    OutOfMemoryError,
     ShapeError,
 )
 from .files import load
@@ -27,8 +30,9 @@ from .namespace import namespace, to_numpy
 from .node import Node
 from .nodes import Add, Branch, MatMul, Multiply, Repeat, Sum
 from .optimizers import SGD, AdaGrad, Adam, Momentum, Optimizer, RMSprop
+from .precision import precision
 from .report import Lines, Report
-from .sharing import clip_grads, remove_duplicates
+from .sharing import remove_duplicates
 from .trainer import Trainer
 
 __version__ = "0.1.0"
@@ -41,6 +45,7 @@ __all__ = [
     "Affine",
     "BackendError",
     "Branch",
+    "CaptureError",
     "Chain",
     "DTypeError",
     "DataError",
@@ -56,6 +61,7 @@ __all__ = [
     "Node",
     "NonFiniteError",
     "Optimizer",
+    "OutOfMemoryError",
     "RMSprop",
     "ReLU",
     "Repeat",
@@ -74,6 +80,7 @@ __all__ = [
     "load",
     "mlp",
     "namespace",
+    "precision",
     "remove_duplicates",
     "softmax",
     "to_numpy",

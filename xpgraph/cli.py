@@ -1,7 +1,7 @@
 """Floor 6: the command line. ``xpgraph train`` needs no option; errors are one line on stderr that says what to do.
 
-Exit codes: 0 done, 1 verify found a difference, 2 usage or environment, 4 a loss or gradient that is not finite,
-6 data, 130 interrupted.
+Exit codes: 0 done, 1 verify found a difference, 2 usage or environment, 3 out of memory, 4 a loss or gradient that is
+not finite, 6 data, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from .errors import DataError, ModelFileError, NonFiniteError
 from .models import ACTIVATIONS
 from .namespace import available
 from .optimizers import OPTIMIZERS
+from .precision import KINDS as PRECISIONS
 
 _backend = click.option(
     "--backend",
@@ -59,6 +60,14 @@ def commands() -> None:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of weights, order and split.")
 @click.option("--seeds", type=click.IntRange(min=1), default=1, metavar="N", help="Train N times, from --seed on.")
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
+@click.option(
+    "--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True,
+    help="Of float32 products on a GPU; tf32 is faster and keeps 10 bits of each factor.",
+)  # fmt: skip
+@click.option(
+    "--graph", type=click.Choice(["auto", "yes", "no"]), default="auto", show_default=True,
+    help="Replay each step as one CUDA graph, on a GPU.",
+)  # fmt: skip
 @click.option("--out", metavar="DIR", help="Folder for the run.  [runs/<date-time>-<data>]")
 @click.option("--quiet", is_flag=True, help="Print the last line only.")
 @_debug
@@ -161,7 +170,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _explain(who: str, error: Exception) -> int:
     from .errors import Error
 
-    if isinstance(error, NonFiniteError):
+    if isinstance(error, MemoryError):
+        code = 3
+        error = error if isinstance(error, Error) else Error(f"out of memory: {error}; take less data or fewer units.")
+    elif isinstance(error, NonFiniteError):
         code = 4
     elif isinstance(error, DataError | ModelFileError):
         code = 6

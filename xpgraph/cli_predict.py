@@ -40,7 +40,7 @@ def run(
             f"the rows have {x.shape[1]} columns but the model of {folder} takes {wanted}; "
             "give rows like those it was trained on."
         )
-    with on_device(where.device):
+    with on_device(where):
         y = to_numpy(softmax(model.predict(x, batch_size=1024)))
     named = None if t is None else t if t.ndim == 1 else t.argmax(axis=1)
     path = Path(out) if out else (Path(folder) if Path(folder).is_dir() else Path(folder).parent) / "predictions.csv"

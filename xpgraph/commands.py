@@ -18,11 +18,13 @@ import numpy as np
 
 from . import __version__, datasets, idx
 from .errors import Error
+from .installed import usable
 from .kernel import TABLE, load_fast
 from .live import Live
 from .models import mlp
-from .namespace import LIBRARIES, Place, available, on_device, place, usable
+from .namespace import LIBRARIES, Place, available, on_device, place
 from .optimizers import OPTIMIZERS
+from .precision import precision
 from .report import Report
 from .text import columns
 from .trainer import Trainer
@@ -55,6 +57,8 @@ class Choices:
     eval_interval: int = 20
     seed: int = 0
     dtype: str = "float32"
+    precision: str = "fp32"
+    graph: str = "auto"
 
     def settled(self) -> Choices:
         """The same with every None filled in."""
@@ -99,6 +103,11 @@ def train(choices: Choices, seeds: int, out: str | None, quiet: bool) -> float:
     choices = choices.settled()
     say = (lambda text: None) if quiet else print
     where, why = choose_backend(choices.backend)
+    if choices.precision != "fp32" and (where.library.name != "cupy" or choices.dtype != "float32"):
+        raise ValueError(
+            f"--precision {choices.precision} is for float32 on a CUDA GPU, and this is {choices.dtype} on {where}; "
+            "leave it out."
+        )
     if choices.data in idx.SHA256 and choices.data_dir is None and not idx.cached(choices.data):
         say(f"downloading {choices.data} into {idx.cache_folder()}, once")
     prepared: Any = _prepare(choices, where)  # before the folder: what cannot begin leaves nothing behind
@@ -132,7 +141,7 @@ def _prepare(choices: Choices, where: Place) -> tuple[datasets.Dataset, Trainer]
     hidden = choices.sizes()
     data = datasets.load(choices.data, data_dir=choices.data_dir, seed=choices.seed, dtype=choices.dtype)
     sizes = [data.x.shape[1], *hidden, data.classes]
-    with on_device(where.device):
+    with on_device(where):
         model = mlp(sizes, choices.activation, seed=choices.seed, dtype=choices.dtype, backend=where)
     return data, Trainer(model, optimizer, seed=choices.seed)
 
@@ -144,7 +153,8 @@ def _train_once(
     config = _config(choices, where, data)
     _write_json(folder / "config.json", config)
     try:
-        with np.errstate(all="ignore"), _threads(trainer.model, choices, config):  # fit refuses what is not finite
+        quietly = np.errstate(all="ignore")  # fit refuses what is not finite
+        with quietly, _threads(trainer.model, choices, config), precision(choices.precision):
             trainer.fit(
                 data.x,
                 data.t,
@@ -154,6 +164,7 @@ def _train_once(
                 eval_interval=choices.eval_interval,
                 validation=(data.x_test, data.t_test),
                 report=_report(quiet),
+                graph={"auto": "auto", "yes": True, "no": False}[choices.graph],
             )
     finally:
         _write_history(folder / "history.csv", trainer.history)

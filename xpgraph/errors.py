@@ -34,6 +34,14 @@ class ModelFileError(Error, ValueError):
     """A saved model cannot be read, or does not fit the model that it is loaded into."""
 
 
+class CaptureError(Error, RuntimeError):
+    """A training step cannot be captured as a CUDA graph, and ``graph=True`` demands it."""
+
+
+class OutOfMemoryError(Error, MemoryError):
+    """A device, or the host, has not enough memory for a batch or for the data."""
+
+
 class NonFiniteError(Error, ArithmeticError):
     """A loss or a gradient stopped being a finite number; ``step`` counts updates from 1."""
 

@@ -21,6 +21,13 @@ def affine(xp: Any, x: Array, W: Array, b: Array) -> Array:
 
 
 @kernel
+def affine_grad(xp: Any, x: Array, dy: Array, dW: Array, db: Array) -> None:
+    """dW ← xᵀ dy, db ← Σ dy over the rows: (N, D), (N, H), (D, H), (H,)."""
+    matmul(xp.matrix_transpose(x), dy, dW)
+    sum_to(dy, db.shape, db)
+
+
+@kernel
 def sigmoid(xp: Any, x: Array) -> Array:
     """y = 1 / (1 + e^-x), without overflow for any x."""
     z = xp.exp(-xp.abs(x))
@@ -82,6 +89,7 @@ class Affine(Node):
 
     names = ("W", "b")
     saved = ("x",)
+    capturable = True
 
     def __init__(self, W: Array, b: Array) -> None:
         super().__init__(W, b)
@@ -104,11 +112,10 @@ class Affine(Node):
         return like_rows(affine(rows(x), W, b), x)
 
     def backward(self, dy: Array, input_grad: bool = True) -> Array | None:
-        (W, b), (dW, db), x = self.params, self.grads, self.x
+        (W, _), (dW, db), x = self.params, self.grads, self.x
         check_gradient("Affine.backward: ", "dy", dy, x, () if x is None else (*x.shape[:-1], W.shape[1]))
         dy2 = rows(dy)
-        matmul(rows(x).T, dy2, dW)
-        sum_to(dy2, b.shape, db)
+        affine_grad(rows(x), dy2, dW, db)
         return like_rows(matmul(dy2, W.T), x) if input_grad else None
 
 
@@ -119,6 +126,7 @@ class Sigmoid(Node):
     """
 
     saved = ("x",)
+    capturable = True
 
     def forward(self, x: Array) -> Array:
         check_floating("Sigmoid.forward: ", "x", x)
@@ -137,6 +145,7 @@ class ReLU(Node):
     """
 
     saved = ("x",)
+    capturable = True
 
     def forward(self, x: Array) -> Array:
         check_floating("ReLU.forward: ", "x", x)
@@ -152,6 +161,7 @@ class Tanh(Node):
     """y = tanh x        dx = dy · 4z / (1 + z)², z = e^-2|x|   (= dy · (1 - y²), right in float32 too). Any shape."""
 
     saved = ("x",)
+    capturable = True
 
     def forward(self, x: Array) -> Array:
         check_floating("Tanh.forward: ", "x", x)
@@ -167,6 +177,7 @@ class Softmax(Node):
     """y = e^x / Σ e^x        dx = y · (dy - Σ dy · y), both sums over the last axis. (..., C) -> (..., C)"""
 
     saved = ("y",)
+    capturable = True
 
     def forward(self, x: Array) -> Array:
         y = softmax(x)

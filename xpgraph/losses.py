@@ -7,20 +7,21 @@ from typing import Any
 
 from .errors import DTypeError, ShapeError
 from .kernel import kernel
-from .namespace import Array, dtype_name, is_array, namespace_of, on_host, place_of, together
+from .namespace import Array, dtype_name, is_array, namespace_of, on_host, place_of, to_numpy, together
 from .node import Node, apart, check_floating, check_gradient
 
 
 @kernel
-def softmax_cross_entropy(xp: Any, x: Array, t: Array) -> tuple[Array, Array]:
-    """loss = mean over rows of log Σ e^x - x_t, and y = softmax(x).
+def softmax_cross_entropy(xp: Any, x: Array, t: Array) -> tuple[Array, Array, Array]:
+    """loss = mean over rows of log Σ e^x - x_t, y = softmax(x), and dx = (y - onehot t) / N: one pass over x.
 
     x (..., C); t holds class indices (...) or probabilities (..., C). An index outside 0..C-1 gives a NaN loss.
     """
     z = x - xp.max(x, axis=-1, keepdims=True)
     e = xp.exp(z)
     s = xp.sum(e, axis=-1, keepdims=True)
-    return xp.mean(_pick(xp, xp.log(s) - z, t)), e / s
+    y = e / s
+    return xp.mean(_pick(xp, xp.log(s) - z, t)), y, softmax_cross_entropy_grad(y, t, 1.0)
 
 
 @kernel
@@ -62,12 +63,13 @@ class SoftmaxWithLoss(Node):
     0..C-1 (on a GPU, where looking would stop the device, such an index makes the loss NaN).
     """
 
-    saved = ("y", "t")
+    saved = ("y", "t", "dx")
+    capturable = True
 
     def forward(self, x: Array, t: Array) -> Array:
         check_floating("SoftmaxWithLoss.forward: ", "x", x)
         t = as_labels("SoftmaxWithLoss.forward: ", x, t)
-        loss, self.y = softmax_cross_entropy(x, t)
+        loss, self.y, self.dx = softmax_cross_entropy(x, t)
         self.t = t
         if on_host(loss) and math.isnan(loss):
             check_range("SoftmaxWithLoss.forward: ", t, x.shape[-1])
@@ -77,6 +79,9 @@ class SoftmaxWithLoss(Node):
         check_gradient("SoftmaxWithLoss.backward: ", "y", self.y, self.y, getattr(self.y, "shape", ()))
         if is_array(dout):
             check_gradient("SoftmaxWithLoss.backward: ", "dout", dout, self.y, ())
+        elif dout == 1 and self.dx is not None:
+            dx, self.dx = self.dx, None  # it belongs to the caller from now on
+            return dx
         return softmax_cross_entropy_grad(self.y, self.t, dout if is_array(dout) else float(dout))
 
 
@@ -127,13 +132,12 @@ def as_labels(who: str, x: Array, t: Any) -> Array:
 
 def check_range(who: str, t: Array, classes: int) -> None:
     """ValueError if indices t leave 0..classes-1, with the first that does. Reads from the device."""
-    xp = namespace_of(t)
-    if xp.isdtype(t.dtype, "integral"):
-        flat = xp.reshape(t, (-1,))
+    if namespace_of(t).isdtype(t.dtype, "integral"):
+        flat = to_numpy(t).reshape(-1)  # sync
         outside = (flat < 0) | (flat >= classes)
-        if bool(xp.any(outside)):  # sync
-            first = int(xp.argmax(xp.astype(outside, xp.int8)))  # sync
+        if outside.any():
+            first = int(outside.argmax())
             raise ValueError(
-                f"{who}t[{first}] is {int(flat[first])} but there are {classes} classes; "  # sync
+                f"{who}t[{first}] is {int(flat[first])} but there are {classes} classes; "
                 f"indices run from 0 to {classes - 1}."
             )

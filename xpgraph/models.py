@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from . import draws
 from .border import check_lengths, first_parameter, import_data
 from .layers import Affine, ReLU, Sigmoid, Tanh
 from .losses import SoftmaxWithLoss
-from .namespace import Array, Place, namespace_of, on_device, place
+from .namespace import Array, Place, is_array, namespace_of, on_device, place
 from .node import Node, is_node, parts, twin
 from .sharing import plan
 from .text import columns
@@ -39,6 +39,8 @@ class Chain(Node):
     ``input_grad=True``. A node that stands twice is one set of parameters used twice: the second is a twin with the
     same arrays and a memory of its own, and ``Trainer`` adds their gradients up.
     """
+
+    capturable = True
 
     def __init__(self, *nodes: Any, loss: Any = None) -> None:
         if not nodes:
@@ -139,33 +141,30 @@ class Chain(Node):
     def predict(self, x: Array, batch_size: int | None = None) -> Array:
         """The last node's output for all rows (before the loss: scores, not probabilities), (N, ...).
 
-        NumPy data is moved to the model's library; ``batch_size`` rows at a time (None: all at once).
+        NumPy data is moved to the model's library, ``batch_size`` rows at a time (None: all at once).
         """
-        x = self._import(x, "x", "predict")
-        n = x.shape[0]
-        if batch_size is None or n <= _positive("predict", batch_size):
-            with on_device(x):
-                return self.outputs(x)
-        with on_device(x):
-            pieces = [self.outputs(x[i : min(i + batch_size, n), ...]) for i in range(0, n, batch_size)]
-            return namespace_of(pieces[0]).concat(pieces, axis=0)
+        first = self._import(_row(x), "x", "predict")
+        size = x.shape[0] if batch_size is None else _positive("predict", batch_size)
+        with on_device(first):
+            pieces = [self.outputs(self._import(x[rows, ...], "x", "predict")) for rows in _slices(x, size)]
+            return pieces[0] if len(pieces) == 1 else namespace_of(pieces[0]).concat(pieces, axis=0)
 
     def evaluate(self, x: Array, t: Array, batch_size: int = 1024) -> Evaluation:
-        """Mean loss and accuracy over all rows; NumPy data is moved to the model's library."""
+        """Mean loss and accuracy over all rows; NumPy data is moved to the model's library, a batch at a time."""
         if self.loss is None:
             raise TypeError("Chain.evaluate: this chain has no loss; make it with Chain(..., loss=SoftmaxWithLoss()).")
-        x, t = self._import(x, "x", "evaluate"), self._import(t, "t", "evaluate")
+        first, _ = self._import(_row(x), "x", "evaluate"), self._import(_row(t), "t", "evaluate")
         check_lengths("Chain.evaluate", x, t)
-        total, right, labels, n = 0.0, 0, 0, x.shape[0]
-        with on_device(x):
-            for i in range(0, n, _positive("evaluate", batch_size)):
-                stop = min(i + batch_size, n)
-                y, bt = self.outputs(x[i:stop, ...]), t[i:stop, ...]
-                total += float(self.loss.forward(y, bt)) * (stop - i)  # sync
+        total, right, labels = 0.0, 0, 0
+        with on_device(first):
+            for rows in _slices(x, _positive("evaluate", batch_size)):
+                bx, bt = self._import(x[rows, ...], "x", "evaluate"), self._import(t[rows, ...], "t", "evaluate")
+                y = self.outputs(bx)
+                total += float(self.loss.forward(y, bt)) * bx.shape[0]  # sync
                 if isinstance(self.loss, SoftmaxWithLoss):
                     same = right_answers(y, bt)
                     right, labels = right + int(namespace_of(same).sum(same)), labels + math.prod(same.shape)  # sync
-        return Evaluation(total / n, right / labels if labels else None)
+        return Evaluation(total / x.shape[0], right / labels if labels else None)
 
     def _import(self, a: Any, name: str, who: str) -> Array:
         return import_data(a, name, f"Chain.{who}", first_parameter(self))
@@ -218,6 +217,16 @@ def _takes_one(forward: Callable[..., Any]) -> bool:
     """Does a forward take one input and no more?"""
     kinds = [p.kind for p in inspect.signature(forward).parameters.values()]
     return len(kinds) == 1 and kinds[0] not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.KEYWORD_ONLY)
+
+
+def _row(a: Any) -> Any:
+    """The first row of an array, by which its kind can be checked; anything else as it is."""
+    return a[: min(1, a.shape[0]), ...] if is_array(a) and a.ndim else a
+
+
+def _slices(x: Array, size: int) -> Iterator[slice]:
+    """Consecutive slices of ``size`` rows; array-api-strict takes no index beyond the end."""
+    return (slice(i, min(i + size, x.shape[0])) for i in range(0, x.shape[0], size))
 
 
 def _positive(who: str, n: int) -> int:

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.util
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, NamedTuple
 
 import array_api_compat
 import numpy as np
 
 from .errors import BackendError, LibraryError
+from .installed import usable
 
 Array = Any  # an array of any library that array-api-compat can resolve; the standard gives it no common type
 
@@ -51,6 +49,11 @@ def _cupy_to_host(a: Array) -> np.ndarray:
     return importlib.import_module("cupy").asnumpy(a)  # sync
 
 
+def _cupy_free(device: Any) -> int:
+    """Bytes that can be allocated on a device: free there, or kept by CuPy's pool for the next array."""
+    return device.mem_info[0] + importlib.import_module("cupy").get_default_memory_pool().free_bytes()
+
+
 def _torch_to_host(a: Array) -> np.ndarray:
     return a.detach().cpu().numpy()  # sync
 
@@ -66,6 +69,8 @@ class Library:
     to_host: Callable[[Array], np.ndarray]
     device: Callable[[Array], Any]
     on_host: Callable[[Array], bool]  # can a number be read without stopping a device?
+    activate: Callable[[Any], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext  # make a device current
+    free: Callable[[Any], int] | None = None  # bytes that can still be allocated on a device; None: the host's memory
 
     @property
     def xp(self) -> Any:
@@ -77,7 +82,8 @@ LIBRARIES = {
     for row in (
         Library("numpy", "array_api_compat.numpy", True, _numpy_layout, np.asarray, lambda a: "cpu", lambda a: True),
         Library(
-            "cupy", "array_api_compat.cupy", True, _cupy_layout, _cupy_to_host, lambda a: a.device.id, lambda a: False
+            "cupy", "array_api_compat.cupy", True, _cupy_layout, _cupy_to_host, lambda a: a.device.id, lambda a: False,
+            activate=lambda device: device or contextlib.nullcontext(), free=_cupy_free,
         ),
         Library(
             "torch", "array_api_compat.torch", False, _torch_layout, _torch_to_host, lambda a: a.device,
@@ -179,6 +185,10 @@ class Place:
         number = getattr(self.device, "id", getattr(self.device, "index", None))
         return f"{self.library.name}:{number}" if number else self.library.name
 
+    def free(self) -> int | None:
+        """Bytes that can still be allocated here; None where it is the host's memory."""
+        return None if self.library.free is None else self.library.free(self.device)
+
     def asarray(self, a: Any, dtype: str | None = None, copy: bool | None = None) -> Array:
         """An array here with the values of ``a`` (of any library), as ``dtype`` (a name) if given."""
         if is_array(a) and library_of(a) is not self.library:
@@ -186,7 +196,7 @@ class Place:
             if self.library.name == "torch":  # it has no negative strides, and would share memory that nobody may write
                 a = np.array(a, order="C", copy=True if not a.flags.writeable else None)
         kind = None if dtype is None else getattr(self.xp, dtype)
-        with on_device(self.device):
+        with self.library.activate(self.device):
             return self.xp.asarray(a, dtype=kind, device=self.device, copy=copy)
 
 
@@ -196,10 +206,10 @@ def place_of(a: Array) -> Place:
     return Place(library, None if library.name == "numpy" else a.device)
 
 
-def on_device(a: Any) -> contextlib.AbstractContextManager[Any]:
-    """Make the device of ``a`` (a device or an array) the current one; only CuPy has such a thing."""
-    device = getattr(a, "device", a)
-    return device if hasattr(device, "__enter__") and hasattr(device, "use") else contextlib.nullcontext()
+def on_device(a: Array | Place) -> contextlib.AbstractContextManager[Any]:
+    """Make the device of an array, or of a place, the current one; only CuPy has such a thing."""
+    where = a if isinstance(a, Place) else place_of(a)
+    return where.library.activate(where.device)
 
 
 def namespace(backend: str) -> Any:
@@ -233,63 +243,6 @@ def place(backend: str) -> Place:
     return Place(library, importlib.import_module("cupy").cuda.Device(int(number)))
 
 
-class Usable(NamedTuple):
-    """What was found out about a backend: ``why`` not, and what to do, when it is not usable.
-
-    ``brief`` is why not for somebody who did not ask for it: nobody needs a package for a GPU that is not there.
-    """
-
-    usable: bool
-    why: str = ""
-    version: str = ""
-    device: str = ""
-    devices: int = 1
-    brief: str = ""
-
-
-@cache
-def usable(name: str) -> Usable:
-    """Can this library make an array here? Imports it; never raises."""
-    if importlib.util.find_spec(name) is None:
-        brief = f"is not installed, and {_driver()[1]}" if name == "cupy" and not _driver()[0] else ""
-        return Usable(False, f"is not installed; {_install(name)}", brief=brief)
-    try:
-        module = importlib.import_module(name)
-        version = str(getattr(module, "__version__", "?"))
-        if name != "cupy":
-            return Usable(True, version=version, device="cpu")
-        if not module.cuda.is_available():  # getDeviceCount would raise where there is no driver
-            return Usable(False, f"is installed ({version}) but finds no usable GPU: {_driver()[1]}", version=version)
-        properties = module.cuda.runtime.getDeviceProperties(module.cuda.Device().id)
-        count = module.cuda.runtime.getDeviceCount()
-        return Usable(True, version=version, device=properties["name"].decode(), devices=count)
-    except Exception as error:  # a broken installation can fail in any way; the reason is what the user needs
-        return Usable(False, f"does not import: {type(error).__name__}: {error}")
-
-
 def available(advertised: bool = True) -> list[str]:
     """The names of the backends that can be used here."""
     return [n for n, row in LIBRARIES.items() if (row.advertised or not advertised) and usable(n).usable]
-
-
-def _install(name: str) -> str:
-    if name != "cupy":
-        return f"pip install {name.replace('_', '-')}"
-    version, words = _driver()
-    wheel = "cupy-cuda12x" if version and version < 13000 else "cupy-cuda13x"
-    return f"pip install {wheel} ({words})"
-
-
-@cache
-def _driver() -> tuple[int, str]:
-    """The newest CUDA version that the installed NVIDIA driver speaks (13000 is 13.0), and the words for it."""
-    import ctypes
-
-    try:
-        driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
-        version = ctypes.c_int()
-        if driver.cuDriverGetVersion(ctypes.byref(version)) == 0:
-            return version.value, f"a driver for CUDA {version.value // 1000}.{version.value % 1000 // 10} was found"
-    except (OSError, AttributeError):
-        pass
-    return 0, "no NVIDIA driver was found on this machine"

@@ -23,6 +23,9 @@ class Node(ABC):
     names: ClassVar[tuple[str, ...]] = ()  # of the parameters, in the order of the constructor
     options: ClassVar[tuple[str, ...]] = ()  # constructor arguments that are plain values, kept as attributes
     saved: ClassVar[tuple[str, ...]] = ()  # what forward keeps for backward, under the letters of the formula
+    # Nothing but array operations in forward and backward: no counting, no branch on a value, no read-back. Each class
+    # says it for itself; a CUDA graph replays the operations, not the Python around them.
+    capturable: ClassVar[bool] = False
 
     def __init__(self, *params: Array) -> None:
         for name, p in zip(self.names, params, strict=True):

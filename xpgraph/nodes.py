@@ -22,6 +22,12 @@ def add(xp: Any, x: Array, y: Array) -> Array:
 
 
 @kernel
+def accumulate(xp: Any, total: Array, term: Array) -> None:
+    """total ← total + term, in place; equal shapes."""
+    total += term
+
+
+@kernel
 def multiply(xp: Any, x: Array, y: Array) -> Array:
     """z = x · y elementwise, broadcast."""
     return xp.multiply(x, y)
@@ -75,6 +81,7 @@ class Add(Node):
     """
 
     saved = ("x", "y")
+    capturable = True
 
     def forward(self, x: Array, y: Array) -> Array:
         _check_broadcast("Add.forward: ", x, y)
@@ -94,6 +101,7 @@ class Multiply(Node):
     """
 
     saved = ("x", "y")
+    capturable = True
 
     def forward(self, x: Array, y: Array) -> Array:
         _check_broadcast("Multiply.forward: ", x, y)
@@ -114,6 +122,7 @@ class Branch(Node):
 
     options = ("n",)
     saved = ("x",)
+    capturable = True
 
     def __init__(self, n: int = 2) -> None:
         super().__init__()
@@ -143,6 +152,7 @@ class Repeat(Node):
 
     options = ("n", "axis")
     saved = ("x",)
+    capturable = True
 
     def __init__(self, n: int, axis: int = 0) -> None:
         super().__init__()
@@ -172,6 +182,7 @@ class Sum(Node):
 
     options = ("axis", "keepdims")
     saved = ("x",)
+    capturable = True
 
     def __init__(self, axis: int | tuple[int, ...] | None = 0, keepdims: bool = True) -> None:
         super().__init__()
@@ -202,6 +213,7 @@ class MatMul(Node):
 
     names = ("W",)
     saved = ("x",)
+    capturable = True
 
     def __init__(self, W: Array) -> None:
         super().__init__(W)

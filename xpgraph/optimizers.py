@@ -2,12 +2,14 @@
 
 ``update(params, grads)``; the state (``v``, ``h``, ``m``, ``iter``) is made at the first update and can be saved
 and restored with ``state`` and ``load_state``. Hyper-parameters are plain attributes and take effect at once.
+A kernel's ``clip`` is the factor of gradient clipping, by which each g is multiplied first; None is no clipping.
 """
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import ABC
+from collections.abc import Callable, Iterator
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -18,35 +20,46 @@ from .node import namespace_copy
 
 
 @kernel
-def sgd(xp: Any, params: list[Array], grads: list[Array], lr: float) -> None:
+def sgd(xp: Any, params: list[Array], grads: list[Array], lr: float, clip: Array | None = None) -> None:
     """θ ← θ - η g"""
-    for p, g in zip(params, grads, strict=True):
+    for p, g in zip(params, _clipped(xp, grads, clip), strict=True):
         p -= lr * g
 
 
 @kernel
-def momentum(xp: Any, params: list[Array], grads: list[Array], v: list[Array], lr: float, mu: float) -> None:
+def momentum(
+    xp: Any, params: list[Array], grads: list[Array], v: list[Array], lr: float, mu: float, clip: Array | None = None
+) -> None:
     """v ← μ v - η g;  θ ← θ + v"""
-    for p, g, vi in zip(params, grads, v, strict=True):
+    for p, g, vi in zip(params, _clipped(xp, grads, clip), v, strict=True):
         vi *= mu
         vi -= lr * g
         p += vi
 
 
 @kernel
-def adagrad(xp: Any, params: list[Array], grads: list[Array], h: list[Array], lr: float, eps: float) -> None:
+def adagrad(
+    xp: Any, params: list[Array], grads: list[Array], h: list[Array], lr: float, eps: float, clip: Array | None = None
+) -> None:
     """h ← h + g²;  θ ← θ - η g / (√h + ε)"""
-    for p, g, hi in zip(params, grads, h, strict=True):
+    for p, g, hi in zip(params, _clipped(xp, grads, clip), h, strict=True):
         hi += g * g
         p -= lr * g / (xp.sqrt(hi) + eps)
 
 
 @kernel
 def rmsprop(
-    xp: Any, params: list[Array], grads: list[Array], h: list[Array], lr: float, rho: float, eps: float
+    xp: Any,
+    params: list[Array],
+    grads: list[Array],
+    h: list[Array],
+    lr: float,
+    rho: float,
+    eps: float,
+    clip: Array | None = None,
 ) -> None:
     """h ← ρ h + (1-ρ) g²;  θ ← θ - η g / (√h + ε)"""
-    for p, g, hi in zip(params, grads, h, strict=True):
+    for p, g, hi in zip(params, _clipped(xp, grads, clip), h, strict=True):
         hi *= rho
         hi += (1.0 - rho) * (g * g)
         p -= lr * g / (xp.sqrt(hi) + eps)
@@ -63,9 +76,10 @@ def adam(
     beta1: float,
     beta2: float,
     eps: float,
+    clip: Array | None = None,
 ) -> None:
     """m ← β₁ m + (1-β₁) g;  v ← β₂ v + (1-β₂) g²;  θ ← θ - α m / (√v + ε), α and ε with the bias correction in."""
-    for p, g, mi, vi in zip(params, grads, m, v, strict=True):
+    for p, g, mi, vi in zip(params, _clipped(xp, grads, clip), m, v, strict=True):
         mi *= beta1
         mi += (1.0 - beta1) * g
         square = g * g  # in place from here: fresh memory for each term takes longer than its arithmetic
@@ -79,17 +93,25 @@ def adam(
         p -= step
 
 
+def _clipped(xp: Any, grads: list[Array], clip: Array | None) -> Iterator[Array]:
+    return iter(grads) if clip is None else (g * xp.astype(clip, g.dtype, copy=False) for g in grads)
+
+
 class Optimizer(ABC):
     """The base of every optimizer. ``slots`` names the state arrays: one list each, parallel to the parameters.
 
-    ``update`` raises ShapeError when lengths or shapes differ, or differ from those of the first update.
+    ``rule`` is the kernel: called with the parameters, their gradients, the slots, the numbers of this step and
+    ``clip``. ``update`` raises ShapeError when lengths or shapes differ, or differ from those of the first update.
     """
 
+    rule: ClassVar[Callable[..., None]]
     slots: ClassVar[tuple[str, ...]] = ()
     hyper: ClassVar[tuple[str, ...]] = ("lr",)
     form: str
 
     def __init__(self, **hyper: float) -> None:
+        if not hasattr(type(self), "rule"):
+            raise TypeError(f"{type(self).__name__}: it has no rule; name the kernel of its update: rule = sgd.")
         for name, value in hyper.items():
             most = math.inf if name in ("lr", "eps") else 1.0
             if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= most or math.isinf(value):
@@ -103,21 +125,27 @@ class Optimizer(ABC):
         self._made_for: list[str] | None = None  # the same in words
         self._narrow = False  # is a dtype narrower than float32, in which g² would underflow?
 
-    def update(self, params: list[Array], grads: list[Array]) -> None:
-        """One step: change every parameter in place. Two parallel lists of arrays; the gradients are only read."""
+    def update(self, params: list[Array], grads: list[Array], clip: Array | None = None, *numbers: Any) -> None:
+        """One step: change every parameter in place. Two parallel lists of arrays; the gradients are only read.
+
+        ``clip``: a 0-d factor for all gradients. ``numbers`` stand in for ``self.numbers(iter)`` where a captured
+        step reads them from its device.
+        """
         if [(type(p), p.dtype, p.shape) for p in params] != self._seen or len(grads) != len(params):
             self._begin(params, grads)
         self.iter += 1
         if params:
-            self.apply(
+            type(self).rule(
                 params,
                 [_wide(g) for g in grads] if self._narrow else grads,
-                **{name: float(getattr(self, name)) for name in self.hyper},
+                *[getattr(self, slot) for slot in self.slots],
+                *(numbers or self.numbers(self.iter)),
+                clip,
             )
 
-    @abstractmethod
-    def apply(self, params: list[Array], grads: list[Array], **hyper: float) -> None:
-        """Call the kernel: ``iter`` counts this step already."""
+    def numbers(self, t: int) -> tuple[float, ...]:
+        """What the rule takes at step t, from 1 on: the hyper-parameters, in order, unless a subclass knows better."""
+        return tuple(float(getattr(self, name)) for name in self.hyper)
 
     def _begin(self, params: list[Array], grads: list[Array]) -> None:
         who = f"{type(self).__name__}.update: "
@@ -177,53 +205,46 @@ def _about(a: Array) -> str:
 class SGD(Optimizer):
     """Stochastic gradient descent: θ ← θ - η g, η = lr. (Robbins & Monro 1951)"""
 
+    rule = sgd
+
     def __init__(self, lr: float = 0.01) -> None:
         super().__init__(lr=lr)
-
-    def apply(self, params: list[Array], grads: list[Array], **hyper: float) -> None:
-        sgd(params, grads, hyper["lr"])
 
 
 class Momentum(Optimizer):
     """Gradient descent with momentum: v ← μ v - η g; θ ← θ + v, η = lr, μ = momentum. (Polyak 1964)"""
 
     v: list[Array]
+    rule = momentum
     slots = ("v",)
     hyper = ("lr", "momentum")
 
     def __init__(self, lr: float = 0.01, momentum: float = 0.9) -> None:
         super().__init__(lr=lr, momentum=momentum)
 
-    def apply(self, params: list[Array], grads: list[Array], **hyper: float) -> None:
-        momentum(params, grads, self.v, hyper["lr"], hyper["momentum"])
-
 
 class AdaGrad(Optimizer):
     """AdaGrad: h ← h + g²; θ ← θ - η g / (√h + ε). (Duchi, Hazan & Singer 2011; ε as in the chapter)"""
 
     h: list[Array]
+    rule = adagrad
     slots = ("h",)
     hyper = ("lr", "eps")
 
     def __init__(self, lr: float = 0.01, eps: float = 1e-7) -> None:
         super().__init__(lr=lr, eps=eps)
 
-    def apply(self, params: list[Array], grads: list[Array], **hyper: float) -> None:
-        adagrad(params, grads, self.h, hyper["lr"], hyper["eps"])
-
 
 class RMSprop(Optimizer):
     """RMSprop: h ← ρ h + (1-ρ) g²; θ ← θ - η g / (√h + ε), ρ = decay_rate. (Hinton 2012, lecture 6e)"""
 
     h: list[Array]
+    rule = rmsprop
     slots = ("h",)
     hyper = ("lr", "decay_rate", "eps")
 
     def __init__(self, lr: float = 0.01, decay_rate: float = 0.99, eps: float = 1e-7) -> None:
         super().__init__(lr=lr, decay_rate=decay_rate, eps=eps)
-
-    def apply(self, params: list[Array], grads: list[Array], **hyper: float) -> None:
-        rmsprop(params, grads, self.h, hyper["lr"], hyper["decay_rate"], hyper["eps"])
 
 
 class Adam(Optimizer):
@@ -235,6 +256,7 @@ class Adam(Optimizer):
 
     m: list[Array]
     v: list[Array]
+    rule = adam
     slots = ("m", "v")
     hyper = ("lr", "beta1", "beta2", "eps")
 
@@ -257,12 +279,10 @@ class Adam(Optimizer):
             if not 0 <= beta < 1:
                 raise ValueError(f"Adam: {name} is {beta!r}; give a number from 0 up to, but not, 1.")
 
-    def apply(self, params: list[Array], grads: list[Array], **hyper: float) -> None:
-        beta1, beta2 = hyper["beta1"], hyper["beta2"]
-        root = math.sqrt(1.0 - beta2**self.iter)
-        alpha = hyper["lr"] * root / (1.0 - beta1**self.iter)
-        eps = hyper["eps"] * root if self.form == "paper" else hyper["eps"]
-        adam(params, grads, self.m, self.v, alpha, beta1, beta2, eps)
+    def numbers(self, t: int) -> tuple[float, ...]:
+        lr, beta1, beta2, eps = super().numbers(t)
+        root = math.sqrt(1.0 - beta2**t)
+        return lr * root / (1.0 - beta1**t), beta1, beta2, eps * root if self.form == "paper" else eps
 
 
 OPTIMIZERS = {c.__name__.lower(): c for c in (SGD, Momentum, AdaGrad, RMSprop, Adam)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .border import check_labels
@@ -37,7 +38,9 @@ class Run:
         self.first, self.host = True, True
         self.iteration = self.samples = self.epoch_samples = 0
         self.epoch_total = 0.0
-        self.pending: list[tuple[Any, int]] = []  # (0-d loss, rows) since the last look
+        self.pending: list[tuple[Any, int]] = []  # (0-d loss, or its place in ``losses``; rows) since the last look
+        self.losses: Array = None  # where captured steps leave their losses
+        self.settle: Callable[[], None] = lambda: None  # waits, on the device, for captured steps
 
     def begin(self, loss: Any) -> None:
         """Before the first update: is the loss a scalar, do all labels fit the classes?"""
@@ -102,11 +105,12 @@ class Run:
 
     def _read(self) -> tuple[float, int]:
         """Bring the kept losses to the host in one piece: their sum weighted by rows, and the rows."""
+        self.settle()
         if not self.pending:
             return 0.0, 0
         losses = [loss for loss, _ in self.pending]
         if not self.host:
-            losses = to_numpy(namespace_of(losses[0]).stack(losses)).tolist()  # sync
+            losses = self._from_device(losses)
             for i, loss in enumerate(losses):
                 if not math.isfinite(loss):
                     step = self.trainer.steps - len(losses) + i + 1
@@ -121,6 +125,15 @@ class Run:
         self.epoch_total += total
         self.epoch_samples += rows
         return total, rows
+
+    def _from_device(self, losses: list[Any]) -> list[float]:
+        """The values of losses kept as 0-d arrays, or as places in ``self.losses``; each kind is read in one piece."""
+        places = [loss for loss in losses if isinstance(loss, int)]
+        arrays = [loss for loss in losses if not isinstance(loss, int)]
+        first = min(places, default=0)
+        kept = to_numpy(self.losses[first : max(places) + 1]).tolist() if places else []  # sync
+        stacked = iter(to_numpy(namespace_of(arrays[0]).stack(arrays)).tolist() if arrays else ())  # sync
+        return [kept[loss - first] if isinstance(loss, int) else next(stacked) for loss in losses]
 
     def _check_parameters(self) -> None:
         """A finite loss can have a gradient that is not: its update shows here at the latest, once an epoch."""
@@ -155,7 +168,7 @@ class Run:
 
 def _finite(a: Array) -> bool:
     xp = namespace_of(a)
-    return bool(xp.all(xp.isfinite(a)))  # sync
+    return bool(to_numpy(xp.all(xp.isfinite(a))))  # sync
 
 
 def _evaluate(model: Any, x: Array, t: Array) -> tuple[float | None, float | None]:

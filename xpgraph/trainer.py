@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
-from . import draws
 from .border import check_lengths, first_parameter, import_data
 from .errors import DTypeError, ShapeError
-from .namespace import Array, dtype_name, home, is_array, namespace_of, on_device, place_of
+from .namespace import HOST, Array, dtype_name, home, is_array, library_of, namespace_of, on_device, place_of
+from .replay import replay
 from .report import Lines, Report
 from .run import Run
-from .sharing import Slot, global_norm, merge, plan, shrink
+from .sharing import Slot
+from .steps import Steps
 
 
 class Trainer:
@@ -51,6 +52,7 @@ class Trainer:
         validation: tuple[Array, Array] | None = None,
         on_epoch: Callable[[Trainer, dict[str, Any]], Any] | None = None,
         report: Report | None = None,
+        graph: bool | str = "auto",
     ) -> None:
         """Train for ``max_epoch`` more epochs on rows x (N, ...) with labels t (N, ...).
 
@@ -60,11 +62,16 @@ class Trainer:
         (x, t), evaluated after each epoch. ``on_epoch(trainer, record)`` may call ``trainer.stop()`` or set
         ``trainer.optimizer.lr``. ``report`` defaults to the chapter's lines, printed.
 
-        NumPy data is moved to the model's library once. Raises ValueError or TypeError (or a subclass) before the
-        first update for data and arguments that cannot be right, and NonFiniteError for a loss that is not finite:
-        before the update on the CPU, at the next look on a GPU.
+        ``graph``: on a CUDA GPU, capture the step as a CUDA graph and replay it. "auto" does where all nodes declare
+        themselves ``capturable`` and the optimizer is one of ours, and says why where it does not; True raises
+        CaptureError instead; False makes every step call by call. The numbers are the same bits either way.
+
+        NumPy data is moved to the model's library once; data that does not fit there moves batch by batch.
+        Raises ValueError or TypeError (or a subclass) before the first update for data and arguments that cannot be
+        right; NonFiniteError for a loss that is not finite: before the update on the CPU, at the next look on a GPU;
+        OutOfMemoryError, with a batch size to try.
         """
-        _check_arguments(max_epoch, batch_size, max_grad, eval_interval)
+        _check_arguments(max_epoch, batch_size, max_grad, eval_interval, graph)
         report = report if report is not None else Report() if eval_interval is None else Lines()
         x, t = self._import(x, t, "fit", report)
         validation = None if validation is None else _checked_pair(validation, x, t)
@@ -77,53 +84,40 @@ class Trainer:
         self._stop = False
         labels = {"": t} if held_out is None else {"": t, "validation ": held_out[1]}
         run = Run(self, report, iterations, self.current_epoch + max_epoch, labels, eval_interval)
-        slots = plan(list(self.model.params))
-        _check_slots(slots, list(self.model.grads))
+        steps = Steps(self, x, t, batch_size, max_grad, run)
+        _check_slots(steps.slots, list(self.model.grads))
         report.begin(max_epoch, min(n, iterations * batch_size))
         try:
-            with on_device(x):
+            with on_device(steps.home):
+                fast = steps if graph is False else replay(_where(self.model, x), steps, graph)
                 for _ in range(max_epoch):
-                    for bx, bt in self._batches(x, t, batch_size, iterations):
-                        self._step(bx, bt, slots, max_grad, run)
+                    fast.begin_epoch()
+                    for i in range(iterations):
+                        fast(i)
                     record = run.end_epoch(held_out)
                     if on_epoch is not None:
                         on_epoch(self, record)
                     if self._stop:
                         break
+        except MemoryError as error:
+            raise steps.out_of_memory(error) from error
         finally:
+            run.settle()
             report.end()
-
-    def _step(self, bx: Array, bt: Array, slots: list[Slot], max_grad: float | None, run: Run) -> None:
-        loss = self.model.forward(bx, bt)
-        if run.first:
-            run.begin(loss)
-        self.model.backward()
-        params, grads = merge(slots, list(self.model.params), list(self.model.grads))
-        norm = None if max_grad is None or not grads else global_norm(grads)
-        run.look_at(loss, norm, bx.shape[0])  # before clipping, which makes all of them NaN if one is
-        if max_grad is not None and norm is not None:
-            shrink(grads, norm, max_grad)
-        self.optimizer.update(params, grads)
-        self.steps += 1
-        run.report_loss()
-
-    def _batches(self, x: Array, t: Array, size: int, iterations: int) -> Iterator[tuple[Array, Array]]:
-        xp, n = namespace_of(x), x.shape[0]
-        order = place_of(x).asarray(draws.permutation(n, self.seed, "order", self.current_epoch))
-        for i in range(iterations):
-            rows = order[i * size : min((i + 1) * size, n)]
-            yield xp.take(x, rows, axis=0), xp.take(t, rows, axis=0)
 
     def _import(self, x: Any, t: Any, who: str, report: Report) -> tuple[Array, Array]:
         W, who = first_parameter(self.model), f"Trainer.{who}"
+        what = ("validation " if who.endswith("validation") else "") + "x"
+        if W is not None and (lack := _does_not_fit(x, W)):
+            import_data(x[:1, ...], "x", who, W), import_data(t[:1, ...], "t", who, W)  # it must be of the right kind
+            check_lengths(who, x, t)
+            report.note(f"{what} {tuple(x.shape)} {lack}: it stays on the host, and each batch is moved by itself")
+            return x, t
         new = import_data(x, "x", who, W), import_data(t, "t", who, W)
         check_lengths(who, *new)
         if type(new[0]) is not type(x) or type(new[1]) is not type(t):
             size = sum(a.dtype.itemsize * math.prod(a.shape) for a in new if hasattr(a.dtype, "itemsize")) / 2**20
-            which = "validation " if who.endswith("validation") else ""
-            report.note(
-                f"moved {which}x {tuple(x.shape)} and t {tuple(t.shape)} to {home(new[0])} once, {size:.1f} MiB"
-            )
+            report.note(f"moved {what} {tuple(x.shape)} and t {tuple(t.shape)} to {home(new[0])} once, {size:.1f} MiB")
         return new
 
     def stop(self) -> None:
@@ -138,6 +132,22 @@ class Trainer:
         from .plot import plot_loss
 
         return plot_loss(self.loss_list, self.eval_interval, ylim, path, ax)
+
+
+def _where(model: Any, x: Array) -> Array:
+    """An array that says where the steps are made: a parameter, or the data of a model that has none."""
+    W = first_parameter(model)
+    return x if W is None else W
+
+
+def _does_not_fit(x: Any, W: Array) -> str:
+    """Why data on the host cannot lie as a whole where W lives, with a fifth of the memory left; "" if it can."""
+    if not is_array(x) or library_of(x) is not HOST or library_of(W) is HOST:
+        return ""
+    size, free = x.size * W.dtype.itemsize if place_of(W).library.free else 0, place_of(W).free()
+    if free is None or size <= 0.8 * free:
+        return ""
+    return f"is {size / 2**30:.2f} GiB as {dtype_name(W)}, of {free / 2**30:.2f} GiB free"
 
 
 def _checked_pair(validation: Any, x: Array, t: Array) -> tuple[Array, Array]:
@@ -170,7 +180,11 @@ def _check_slots(slots: list[Slot], grads: list[Array]) -> None:
             )
 
 
-def _check_arguments(max_epoch: int, batch_size: int, max_grad: float | None, eval_interval: int | None) -> None:
+def _check_arguments(
+    max_epoch: int, batch_size: int, max_grad: float | None, eval_interval: int | None, graph: bool | str
+) -> None:
+    if graph not in (True, False, "auto"):
+        raise ValueError(f"Trainer.fit: graph is {graph!r}; give 'auto', True or False.")
     wholes = [("max_epoch", max_epoch, 0), ("batch_size", batch_size, 1)]
     wholes += [] if eval_interval is None else [("eval_interval", eval_interval, 1)]
     for name, value, least in wholes:

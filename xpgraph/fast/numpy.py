@@ -51,15 +51,15 @@ def _exp_minus_abs(x):
 
 
 @optimizers.sgd.fast("numpy")
-def sgd(params, grads, lr):
-    for p, g, s in _blocks(params, grads):
+def sgd(params, grads, lr, clip=None):
+    for p, g, s in _blocks(clip, params, grads):
         np.multiply(g, lr, out=s)
         p -= s
 
 
 @optimizers.momentum.fast("numpy")
-def momentum(params, grads, v, lr, mu):
-    for p, g, vi, s in _blocks(params, grads, v):
+def momentum(params, grads, v, lr, mu, clip=None):
+    for p, g, vi, s in _blocks(clip, params, grads, v):
         vi *= mu
         np.multiply(g, lr, out=s)
         vi -= s
@@ -67,8 +67,8 @@ def momentum(params, grads, v, lr, mu):
 
 
 @optimizers.adam.fast("numpy")
-def adam(params, grads, m, v, alpha, beta1, beta2, eps):
-    for p, g, mi, vi, s in _blocks(params, grads, m, v):
+def adam(params, grads, m, v, alpha, beta1, beta2, eps, clip=None):
+    for p, g, mi, vi, s in _blocks(clip, params, grads, m, v):
         np.multiply(g, 1.0 - beta1, out=s)
         mi *= beta1
         mi += s
@@ -83,14 +83,22 @@ def adam(params, grads, m, v, alpha, beta1, beta2, eps):
         p -= s
 
 
-def _blocks(*lists: list[np.ndarray]) -> Iterator[tuple[np.ndarray, ...]]:
-    """Matching pieces of parallel lists of arrays, and scratch of the same size; pieces of a flat view where it can."""
+def _blocks(clip: np.ndarray | None, *lists: list[np.ndarray]) -> Iterator[tuple[np.ndarray, ...]]:
+    """Matching pieces of parallel lists (parameters, gradients, state), the gradients clipped, and scratch like them.
+
+    Pieces of a flat view, where there can be one.
+    """
     for arrays in zip(*lists, strict=True):
         if arrays[0].size <= BLOCK or not all(a.flags.c_contiguous for a in arrays):
-            yield *arrays, np.empty_like(arrays[1])  # as the gradient, which is never narrower than float32
+            p, g, *state = arrays
+            yield p, _times(g, clip, None), *state, np.empty_like(g)  # the gradient is never narrower than float32
             continue
         flat = [a.reshape(-1) for a in arrays]
-        scratch = np.empty(BLOCK, flat[1].dtype)
+        scratch, clipped = np.empty(BLOCK, flat[1].dtype), None if clip is None else np.empty(BLOCK, flat[1].dtype)
         for i in range(0, flat[0].size, BLOCK):
-            pieces = [a[i : i + BLOCK] for a in flat]
-            yield *pieces, scratch[: pieces[0].size]
+            p, g, *state = (a[i : i + BLOCK] for a in flat)
+            yield p, _times(g, clip, clipped), *state, scratch[: g.size]
+
+
+def _times(g: np.ndarray, clip: np.ndarray | None, out: np.ndarray | None) -> np.ndarray:
+    return g if clip is None else np.multiply(g, clip.astype(g.dtype), out=None if out is None else out[: g.size])

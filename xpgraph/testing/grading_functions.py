@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..sharing import clip_grads, remove_duplicates
+from ..clipping import clip_grads
+from ..sharing import remove_duplicates
 from .findings import Finding
 from .grading_compare import close, compare
 from .grading_file import Source

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ..clipping import clip_grads
 from ..losses import cross_entropy_loss
 from ..namespace import Array, Place, is_array, place_of, to_numpy
-from ..sharing import Slot, clip_grads, merge
+from ..sharing import Slot, merge
 from .bars import strain
 from .oracle import unit
 from .reference import Oracle

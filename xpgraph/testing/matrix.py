@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from .. import layers, losses, nodes
+from ..installed import usable
 from ..kernel import TABLE, load_fast
-from ..namespace import LIBRARIES, usable
+from ..namespace import LIBRARIES
 from .node_checks import check_node
 
 _ISSUE = "https://github.com/data-apis/array-api/issues/"

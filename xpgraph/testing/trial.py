@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ..namespace import Place, place, to_numpy, usable
+from ..clipping import clip_grads
+from ..installed import usable
+from ..namespace import Place, place, to_numpy
 from ..node import move
-from ..sharing import clip_grads, merge, plan
+from ..sharing import merge, plan
 from .bars import errors
 from .judge import Judge
 from .oracle import FORMULAS, unit

@@ -125,7 +125,7 @@ def _step(c: Certificate, step: int, oracle: Oracle, runs: list[BackendRun], x: 
     for run in runs:
         found: list[tuple[str, float]] = []
         inside: dict[str, Errors] = {}
-        with on_device(run.place.device):
+        with on_device(run.place):
             with _failing(c, step, run):
                 for node, worst in run.local(params, trials):  # one by one: in the order in which they are found
                     _enter(c, step, run, found, node, worst)

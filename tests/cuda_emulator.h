@@ -1,0 +1,222 @@
+// CUDA on the CPU, for tests: included before a source of xpgraph/fast/cuda that g++ compiles (cuda_emulator.py).
+//
+// Every CUDA thread is a fibre. A warp runs until all its lanes wait at a barrier or have ended, then the next warp:
+// whoever reads what another warp has yet to write reads poison. Of some blocks at a time the first warp runs, then the
+// last of these blocks to its end, and so back to the first: whoever counts a block before all its warps have written
+// is found out. Blocks, warps and lanes are taken in a given order. Kernels without barriers run as plain loops.
+#pragma once
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+
+extern char __start_xp_shared[] __attribute__((weak, visibility("hidden")));
+extern char __stop_xp_shared[] __attribute__((weak, visibility("hidden")));
+
+namespace emulated {
+
+enum { MOST_THREADS = 1024, MOST_BLOCKS = 8, LANES = 32, STACK = 1 << 16 };
+enum Order { FORWARD, REVERSE, SHUFFLED };
+enum Fault { NONE, BAD_SIZE, SPLIT_BARRIER, SPLIT_SHUFFLE, UNEXPECTED_BARRIER };
+enum State { READY, AT_BARRIER, AT_SHUFFLE, ENDED };
+
+struct Index {
+    unsigned x, y, z;
+};
+
+Index thread_index, block_index, block_size, grid_size;
+void (*kernel)(void**);
+void** arguments;
+Fault fault;
+bool fibres_run;
+
+unsigned current;  // the fibre that runs: those of one block, then those of the next
+ucontext_t scheduler, fibres[MOST_THREADS];
+char* stacks;
+State state[MOST_THREADS];
+int line[MOST_THREADS];          // where it waits
+unsigned turn[MOST_THREADS];     // its shuffles so far: two rounds never share a slot
+char slots[2][MOST_THREADS][8];  // what it hands out in a shuffle
+
+unsigned place;                 // of the block that runs, among those under way
+unsigned numbers[MOST_BLOCKS];  // their block indices
+char* shared[MOST_BLOCKS];      // the shared memory of those that do not run
+
+Order order;
+unsigned long long seed;
+
+void arrange(unsigned* items, unsigned n) {
+    for (unsigned i = 0; i < n; i++) items[i] = order == REVERSE ? n - 1 - i : i;
+    for (unsigned i = n; order == SHUFFLED && i > 1; i--) {
+        seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+        const unsigned j = (seed >> 33) % i, kept = items[j];
+        items[j] = items[i - 1];
+        items[i - 1] = kept;
+    }
+}
+
+void fibre() {
+    for (;;) {  // one round a block
+        kernel(arguments);
+        state[current] = ENDED;
+        swapcontext(&fibres[current], &scheduler);
+    }
+}
+
+void enter(unsigned i) {
+    current = i;
+    thread_index.x = i - place * block_size.x;
+    swapcontext(&scheduler, &fibres[i]);
+}
+
+void wait(State why, int where) {
+    if (!fibres_run) {
+        fault = UNEXPECTED_BARRIER;
+        return;
+    }
+    state[current] = why;
+    line[current] = where;
+    swapcontext(&fibres[current], &scheduler);
+}
+
+unsigned lane() { return thread_index.x % LANES; }
+
+template <typename T>
+T exchange(unsigned mask, T value, unsigned from, int where) {
+    static_assert(sizeof(T) <= 8, "a shuffle moves at most 8 bytes");
+    const unsigned me = current, round = turn[me]++ % 2;
+    if (mask != 0xffffffffu) fault = SPLIT_SHUFFLE;
+    memcpy(slots[round][me], &value, sizeof(T));
+    wait(AT_SHUFFLE, where);
+    memcpy(&value, slots[round][me - lane() + from], sizeof(T));
+    return value;
+}
+
+// Do fibres from..to all wait for this, at one line? Then they are ready; if none waits, they may stay as they are.
+bool released(State why, unsigned from, unsigned to, bool& any) {
+    any = false;
+    for (unsigned t = from; t < to; t++) any |= state[t] == why;
+    for (unsigned t = from; any && t < to; t++)
+        if (state[t] != why || line[t] != line[from]) return false;
+    for (unsigned t = from; any && t < to; t++) state[t] = READY;
+    return true;
+}
+
+// One warp, until none of its lanes can go on.
+bool run_warp(unsigned warp) {
+    const unsigned start = place * block_size.x, end = start + block_size.x;
+    const unsigned from = start + warp * LANES, to = from + LANES < end ? from + LANES : end;
+    unsigned lanes[LANES];
+    for (bool shuffling = true; shuffling;) {
+        arrange(lanes, LANES);
+        for (unsigned l : lanes)
+            if (from + l < to && state[from + l] == READY) enter(from + l);
+        if (!released(AT_SHUFFLE, from, to, shuffling) || (shuffling && to - from < LANES)) return false;
+    }
+    return true;
+}
+
+// A block from where it is: one warp only, or all to the end.
+Fault run_block(bool whole) {
+    const unsigned n = block_size.x, count = (n + LANES - 1) / LANES;
+    unsigned warps[LANES];
+    for (bool waiting = true; waiting;) {
+        arrange(warps, count);
+        for (unsigned w = 0; w < (whole ? count : 1); w++)
+            if (!run_warp(warps[w])) return SPLIT_SHUFFLE;
+        if (!whole) break;
+        if (!released(AT_BARRIER, place * n, place * n + n, waiting)) return SPLIT_BARRIER;
+    }
+    return fault;
+}
+
+void switch_to(unsigned next) {
+    const size_t size = __stop_xp_shared - __start_xp_shared;
+    memcpy(shared[place], __start_xp_shared, size);
+    memcpy(__start_xp_shared, shared[next], size);
+    place = next;
+    block_index.x = numbers[next];
+}
+
+// Some blocks that are under way at the same time.
+Fault run_blocks(unsigned count) {
+    for (unsigned t = 0; t < count * block_size.x; t++) state[t] = READY, turn[t] = 0;
+    for (unsigned i = 0; i < count; i++)  // NaN, and no index or flag
+        memset(shared[i], 0xff, __stop_xp_shared - __start_xp_shared);
+    memset(__start_xp_shared, 0xff, __stop_xp_shared - __start_xp_shared);
+    Fault found = NONE;
+    for (unsigned i = 0; i < 2 * count && found == NONE; i++) {
+        switch_to(i < count ? i : 2 * count - 1 - i);
+        found = run_block(i >= count);
+    }
+    return found;
+}
+
+Fault run_plain() {
+    unsigned threads[MOST_THREADS];
+    arrange(threads, block_size.x);
+    for (unsigned i = 0; i < block_size.x; i++) {
+        thread_index.x = threads[i];
+        kernel(arguments);
+    }
+    return fault;
+}
+
+int launch(void (*f)(void**), bool barriers, unsigned grid, unsigned block, int how, unsigned long long start,
+           void** values) {
+    if (grid == 0 || block == 0 || block > MOST_THREADS) return BAD_SIZE;
+    kernel = f, arguments = values, fault = NONE, fibres_run = barriers, order = Order(how), seed = start, place = 0;
+    block_size = {block, 1, 1}, grid_size = {grid, 1, 1};
+    const unsigned fit = MOST_THREADS / block, most = !barriers ? 1 : fit < MOST_BLOCKS ? fit : MOST_BLOCKS;
+    if (barriers && !stacks) {
+        stacks = (char*)malloc((size_t)STACK * MOST_THREADS);
+        for (char*& memory : shared) memory = (char*)malloc(__stop_xp_shared - __start_xp_shared + 1);
+    }
+    for (unsigned t = 0; barriers && t < most * block; t++) {
+        getcontext(&fibres[t]);
+        fibres[t].uc_stack.ss_sp = stacks + (size_t)STACK * t;
+        fibres[t].uc_stack.ss_size = STACK;
+        fibres[t].uc_link = nullptr;
+        makecontext(&fibres[t], fibre, 0);
+    }
+    unsigned* blocks = (unsigned*)malloc(sizeof(unsigned) * grid);
+    arrange(blocks, grid);
+    const unsigned groups = (grid + most - 1) / most, each = (grid + groups - 1) / groups;  // no last group of one
+    for (unsigned b = 0; b < grid && fault == NONE; b += each) {
+        const unsigned count = grid - b < each ? grid - b : each;
+        memcpy(numbers, blocks + b, sizeof(unsigned) * count);
+        block_index.x = numbers[0];
+        fault = barriers ? run_blocks(count) : run_plain();
+    }
+    free(blocks);
+    return fault;
+}
+
+template <typename T>
+T add(T* at, T value) {
+    static_assert(T(1) / 2 == 0, "floating sums by atomics have no fixed order");
+    const T before = *at;
+    *at = before + value;
+    return before;
+}
+
+}  // namespace emulated
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __restrict__
+#define __launch_bounds__(...)
+#define __shared__ static __attribute__((section("xp_shared")))
+#define threadIdx emulated::thread_index
+#define blockIdx emulated::block_index
+#define blockDim emulated::block_size
+#define gridDim emulated::grid_size
+#define __syncthreads() emulated::wait(emulated::AT_BARRIER, __LINE__)
+#define __threadfence() ((void)0)
+#define __shfl_sync(mask, value, lane) emulated::exchange(mask, value, (lane) % 32, __LINE__)
+#define __shfl_xor_sync(mask, value, m) emulated::exchange(mask, value, emulated::lane() ^ (m), __LINE__)
+#define __shfl_down_sync(mask, value, d) \
+    emulated::exchange(mask, value, emulated::lane() + (emulated::lane() + (d) < 32 ? (d) : 0), __LINE__)
+#define atomicAdd(at, value) emulated::add(at, value)

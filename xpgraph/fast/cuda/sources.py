@@ -1,0 +1,49 @@
+"""The CUDA sources as text: what NVRTC compiles on a GPU, and what the tests compile for the CPU.
+
+Each file holds kernels ``extern "C" __global__ void xp_<name>(...)`` and is compiled as prelude.cu and itself, once
+per dtype, with -DREAL=float or -DREAL=double. A kernel's name is taken with or without the xp_.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+PRELUDE = "prelude.cu"
+_FOLDER = Path(__file__).parent
+_KERNEL = re.compile(r'extern\s+"C"\s+__global__\s+void\s+xp_(\w+)\s*\(([^)]*)\)')
+
+
+@cache
+def text(file: str) -> str:
+    """The whole source of a file: the prelude, then the file, each with its own line numbers."""
+    parts = (f'#line 1 "{name}"\n{(_FOLDER / name).read_text("utf-8")}' for name in (PRELUDE, file))
+    return "\n".join(parts)
+
+
+def signatures(source: str) -> dict[str, tuple[str, ...]]:
+    """Each kernel of a source, in order, with the C types of its parameters: ``"const REAL*"``, ``"long long"``."""
+    plain = re.sub(r"//.*", "", source)
+    return {
+        name: tuple(" ".join(re.sub(r"\w+\s*$", "", p).split()).replace(" *", "*") for p in parameters.split(","))
+        for name, parameters in _KERNEL.findall(plain)
+    }
+
+
+FILES = tuple(sorted(path.name for path in _FOLDER.glob("*.cu") if path.name != PRELUDE))
+NAMES: dict[str, tuple[str, ...]] = {file: tuple(signatures(text(file))) for file in FILES}
+
+
+def file_of(kernel: str) -> str:
+    """The file that holds a kernel; KeyError names it if there is none."""
+    name = kernel.removeprefix("xp_")
+    for file, kernels in NAMES.items():
+        if name in kernels:
+            return file
+    raise KeyError(kernel)
+
+
+def parameters(kernel: str) -> tuple[str, ...]:
+    """The C types of a kernel's parameters, in order."""
+    return signatures(text(file_of(kernel)))[kernel.removeprefix("xp_")]

@@ -1,0 +1,211 @@
+"""Bodies for CuPy: our own CUDA kernels and cuBLASLt, each through one launch and without a look at a value.
+
+What a body does not take (other dtypes, arrays with gaps, nothing at all) goes to the generic body.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from functools import cache
+from typing import Any
+
+import cupy
+import numpy as np
+
+from .. import clipping, layers, losses, nodes, optimizers, replay
+from ..precision import current_precision
+from .cuda import capture, device, lt
+from .cuda.update import pieces, run_update
+
+
+def generic(function: Any, *args: Any) -> Any:
+    """The body over the namespace, for what is not taken here."""
+    return function.row.body("cupy", generic=True)(*args)
+
+
+# --- matrix products ------------------------------------------------------------------------------------------
+
+
+@nodes.matmul.fast("cupy")
+def matmul(a, b, out=None):
+    product = _product(a, b, out)
+    if product is None:
+        return generic(nodes.matmul, a, b, out)
+    return product
+
+
+@layers.affine.fast("cupy")
+def affine(x, W, b):
+    if b.dtype == x.dtype and b.ndim == 1 and b.flags.c_contiguous:
+        y = _product(x, W, None, bias=b)
+        if y is not None:
+            return y
+    y = matmul(x, W)
+    if not (_ours(y, b) and b.shape == y.shape[1:] and y.flags.c_contiguous):
+        y += b
+    elif y.size:
+        b = cupy.ascontiguousarray(b)
+        device.launch("add_bias", y.dtype.name, _grid(y.size), 256, (y.data.ptr, b.data.ptr, *y.shape))
+    return y
+
+
+@layers.affine_grad.fast("cupy")
+def affine_grad(x, dy, dW, db):
+    if not (db.dtype == dy.dtype and db.flags.c_contiguous and _product(x.T, dy, dW, column_sum=db) is not None):
+        matmul(x.T, dy, dW)
+        sum_to(dy, db.shape, db)
+
+
+def _product(a: Any, b: Any, out: Any, **epilogue: Any) -> Any:
+    """a @ b by cuBLASLt; None where it cannot: then nothing was computed."""
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0] or not _ours(a, b) or not _loaded():
+        return None
+    shape = (a.shape[0], b.shape[1])
+    if out is not None and (out.shape != shape or out.dtype != a.dtype):
+        return None
+    y = cupy.empty(shape, a.dtype) if out is None else out
+    for _ in range(2):
+        if lt.matmul(a, b, y, precision=current_precision(), **epilogue):
+            return y
+        if epilogue or not a.size or not b.size:
+            return None
+        a, b = cupy.ascontiguousarray(a), cupy.ascontiguousarray(b)  # reversed or strided: one copy, and again
+    return None
+
+
+@cache
+def _loaded() -> bool:
+    reason = lt.available()
+    if reason is not None:
+        warnings.warn(
+            f"xpgraph: cuBLASLt cannot be loaded ({reason}); cupy.matmul is used, and steps are not captured as CUDA "
+            "graphs. pip install nvidia-cublas (CUDA 13) or nvidia-cublas-cu12 brings it.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return reason is None
+
+
+# --- elementwise, rows and columns ----------------------------------------------------------------------------
+
+
+def _elementwise(function: Any) -> None:
+    """A body for a kernel of one or two arrays of one shape, through the CUDA kernel of its name."""
+    name = function.row.name
+
+    def one(x):
+        return _map(name, function, x)
+
+    def two(dy, x):
+        return _map(name, function, dy, x)
+
+    function.fast("cupy")(two if len(function.row.parameters) == 2 else one)
+
+
+def _map(name: str, function: Any, *arrays: Any) -> Any:
+    first = arrays[0]
+    if not _ours(*arrays) or any(a.shape != first.shape for a in arrays):
+        return generic(function, *arrays)
+    arrays = tuple(cupy.ascontiguousarray(a) for a in arrays)
+    out = cupy.empty(first.shape, first.dtype)
+    if out.size:
+        args = (*(a.data.ptr for a in arrays), out.data.ptr, out.size)
+        device.launch(name, out.dtype.name, _grid(out.size), 256, args)
+    return out
+
+
+for _function in (layers.sigmoid, layers.sigmoid_grad, layers.relu, layers.relu_grad, layers.tanh, layers.tanh_grad):
+    _elementwise(_function)
+
+
+@nodes.sum_to.fast("cupy")
+def sum_to(dz, shape, out=None):
+    if not (dz.ndim == 2 and shape == dz.shape[1:] and dz.size and _ours(dz) and dz.flags.c_contiguous) or (
+        out is not None and not (out.dtype == dz.dtype and out.flags.c_contiguous)
+    ):
+        return generic(nodes.sum_to, dz, shape, out)
+    total = cupy.empty(shape, dz.dtype) if out is None else out
+    device.launch("column_sum", dz.dtype.name, -(-shape[0] // 32), 256, (dz.data.ptr, total.data.ptr, *dz.shape))
+    return total
+
+
+@losses.softmax_cross_entropy.fast("cupy")
+def softmax_cross_entropy(x, t):
+    indices = t.ndim < x.ndim
+    kinds = t.dtype == np.int64 and t.shape == x.shape[:-1] if indices else t.dtype == x.dtype and t.shape == x.shape
+    if not (_ours(x) and kinds and x.size):
+        return generic(losses.softmax_cross_entropy, x, t)
+    x, t = cupy.ascontiguousarray(x), cupy.ascontiguousarray(t)
+    rows, classes = math.prod(x.shape[:-1]), x.shape[-1]
+    y, dx, loss, each = (cupy.empty(shape, x.dtype) for shape in (x.shape, x.shape, (), rows))
+    device.launch(
+        "softmax_cross_entropy", x.dtype.name, -(-rows // 4), 128,
+        (x.data.ptr, t.data.ptr if indices else 0, 0 if indices else t.data.ptr, y.data.ptr, dx.data.ptr,
+         each.data.ptr, loss.data.ptr, device.ticket().data.ptr, rows, classes),
+    )  # fmt: skip
+    return loss, y, dx
+
+
+# --- a batch, clipping, the update ----------------------------------------------------------------------------
+
+
+@replay.gather.fast("cupy")
+def gather(x, t, rows):
+    if not all(a.flags.c_contiguous for a in (x, t, rows)) or rows.dtype != np.int64:
+        return generic(replay.gather, x, t, rows)
+    return capture.gathered(x, t, rows, 0, rows.size, None)
+
+
+@clipping.clip_rate.fast("cupy")
+def clip_rate(grads, max_norm):
+    packed = all(g.flags.c_contiguous or g.flags.f_contiguous for g in grads)
+    if not any(g.size for g in grads) or not _ours(*grads) or not packed:
+        return generic(clipping.clip_rate, grads, max_norm)
+    kind = grads[0].dtype
+    table = pieces([grads] * 2)
+    partials, rate, norm = (cupy.empty(shape, kind) for shape in (max(1, len(table)), (), ()))
+    ticket, bound = device.ticket().data.ptr, kind.type(max_norm)
+    args = (table.data.ptr, partials.data.ptr, ticket, bound, rate.data.ptr, norm.data.ptr)
+    device.launch("clip_rate", kind.name, len(table), 256, args)
+    return rate, norm
+
+
+@optimizers.sgd.fast("cupy")
+def sgd(params, grads, lr, clip=None):
+    run_update(optimizers.sgd, (params, grads), (lr,), clip)
+
+
+@optimizers.momentum.fast("cupy")
+def momentum(params, grads, v, lr, mu, clip=None):
+    run_update(optimizers.momentum, (params, grads, v), (lr, mu), clip)
+
+
+@optimizers.adagrad.fast("cupy")
+def adagrad(params, grads, h, lr, eps, clip=None):
+    run_update(optimizers.adagrad, (params, grads, h), (lr, eps), clip)
+
+
+@optimizers.rmsprop.fast("cupy")
+def rmsprop(params, grads, h, lr, rho, eps, clip=None):
+    run_update(optimizers.rmsprop, (params, grads, h), (lr, rho, eps), clip)
+
+
+@optimizers.adam.fast("cupy")
+def adam(params, grads, m, v, alpha, beta1, beta2, eps, clip=None):
+    run_update(optimizers.adam, (params, grads, m, v), (alpha, beta1, beta2, eps), clip)
+
+
+@replay.replay.fast("cupy")
+def replay_steps(x, steps, graph):
+    return capture.captured(x, steps, graph)
+
+
+def _ours(*arrays: Any) -> bool:
+    """Are all of these float32, or all float64?"""
+    kind = arrays[0].dtype
+    return kind.name in device.REALS and all(a.dtype == kind for a in arrays)
+
+
+def _grid(n: int) -> int:
+    return min(-(-n // 256), 8192)  # a kernel's threads go round as often as they must

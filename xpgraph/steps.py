@@ -1,0 +1,115 @@
+"""Floor 5: the steps of one ``fit``: rows of the epoch's order, forward, backward, merge, clip, update."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from . import draws
+from .border import first_parameter, import_data
+from .clipping import clip_rate, scale
+from .errors import OutOfMemoryError
+from .namespace import Array, home, library_of, place_of
+from .optimizers import Optimizer
+from .replay import gather
+from .run import Run
+from .sharing import merge, plan
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+
+class Gradients(NamedTuple):
+    """What the first half of a step leaves: each parameter once, its gradient, the loss; ``clip`` scales gradients."""
+
+    loss: Any
+    params: list[Array]
+    grads: list[Array]
+    clip: Array | None
+    norm: Array | None
+
+
+class Steps:
+    """``steps(i)`` makes the update on batch i of this epoch's order; ``begin_epoch`` draws the order."""
+
+    def __init__(self, trainer: Trainer, x: Array, t: Array, batch_size: int, max_grad: float | None, run: Run) -> None:
+        self.trainer, self.model, self.optimizer, self.run = trainer, trainer.model, trainer.optimizer, run
+        self.x, self.t, self.size, self.max_grad = x, t, batch_size, max_grad
+        self.slots = plan(list(self.model.params))
+        W = first_parameter(self.model)
+        self.resident = W is None or library_of(x) is library_of(W)
+        self.home = place_of(x if W is None else W)
+        self.clips = getattr(type(self.optimizer), "update", None) is Optimizer.update  # the factor, inside the update
+
+    def begin_epoch(self) -> None:
+        """Draw the order of the rows in this epoch, int64 (N,) on the host; it depends on (seed, epoch) alone."""
+        self.permutation = draws.permutation(self.x.shape[0], self.trainer.seed, "order", self.trainer.current_epoch)
+        self.order: Array = None  # the same beside x, once it is asked for
+
+    def rows(self, i: int) -> int:
+        """How many rows batch i has: the last may be short."""
+        return min(self.size, self.x.shape[0] - i * self.size)
+
+    def __call__(self, i: int) -> None:
+        if self.order is None:
+            self.order = place_of(self.x).asarray(self.permutation)
+        bx, bt = gather(self.x, self.t, self.order[i * self.size : i * self.size + self.rows(i)])
+        if not self.resident:
+            W = first_parameter(self.model)
+            bx, bt = import_data(bx, "x", "Trainer.fit", W), import_data(bt, "t", "Trainer.fit", W)
+        step = self.gradients(bx, bt)
+        self.run.look_at(step.loss, step.norm, self.rows(i))  # before clipping, which makes all NaN if one is
+        self.update(step)
+        self.count()
+
+    def gradients(self, bx: Array, bt: Array) -> Gradients:
+        """Forward, backward, and each parameter once with the sum of its gradients."""
+        model, run = self.model, self.run
+        loss = model.forward(bx, bt)
+        if run.first:
+            run.begin(loss)
+        model.backward()
+        params, grads = merge(self.slots, list(model.params), list(model.grads))
+        clip, norm = (None, None) if self.max_grad is None or not grads else clip_rate(grads, float(self.max_grad))
+        return Gradients(loss, params, grads, clip, norm)
+
+    def update(self, step: Gradients, *numbers: Any) -> None:
+        """The second half. ``numbers``: what the optimizer's rule takes where a captured step has them elsewhere."""
+        if self.clips:
+            self.optimizer.update(step.params, step.grads, step.clip, *numbers)
+            return
+        if step.clip is not None:
+            scale(step.grads, step.clip)
+        self.optimizer.update(step.params, step.grads)
+
+    def count(self) -> None:
+        """One update more: perhaps a line of the report is due."""
+        self.trainer.steps += 1
+        self.run.report_loss()
+
+    def out_of_memory(self, error: MemoryError) -> OutOfMemoryError:
+        """The one line for a MemoryError: what was needed, what is free, what to try."""
+        needed = _needed(str(error))
+        free = self.home.free()
+        have = "" if free is None else f", {_words(free)} free"
+        half = 2 ** max(0, math.ceil(math.log2(self.size)) - 1)
+        advice = f"try batch_size={half}" if self.size > 1 else "take a smaller model: the batch is one row already"
+        return OutOfMemoryError(
+            f"Trainer.fit: out of memory on {home(next(iter(self.model.params)))} with batches of {self.size} rows: "
+            f"{needed} more needed{have}; {advice}."
+        )
+
+
+def _needed(words: str) -> str:
+    """The bytes that a MemoryError names, in words."""
+    found = re.search(r"llocat\w+ ([\d.,]+) ?(bytes|[KMGT]iB|B)", words)
+    if found is None:
+        return "memory"
+    number, unit = found[1].replace(",", ""), found[2]
+    return _words(int(number)) if unit == "bytes" else f"{number} {unit}"
+
+
+def _words(size: int) -> str:
+    """A number of bytes for people."""
+    return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"

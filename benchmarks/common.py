@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from xpgraph.kernel import TABLE, load_fast
-from xpgraph.namespace import Place, place, usable
+from xpgraph.installed import usable
+from xpgraph.namespace import Place, place
 
 BACKENDS = ("numpy", "cupy")
 BODIES = ("namespace", "fast")

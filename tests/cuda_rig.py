@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from xpgraph.installed import Usable
 from xpgraph.namespace import LIBRARIES, Place
 
 
@@ -257,6 +258,11 @@ class Rig:
         patch.setitem(LIBRARIES, "cupy", row)
         patch.setitem(namespace._BY_NAMESPACE, "array_api_compat.cupy", row)
         patch.setattr(table.Row, "body", found)
+        here = Usable(True, version=cupy.__version__, device="CuPy over host memory")
+        for module in (namespace, importlib.import_module("xpgraph.commands")):
+            known = module.usable
+            patch.setattr(module, "usable", lambda name, known=known: here if name == "cupy" else known(name))
+        patch.setattr(cupy.cuda, "Device", lambda number=0: None)
         patch.setattr(device, "launch", self.launch)
         patch.setattr(device, "upload", self.upload)
         patch.setattr(device, "ticket", one_ticket)

@@ -21,12 +21,13 @@ from faults import Fault, body_of, draw, planted
 from mutations import EPS
 
 from xpgraph import Adam, Affine, Chain, Momentum, cross_entropy_loss
+from xpgraph.clipping import clip_grads
 from xpgraph.kernel import TABLE
 from xpgraph.losses import SoftmaxWithLoss
 from xpgraph.node import Node
 from xpgraph.nodes import Add, Repeat, Sum
 from xpgraph.optimizers import OPTIMIZERS
-from xpgraph.sharing import clip_grads, merge
+from xpgraph.sharing import merge
 from xpgraph.testing import check_node, verify
 from xpgraph.testing.matrix import cases
 from xpgraph.testing.networks import Network, network, networks

@@ -164,7 +164,7 @@ def _train_once(
                 eval_interval=choices.eval_interval,
                 validation=(data.x_test, data.t_test),
                 report=_report(quiet),
-                graph={"auto": "auto", "yes": True, "no": False}[choices.graph],
+                graph=choices.graph if choices.graph == "auto" else choices.graph == "yes",
             )
     finally:
         _write_history(folder / "history.csv", trainer.history)

@@ -18,7 +18,7 @@ from . import draws
 from .border import check_lengths, first_parameter, import_data
 from .layers import Affine, ReLU, Sigmoid, Tanh
 from .losses import SoftmaxWithLoss
-from .namespace import Array, Place, is_array, namespace_of, on_device, place
+from .namespace import Array, Place, is_array, namespace_of, number, on_device, place
 from .node import Node, is_node, parts, twin
 from .sharing import plan
 from .text import columns
@@ -160,10 +160,11 @@ class Chain(Node):
             for rows in _slices(x, _positive("evaluate", batch_size)):
                 bx, bt = self._import(x[rows, ...], "x", "evaluate"), self._import(t[rows, ...], "t", "evaluate")
                 y = self.outputs(bx)
-                total += float(self.loss.forward(y, bt)) * bx.shape[0]  # sync
+                total += number(self.loss.forward(y, bt)) * bx.shape[0]  # sync
                 if isinstance(self.loss, SoftmaxWithLoss):
                     same = right_answers(y, bt)
-                    right, labels = right + int(namespace_of(same).sum(same)), labels + math.prod(same.shape)  # sync
+                    right += int(number(namespace_of(same).sum(same)))  # sync
+                    labels += math.prod(same.shape)
         return Evaluation(total / x.shape[0], right / labels if labels else None)
 
     def _import(self, a: Any, name: str, who: str) -> Array:
@@ -210,7 +211,7 @@ def right_answers(y: Array, t: Array) -> Array:
     """int64 1 where the largest score of a row of y (..., C) stands at the class that t names, else 0; (...)."""
     xp = namespace_of(y)
     named = t if t.ndim < y.ndim else xp.argmax(t, axis=-1)
-    return xp.astype(xp.argmax(y, axis=-1) == named, xp.int64)
+    return xp.astype(xp.equal(xp.argmax(y, axis=-1), named), xp.int64)
 
 
 def _takes_one(forward: Callable[..., Any]) -> bool:

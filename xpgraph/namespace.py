@@ -152,6 +152,11 @@ def to_numpy(a: Array) -> np.ndarray:
     return library_of(a).to_host(a)
 
 
+def number(a: Array | float) -> float:
+    """A 0-d array, or a number, as a Python number."""
+    return to_numpy(a).item() if is_array(a) else a  # sync
+
+
 def dtype_name(a: Array) -> str:
     """``"float32"`` for an array of that dtype, in any library."""
     return str(a.dtype).rpartition(".")[2]

@@ -11,7 +11,7 @@ from .border import check_labels
 from .errors import DTypeError, NonFiniteError
 from .losses import SoftmaxWithLoss
 from .models import Chain, right_answers
-from .namespace import Array, is_array, namespace_of, on_host, to_numpy
+from .namespace import Array, is_array, namespace_of, number, on_host, to_numpy
 from .node import parts
 from .report import Progress, Report
 
@@ -174,12 +174,12 @@ def _finite(a: Array) -> bool:
 def _evaluate(model: Any, x: Array, t: Array) -> tuple[float | None, float | None]:
     if isinstance(model, Chain):  # a reader's own evaluate may return anything
         return model.evaluate(x, t)
-    loss = float(model.forward(x, t))  # sync
+    loss = float(number(model.forward(x, t)))  # sync
     y = model.predict(x) if callable(getattr(model, "predict", None)) else None
     if not is_array(y) or not _are_classes(model, y, t):
         return loss, None
     same = right_answers(y, t)
-    return loss, int(namespace_of(same).sum(same)) / math.prod(same.shape)  # sync
+    return loss, int(number(namespace_of(same).sum(same))) / math.prod(same.shape)  # sync
 
 
 def _are_classes(model: Any, y: Array, t: Array) -> bool:

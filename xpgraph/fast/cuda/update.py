@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import cupy
@@ -12,7 +12,7 @@ from . import device
 
 SHORT, LONG, MANY = 2048, 16384, 1 << 23  # elements of a piece, and of all parameters from which on pieces are long
 KEPT = 16  # tables: a model's gradients lie at the same addresses in each step
-NUMBERS = {  # what a kernel takes, from what the rule takes: differences from 1 are made in double precision here
+NUMBERS: dict[str, Callable[..., tuple[float, ...]]] = {  # what a kernel takes, from what the rule takes: differences from 1 are made in double precision here
     "rmsprop": lambda lr, rho, eps: (lr, rho, 1.0 - rho, eps),
     "adam": lambda alpha, beta1, beta2, eps: (alpha, beta1, 1.0 - beta1, beta2, 1.0 - beta2, eps),
 }
@@ -34,7 +34,8 @@ class Feed(NamedTuple):
 
 def expand(rule: Any, numbers: Sequence[float]) -> tuple[float, ...]:
     """The numbers of a rule as its CUDA kernel takes them."""
-    return tuple(NUMBERS.get(rule.row.name, lambda *same: same)(*numbers))
+    name = rule.row.name
+    return NUMBERS[name](*numbers) if name in NUMBERS else tuple(numbers)
 
 
 def fits(lists: Sequence[Sequence[Any]]) -> bool:

@@ -15,13 +15,14 @@ from __future__ import annotations
 import contextlib
 import copy
 import shutil
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from cuda_lane import Chunk, Graph, Lane
 
 from xpgraph.installed import Usable
 from xpgraph.namespace import LIBRARIES, Place
@@ -30,76 +31,13 @@ from xpgraph.namespace import LIBRARIES, Place
 def why_not() -> str:
     """Why there can be no rig here; empty if there can."""
     try:
-        import cupy  # noqa: F401
+        import cupy
+
+        if cupy.cuda.is_available():  # a real kernel would be given addresses of the host
+            return "there is a GPU here, on which the tests of `lib` run"
     except Exception as error:  # a broken installation can fail in any way
         return f"cupy does not import ({type(error).__name__}): pip install 'xpgraph-nn[cuda13]'"
     return "" if shutil.which("g++") else "there is no g++ to compile the kernels with"
-
-
-class Chunk:
-    """Bytes of the host that a CuPy array stands on; they go back to their pool when the array is gone."""
-
-    def __init__(self, data: np.ndarray, pool: dict[int, list[np.ndarray]] | None) -> None:
-        self.data, self.pool = data, pool
-
-    def __del__(self) -> None:
-        if self.pool is not None:
-            self.pool[self.data.size].append(self.data)
-
-
-class Lane:
-    """As device.Lane: the calls of a capture are kept, not run; its memory is its own, and used again."""
-
-    def __init__(self, rig: Rig) -> None:
-        self.rig, self.pool = rig, defaultdict(list)
-        self.joined, self.inside = True, False
-
-    def malloc(self, size: int) -> Any:
-        free = self.pool[-(-max(size, 1) // 512) * 512]
-        return self.rig.memory(size, free.pop() if free else None, self.pool)
-
-    @contextlib.contextmanager
-    def enter(self) -> Iterator[None]:
-        import cupy
-
-        self.fork()
-        self.inside = True
-        try:
-            with cupy.cuda.using_allocator(self.malloc):
-                yield
-        finally:
-            self.inside = False
-
-    def fork(self) -> None:
-        self.joined = False
-
-    def join(self) -> None:
-        self.joined = True
-
-    def capture(self, work: Callable[[], None]) -> Any:
-        rig = self.rig
-        rig.recording = []
-        try:
-            with self.enter():
-                work()
-            rig.graphs.append(Graph(rig, self, rig.recording))
-            return rig.graphs[-1]
-        finally:
-            rig.recording = None
-
-
-class Graph:
-    def __init__(self, rig: Rig, lane: Lane, calls: list[tuple[str, str, Callable[[], None]]]) -> None:
-        self.rig, self.lane, self.calls = rig, lane, calls
-
-    def nodes(self) -> Counter[str]:
-        return Counter(f"{kind} {name}" for kind, name, _ in self.calls)
-
-    def launch(self) -> None:
-        assert not self.lane.joined, "a replay that does not wait for what came before"
-        self.rig.calls.append(("replay", ""))
-        for _, _, run in self.calls:
-            run()
 
 
 def given_back(result: Any, views: list[Any], args: Any, up: Callable[[Any], Any]) -> Any:

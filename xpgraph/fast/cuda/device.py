@@ -6,6 +6,7 @@ Everything that needs a GPU stands here and in lt.py.
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any
@@ -71,7 +72,7 @@ class Lane:
     """
 
     def __init__(self) -> None:
-        self.stream = cupy.cuda.Stream(non_blocking=True)
+        self.stream = _lane_stream(cupy.cuda.runtime.getDevice(), threading.get_ident())
         self.pool = cupy.cuda.MemoryPool()
         self.outer: Any = None  # the stream that waits, or is waited for, at the ends of the lane
 
@@ -106,6 +107,12 @@ class Lane:
                 raise
             graph = self.stream.end_capture()
         return _Graph(graph, self.stream)
+
+
+@cache
+def _lane_stream(device: int, thread: int) -> Any:
+    """One for all fits of a thread: a stream takes a workspace of cuBLASLt with it that is never given back."""
+    return cupy.cuda.Stream(non_blocking=True)
 
 
 class _Graph:

@@ -12,7 +12,8 @@ from . import device
 
 SHORT, LONG, MANY = 2048, 16384, 1 << 23  # elements of a piece, and of all parameters from which on pieces are long
 KEPT = 16  # tables: a model's gradients lie at the same addresses in each step
-NUMBERS: dict[str, Callable[..., tuple[float, ...]]] = {  # what a kernel takes, from what the rule takes: differences from 1 are made in double precision here
+# What a kernel takes, from what the rule takes: differences from 1 are made in double precision here.
+NUMBERS: dict[str, Callable[..., tuple[float, ...]]] = {
     "rmsprop": lambda lr, rho, eps: (lr, rho, 1.0 - rho, eps),
     "adam": lambda alpha, beta1, beta2, eps: (alpha, beta1, 1.0 - beta1, beta2, 1.0 - beta2, eps),
 }

@@ -1,0 +1,79 @@
+"""The lane of the CUDA rig: memory of its own that is given out again, and graphs that are lists of calls."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from cuda_rig import Rig
+
+
+class Chunk:
+    """Bytes of the host that a CuPy array stands on; they go back to their pool when the array is gone."""
+
+    def __init__(self, data: np.ndarray, pool: dict[int, list[np.ndarray]] | None) -> None:
+        self.data, self.pool = data, pool
+
+    def __del__(self) -> None:
+        if self.pool is not None:
+            self.pool[self.data.size].append(self.data)
+
+
+class Lane:
+    """As device.Lane: the calls of a capture are kept, not run; its memory is its own, and used again."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig, self.pool = rig, defaultdict(list)
+        self.joined, self.inside = True, False
+
+    def malloc(self, size: int) -> Any:
+        free = self.pool[-(-max(size, 1) // 512) * 512]
+        return self.rig.memory(size, free.pop() if free else None, self.pool)
+
+    @contextlib.contextmanager
+    def enter(self) -> Iterator[None]:
+        import cupy
+
+        self.fork()
+        self.inside = True
+        try:
+            with cupy.cuda.using_allocator(self.malloc):
+                yield
+        finally:
+            self.inside = False
+
+    def fork(self) -> None:
+        self.joined = False
+
+    def join(self) -> None:
+        self.joined = True
+
+    def capture(self, work: Callable[[], None]) -> Any:
+        rig = self.rig
+        rig.recording = []
+        try:
+            with self.enter():
+                work()
+            rig.graphs.append(Graph(rig, self, rig.recording))
+            return rig.graphs[-1]
+        finally:
+            rig.recording = None
+
+
+class Graph:
+    def __init__(self, rig: Rig, lane: Lane, calls: list[tuple[str, str, Callable[[], None]]]) -> None:
+        self.rig, self.lane, self.calls = rig, lane, calls
+
+    def nodes(self) -> Counter[str]:
+        return Counter(f"{kind} {name}" for kind, name, _ in self.calls)
+
+    def launch(self) -> None:
+        assert not self.lane.joined, "a replay that does not wait for what came before"
+        self.rig.calls.append(("replay", ""))
+        for _, _, run in self.calls:
+            run()

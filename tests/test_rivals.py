@@ -71,7 +71,7 @@ def planted(tmp_path, monkeypatch):
 def run(tmp_path, *names, more=()):
     file = tmp_path / "rivals.json"
     chosen = [word for name in names for word in ("--contender", name)]
-    arguments = ["--workload", "tiny", "--rounds", "1", *chosen, "--json", str(file), *more]
+    arguments = ["--workload", "tiny", "--rounds", "1", "--patience", "0", *chosen, "--json", str(file), *more]
     status = rivals.main(arguments)
     return status, json.loads(file.read_text("utf-8"))
 
@@ -179,6 +179,30 @@ def test_losses_that_are_missing_or_not_finite_are_different():
     assert runner.difference([1.0, 2.2], [1.0, 2.0]) == pytest.approx(0.1)
     assert runner.difference([1.0], [1.0, 2.0]) == math.inf
     assert runner.difference([1.0, math.nan], [1.0, 2.0]) == math.inf
+
+
+class Turns:
+    """A worker of which the first turns are too short, or disturbed."""
+
+    def __init__(self, *seconds):
+        self.about, self.asked, self.seconds = {"steps": 2}, [], list(seconds)
+        self.process = self
+        self.pid = 0
+
+    def ask(self, what, steps, calls):
+        self.asked.append(steps)
+        return {"calls": [self.seconds.pop(0)] * calls, "singles": [1.0] * calls}
+
+
+def test_a_turn_is_taken_again_while_calls_are_short_or_others_work(monkeypatch):
+    disturbed = [False, True, False]
+    monkeypatch.setattr(runner, "quiet", lambda: True)
+    monkeypatch.setattr(runner.Others, "disturbed", lambda self: disturbed.pop(0))
+    worker, patience = Turns(0.001, 0.002, 0.003), [5.0]
+    answer = runner.turn(worker, runner.Settings(pause=0.0), patience)
+    assert worker.asked == [2, 10, 10] and answer["calls"] == [0.003] * 3 and not answer["disturbed"]
+    disturbed.append(True)
+    assert runner.turn(Turns(0.1), runner.Settings(pause=0.0), [0.0])["disturbed"]  # no patience: it is kept, and said
 
 
 def test_arguments_that_cannot_be(capsys):

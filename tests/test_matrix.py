@@ -41,7 +41,7 @@ def test_a_wrong_node_is_a_fail(monkeypatch):
 @pytest.mark.parametrize(
     ("node", "kernels"),
     [
-        (layers.Affine, {"affine", "matmul", "sum_to"}),
+        (layers.Affine, {"affine", "affine_grad", "matmul", "sum_to"}),
         (layers.Softmax, {"stable_softmax", "softmax_grad"}),
         (nodes.MatMul, {"matmul"}),
         (losses.SoftmaxWithLoss, {"softmax_cross_entropy", "softmax_cross_entropy_grad"}),

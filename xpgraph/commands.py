@@ -261,9 +261,12 @@ def info(kernels: bool) -> list[str]:
         rows.append((name, use, found.version, found.device, "" if found.usable else found.why))
     lines = [f"xpgraph {__version__}, Python {platform.python_version()}, {platform.platform()}", "", *columns(rows)]
     if kernels:
-        for name in available(advertised=False):  # a body is imported with its library, so only where that is there
+        here = available(advertised=False)
+        for name in here:  # a body is imported with its library, so only where that is there
             load_fast(name)
         table = [("kernel", "module", "fast bodies of the libraries here")]
-        table += [(r.name, r.module.rpartition(".")[2], " ".join(sorted(r.fast_bodies)) or "-") for r in TABLE.values()]
+        for r in TABLE.values():
+            bodies = " ".join(name for name in here if name in r.fast_bodies)
+            table.append((r.name, r.module.rpartition(".")[2], bodies or "-"))
         lines += ["", *columns(table)]
     return lines

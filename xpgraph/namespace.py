@@ -154,7 +154,7 @@ def to_numpy(a: Array) -> np.ndarray:
 
 def number(a: Array | float) -> float:
     """A 0-d array, or a number, as a Python number."""
-    return to_numpy(a).item() if is_array(a) else a  # sync
+    return (to_numpy(a) if is_array(a) else np.asarray(a)).item()  # sync
 
 
 def dtype_name(a: Array) -> str:

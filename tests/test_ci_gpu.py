@@ -36,6 +36,11 @@ def training(gpu):
     return importlib.import_module("gpu_training")
 
 
+@pytest.fixture
+def suites(gpu):
+    return importlib.import_module("gpu_suite")
+
+
 def fake_cupy(name=b"a GPU"):
     properties = {"name": name, "totalGlobalMem": 1 << 30, "major": 9, "minor": 0}
     runtime = SimpleNamespace(
@@ -127,26 +132,48 @@ def test_the_random_data_can_be_learned(training):
     assert "not MNIST" in data.source
 
 
-def test_the_record_tells_what_passed_failed_and_was_not_run(gpu, monkeypatch, tmp_path, capsys):
+@pytest.fixture
+def planned(gpu, monkeypatch):
+    """Put parts in place of the real ones: (name, least, work of the seconds left, beside)."""
+    module = importlib.import_module("gpu_parts")
+
+    def plan(*rows):
+        monkeypatch.setattr(module, "parts", lambda *rest: [module.Part(*row) for row in rows])
+
+    return plan
+
+
+def fine(limit):
+    return {"status": "pass", "note": "fine"}
+
+
+def test_the_record_tells_what_passed_failed_and_was_not_run(gpu, planned, tmp_path, capsys):
     seen = []
 
-    def part(name, *rest):
-        seen.append(json.loads((tmp_path / "gpu.json").read_text())["parts"][f"train {name}"]["status"])
-        if name == "spiral":
-            raise RuntimeError("the device is lost")
-        return {"status": "pass", "note": "fine"}
+    def part(name):
+        def work(limit):
+            seen.append(json.loads((tmp_path / "gpu.json").read_text())["parts"][f"train {name}"]["status"])
+            if name == "spiral":
+                raise RuntimeError("the device is lost")
+            return {"status": "pass", "note": "fine", "loss": np.float32("nan"), "rows": {}}
 
-    monkeypatch.setenv("OUT", str(tmp_path))
-    monkeypatch.setattr(gpu, "compare", part)
-    monkeypatch.setattr(gpu, "suite", lambda *rest: {"status": "not run", "note": "every test was skipped"})
-    monkeypatch.setattr(gpu, "certificate", lambda *rest: {"status": "pass", "note": "fine"})
-    assert gpu.run_all(fake_cupy(), None) == 1
+        return work
+
+    planned(
+        ("suite", 5, lambda limit: {"status": "not run", "note": "every test was skipped"}, True),
+        ("sanitizer", 5, lambda limit: {"status": "left out", "note": "not installed"}, True),
+        *((f"train {name}", 5, part(name)) for name in ("digits", "spiral", "mnist")),
+        ("verify", 5, fine),
+    )
+    assert gpu.run_all(fake_cupy(), None, tmp_path, 100) == 1
     record = json.loads((tmp_path / "gpu.json").read_text())
     assert {name: one["status"] for name, one in record["parts"].items()} == {
-        "suite": "not run", "train digits": "pass", "train spiral": "fail", "train mnist": "pass",
-        "verify": "pass",
+        "suite": "not run", "sanitizer": "left out", "train digits": "pass", "train spiral": "fail",
+        "train mnist": "pass", "verify": "pass",
     }  # fmt: skip
     assert record["parts"]["train spiral"]["note"] == "RuntimeError: the device is lost"
+    assert record["parts"]["train digits"]["loss"] == "nan"
+    assert record["rehearsal"] is False
     assert seen == ["not run"] * 3  # before a part ends, the record does not say that it passed
     machine = record["machine"]
     assert machine["gpu"] == "a GPU" and machine["compute_capability"] == "9.0" and machine["cuda_runtime"] == 13020
@@ -154,20 +181,35 @@ def test_the_record_tells_what_passed_failed_and_was_not_run(gpu, monkeypatch, t
     assert "NOT every part passed" in capsys.readouterr().out
 
 
-def test_the_certificate_is_kept(gpu, monkeypatch, tmp_path):
+def test_a_part_gets_what_is_left_but_for_those_after_it(gpu, planned, tmp_path):
+    limits = {}
+
+    def part(name):
+        return lambda limit: limits.update({name: limit}) or {"status": "pass", "note": ""}
+
+    planned(("a", 50, part("a"), True), ("b", 30, part("b"), True), ("c", 10, part("c")), ("d", 5, part("d")))
+    assert gpu.run_all(fake_cupy(), None, tmp_path, 100) == 0
+    assert limits == pytest.approx({"a": 85, "b": 85, "c": 95, "d": 100}, abs=5)
+    limits.clear()
+    assert gpu.run_all(fake_cupy(), None, tmp_path, 100, {"c"}) == 0
+    assert limits == pytest.approx({"c": 100}, abs=5)
+    record = json.loads((tmp_path / "gpu.json").read_text())
+    assert record["parts"]["d"] == {"status": "left out", "note": "not asked for", "seconds": 0.0}
+    assert gpu.run_all(fake_cupy(), None, tmp_path, 1) == 1  # no time is no pass
+    assert json.loads((tmp_path / "gpu.json").read_text())["parts"]["a"]["status"] == "not run"
+
+
+def test_the_certificate_is_kept(suites, tmp_path):
     pytest.importorskip("array_api_strict", reason="array_api_strict is not installed")
-    monkeypatch.setattr(gpu, "VERIFY_STEPS", 2)
-    result = gpu.certificate(("numpy", "array_api_strict"), tmp_path)
+    result = suites.certificate(("numpy", "array_api_strict"), tmp_path, 2)
     assert result["status"] == "pass", result["note"]
     assert json.loads((tmp_path / "verify.json").read_text("utf-8"))["passed"]
     assert "pass: the backends agree" in (tmp_path / "verify.txt").read_text("utf-8")
 
 
-def test_all_passed_is_0_even_where_the_facts_fail(gpu, monkeypatch, tmp_path):
-    monkeypatch.setenv("OUT", str(tmp_path))
-    for name in ("compare", "suite", "certificate"):
-        monkeypatch.setattr(gpu, name, lambda *rest: {"status": "pass", "note": ""})
-    assert gpu.run_all(SimpleNamespace(), None) == 0
+def test_all_passed_is_0_even_where_the_facts_fail(gpu, planned, tmp_path):
+    planned(("suite", 5, fine), ("verify", 5, fine))
+    assert gpu.run_all(SimpleNamespace(), None, tmp_path, 100) == 0
     assert "AttributeError" in json.loads((tmp_path / "gpu.json").read_text())["machine"]["error"]
 
 
@@ -181,11 +223,11 @@ def test_all_passed_is_0_even_where_the_facts_fail(gpu, monkeypatch, tmp_path):
         ("import time\ndef test_a(): time.sleep(60)\n", "fail", None),
     ],
 )
-def test_the_suite_is_judged_by_what_ran(gpu, monkeypatch, tmp_path, body, status, passed):
+def test_the_suite_is_judged_by_what_ran(suites, monkeypatch, tmp_path, body, status, passed):
     (tmp_path / "test_it.py").write_text(body)
     (tmp_path / "conftest.py").write_text("def pytest_addoption(parser): parser.addoption('--backend')\n")
-    monkeypatch.setattr(gpu, "ROOT", tmp_path)
-    result = gpu.suite("cupy", tmp_path, 3 if passed is None else 60)
+    monkeypatch.setattr(suites, "ROOT", tmp_path)
+    result = suites.suite("cupy", tmp_path, 3 if passed is None else 60)
     assert (result["status"], result.get("passed")) == (status, passed), result
 
 
@@ -202,7 +244,7 @@ def test_a_copy_without_git_knows_its_commit(gpu, monkeypatch, tmp_path):
     packages = importlib.import_module("gpu_packages")
     monkeypatch.setattr(packages, "ROOT", tmp_path)
     monkeypatch.setattr(packages, "PACKED", tmp_path / "packed")
-    assert packages.commit() == "unknown"
+    assert (packages.commit(), packages.commit_date()) == ("unknown", 0)
     (tmp_path / "packed").mkdir()
     (tmp_path / "xpgraph").mkdir()
     source = tmp_path / "xpgraph" / "a.py"
@@ -210,6 +252,15 @@ def test_a_copy_without_git_knows_its_commit(gpu, monkeypatch, tmp_path):
     (tmp_path / "packed" / "COMMIT").write_text(f"abc\n{packages.tree_digest()}\n")
     assert packages.commit() == "abc"
     source.write_text("a = 2\n")
+    assert packages.commit() == "abc+changes"
+    source.write_text("a = 1\n")
+    (tmp_path / "packed" / "COMMIT").write_text(f"abc\n{packages.tree_digest()}\n1795426524\n")
+    assert (packages.commit(), packages.commit_date()) == ("abc", 1795426524)
+    results = tmp_path / "benchmarks" / "results" / "a-machine"
+    results.mkdir(parents=True)
+    (results / "machine.json").write_text("{}")
+    assert packages.commit() == "abc"  # results are no sources
+    (tmp_path / "benchmarks" / "a.py").write_text("")
     assert packages.commit() == "abc+changes"
 
 

@@ -3,7 +3,8 @@
 // Every CUDA thread is a fibre. A warp runs until all its lanes wait at a barrier or have ended, then the next warp:
 // whoever reads what another warp has yet to write reads poison. Of some blocks at a time the first warp runs, then the
 // last of these blocks to its end, and so back to the first: whoever counts a block before all its warps have written
-// is found out. Blocks, warps and lanes are taken in a given order. Kernels without barriers run as plain loops.
+// is found out; in a shuffled order the blocks then go on from barrier to barrier as it falls. Blocks, warps and lanes
+// are taken in a given order. Kernels without barriers run as plain loops.
 #pragma once
 #include <math.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@ namespace emulated {
 
 enum { MOST_THREADS = 1024, MOST_BLOCKS = 8, LANES = 32, STACK = 1 << 16 };
 enum Order { FORWARD, REVERSE, SHUFFLED };
-enum Fault { NONE, BAD_SIZE, SPLIT_BARRIER, SPLIT_SHUFFLE, UNEXPECTED_BARRIER };
+enum Fault { NONE, BAD_SIZE, SPLIT_BARRIER, SPLIT_SHUFFLE, UNEXPECTED_BARRIER, UNFENCED, MISALIGNED, BAD_INDEX };
 enum State { READY, AT_BARRIER, AT_SHUFFLE, ENDED };
 
 struct Index {
@@ -42,17 +43,24 @@ unsigned place;                 // of the block that runs, among those under way
 unsigned numbers[MOST_BLOCKS];  // their block indices
 char* shared[MOST_BLOCKS];      // the shared memory of those that do not run
 
+bool fenced[MOST_THREADS];      // since its block began, or since the block counted itself with atomicAdd
+bool counted[MOST_BLOCKS];
+
 Order order;
 unsigned long long seed;
 
-void arrange(unsigned* items, unsigned n) {
-    for (unsigned i = 0; i < n; i++) items[i] = order == REVERSE ? n - 1 - i : i;
-    for (unsigned i = n; order == SHUFFLED && i > 1; i--) {
+void shuffle(unsigned* items, unsigned n) {
+    for (unsigned i = n; i > 1; i--) {
         seed = seed * 6364136223846793005ull + 1442695040888963407ull;
         const unsigned j = (seed >> 33) % i, kept = items[j];
         items[j] = items[i - 1];
         items[i - 1] = kept;
     }
+}
+
+void arrange(unsigned* items, unsigned n) {
+    for (unsigned i = 0; i < n; i++) items[i] = order == REVERSE ? n - 1 - i : i;
+    if (order == SHUFFLED) shuffle(items, n);
 }
 
 void fibre() {
@@ -80,6 +88,14 @@ void wait(State why, int where) {
 }
 
 unsigned lane() { return thread_index.x % LANES; }
+
+// A block counts itself done with atomicAdd. What its threads wrote must be fenced before, what they read next after it.
+bool all_fenced() {
+    bool all = true;
+    const unsigned start = place * block_size.x;
+    for (unsigned t = start; t < start + block_size.x; t++) all &= fenced[t], fenced[t] = false;
+    return all;
+}
 
 template <typename T>
 T exchange(unsigned mask, T value, unsigned from, int where) {
@@ -116,17 +132,15 @@ bool run_warp(unsigned warp) {
     return true;
 }
 
-// A block from where it is: one warp only, or all to the end.
-Fault run_block(bool whole) {
+// A block from where it is to its next barrier; only its first warp, perhaps.
+Fault run_round(bool whole, bool& waiting) {
     const unsigned n = block_size.x, count = (n + LANES - 1) / LANES;
     unsigned warps[LANES];
-    for (bool waiting = true; waiting;) {
-        arrange(warps, count);
-        for (unsigned w = 0; w < (whole ? count : 1); w++)
-            if (!run_warp(warps[w])) return SPLIT_SHUFFLE;
-        if (!whole) break;
-        if (!released(AT_BARRIER, place * n, place * n + n, waiting)) return SPLIT_BARRIER;
-    }
+    arrange(warps, count);
+    for (unsigned w = 0; w < (whole ? count : 1); w++)
+        if (!run_warp(warps[w])) return SPLIT_SHUFFLE;
+    if (whole && !released(AT_BARRIER, place * n, place * n + n, waiting)) return SPLIT_BARRIER;
+    if (whole && !waiting && counted[place] && !all_fenced()) fault = UNFENCED;
     return fault;
 }
 
@@ -140,16 +154,28 @@ void switch_to(unsigned next) {
 
 // Some blocks that are under way at the same time.
 Fault run_blocks(unsigned count) {
-    for (unsigned t = 0; t < count * block_size.x; t++) state[t] = READY, turn[t] = 0;
-    for (unsigned i = 0; i < count; i++)  // NaN, and no index or flag
+    for (unsigned t = 0; t < count * block_size.x; t++) state[t] = READY, turn[t] = 0, fenced[t] = false;
+    for (unsigned i = 0; i < count; i++) {  // NaN, and no index or flag
         memset(shared[i], 0xff, __stop_xp_shared - __start_xp_shared);
-    memset(__start_xp_shared, 0xff, __stop_xp_shared - __start_xp_shared);
-    Fault found = NONE;
-    for (unsigned i = 0; i < 2 * count && found == NONE; i++) {
-        switch_to(i < count ? i : 2 * count - 1 - i);
-        found = run_block(i >= count);
+        counted[i] = false;
     }
-    return found;
+    memset(__start_xp_shared, 0xff, __stop_xp_shared - __start_xp_shared);
+    bool waiting = true;
+    for (unsigned i = 0; i < count && fault == NONE; i++) {
+        switch_to(i);
+        fault = run_round(false, waiting);
+    }
+    unsigned turns[MOST_BLOCKS], left = count;
+    for (unsigned i = 0; i < count; i++) turns[i] = count - 1 - i;
+    while (left && fault == NONE) {  // in a shuffled order, barrier by barrier: one that is counted may end last
+        if (order == SHUFFLED) shuffle(turns, left);
+        switch_to(turns[0]);
+        fault = run_round(true, waiting);
+        if (waiting) continue;
+        left--;
+        for (unsigned i = 0; i < left; i++) turns[i] = turns[i + 1];
+    }
+    return fault;
 }
 
 Fault run_plain() {
@@ -195,12 +221,24 @@ int launch(void (*f)(void**), bool barriers, unsigned grid, unsigned block, int 
 template <typename T>
 T add(T* at, T value) {
     static_assert(T(1) / 2 == 0, "floating sums by atomics have no fixed order");
+    if (fibres_run && !all_fenced()) fault = UNFENCED;
+    counted[place] = true;
     const T before = *at;
     *at = before + value;
     return before;
 }
 
 }  // namespace emulated
+
+// What -fsanitize=alignment calls where a GPU would stop with a misaligned address.
+extern "C" __attribute__((visibility("hidden"))) void __ubsan_handle_type_mismatch_v1(void*, void*) {
+    emulated::fault = emulated::MISALIGNED;
+}
+
+// The same of -fsanitize=bounds, for local and shared arrays.
+extern "C" __attribute__((visibility("hidden"))) void __ubsan_handle_out_of_bounds(void*, void*) {
+    emulated::fault = emulated::BAD_INDEX;
+}
 
 #define __global__
 #define __device__
@@ -214,7 +252,7 @@ T add(T* at, T value) {
 #define blockDim emulated::block_size
 #define gridDim emulated::grid_size
 #define __syncthreads() emulated::wait(emulated::AT_BARRIER, __LINE__)
-#define __threadfence() ((void)0)
+#define __threadfence() ((void)(emulated::fenced[emulated::current] = true))
 #define __shfl_sync(mask, value, lane) emulated::exchange(mask, value, (lane) % 32, __LINE__)
 #define __shfl_xor_sync(mask, value, m) emulated::exchange(mask, value, emulated::lane() ^ (m), __LINE__)
 #define __shfl_down_sync(mask, value, d) \

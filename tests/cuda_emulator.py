@@ -25,7 +25,7 @@ import numpy as np
 from xpgraph.fast.cuda import sources as library
 
 HEADER = Path(__file__).with_name("cuda_emulator.h")
-FLAGS = ("-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared", "-w")
+FLAGS = ("-std=c++17", "-O1", "-ffp-contract=off", "-fsanitize=alignment,bounds", "-fPIC", "-shared", "-w")
 ORDERS = ("forward", "reverse", 11)
 REALS = {"float32": ("float", ctypes.c_float), "float64": ("double", ctypes.c_double)}
 DTYPES = tuple(REALS)
@@ -34,6 +34,9 @@ FAULTS = {
     2: "a __syncthreads reached by only some threads of a block, or not at the same line",
     3: "a shuffle reached by only some lanes of a warp, or with a mask of fewer than 32",
     4: "a barrier in a kernel that was taken for one without",
+    5: "an atomicAdd without a __threadfence of every thread of its block before it, or after it",
+    6: "a read or write of more bytes than its address is aligned to",
+    7: "an index outside a local or shared array",
 }
 
 

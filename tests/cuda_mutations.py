@@ -6,7 +6,6 @@ outside functions, and the changes of ``NO_FAULT``: they alter no result, each f
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -19,19 +18,29 @@ WORDS = {"fmax": "fmin", "1e-6": "1e-3", "!": ""}
 DECLARATION = r"(const|constexpr|static|__shared__|REAL|T|Row|bool|int|unsigned|long)\b(?!\()|return\b.+"
 CONTROL = r"\s*(else\b|(?:if constexpr|if|for)\s*(?=\())"
 
-NO_FAULT: tuple[tuple[str, str, str, str], ...] = (  # function, line before, line after, reason
-    ("block_sum", r"__syncthreads\(\);  // an earlier", r";", "last_block, between two sums of a kernel, has barriers"),
-    ("block_sum", r"x % 32 == 0\) parts", r"x % 32 == 1|x % 31 == 0|x % 33 == 0", "all lanes of a warp hold one sum"),
-    ("strided_sum", r"i \+ 3 \* step < n", r"i \+ [46] \* step", "only where four sums become one moves"),
-    ("xp_clip_rate", r"threadIdx\.x (!=|==) 0", r"x (!=|==) 1|;$", "all threads of a block hold what is written"),
-    ("xp_softmax_cross_entropy", r"(threadIdx\.x|lane) == 0\)", r"== 1", "all threads, or lanes, hold what is written"),
-    ("begin|xp_gather", r"threadIdx\.x == 0", r"threadIdx\.x == 1", "any one thread can count"),
-    ("begin|xp_gather", r"&& threadIdx\.x == 0", r"\|\| threadIdx", "all that write it write the same value"),
+# function, the line before and after it (with the line below it), the reason
+NO_FAULT: tuple[tuple[str, str, str, str], ...] = (
+    ("block_sum", r"x % 32 == 0\) parts", r"% 16 == 0|% 32 (== 1|!= 0)", "all lanes of a warp hold one sum"),
+    ("strided_sum", r"i \+ 3 \* step < n", r"i \+ [46] \* step < n", "only where four sums become one moves"),
+    ("strided_sum", r"sum\[0\] \+= f", r"sum\[1\] \+= f", "any of the four sums will do"),
+    ("strided_sum|block_sum|xp_column_sum", r"__shared__|REAL sum\[4\]", r"\[64\]|sum\[8\]", "room that none uses"),
+    ("xp_clip_rate", r"threadIdx\.x != 0\) return", r"", "all threads hold what is written"),
+    ("xp_clip_rate", r"threadIdx\.x == 0\) partials", r"== 1|!= 0", "all threads hold what is written"),
+    ("xp_clip_rate", r"ratio > 1", r"ratio >= 1", "at 1, both are 1"),
+    ("xp_softmax_cross_entropy", r"(threadIdx\.x|lane) == 0\)", r"== 1\)|!= 0\)", "all threads, or lanes, hold it"),
+    ("softmax", r"row\.max = fmax\(row\.max, x", r"j \+= 16", "the largest of all, some seen twice"),
+    ("with_label|with_probabilities", r"\n +y\[j\] = row\.y", r"j \+= 16", "the same elements are written twice"),
+    ("last_block", r"threadIdx\.x == 0", r"== 1", "any one thread can count"),
+    ("begin|xp_gather", r"threadIdx\.x == 0", r"threadIdx\.x (== 1|!= 0)", "what any thread may write"),
+    ("begin", r"threadIdx\.x == 0", r"\|\| threadIdx", "all that write it write the same"),
     ("xp_relu", r"<= 0 \? 0", r"< 0 \? 0", "at 0, x and 0 are equal"),
     ("xp_sigmoid", r">= 0 \? 1", r"> 0 \? 1", "at 0, z is 1"),
-    ("xp_add_bias", r"first\(\) >= n", r"first\(\) > n", "the loop ends such a thread at once"),
-    ("update", r"Rule::states >", r">= ", "a state that is not there is null, and null is aligned"),
-    ("copy_row", r"odd %", r"% 32|% 16 == 0", "narrower words, the same bytes"),
+    ("update", r"Rule::states >", r">= |\(true\)", "a state that is not there is null, and null is aligned"),
+    ("copy_row", r"odd %", r"odd / ", "never true: narrower words, the same bytes"),
+    ("copy_row", r"odd % 16", r"% 32", "true less often: narrower words, the same bytes"),
+    ("copy_row", r"odd % 8", r"% 16", "never true here: narrower words, the same bytes"),
+    ("copy_row", r"odd % 4", r"% 8", "never true here: narrower words, the same bytes"),
+    ("update", r"odd % VECTOR_BYTES", r"odd / |== 1", "never true: one by one, the same elements"),
 )
 
 
@@ -94,7 +103,8 @@ def cuda_changes(text: str, types: dict[str, list[str]]) -> list[Change]:
             changed = text[:a] + new + text[b:]
             line = text.count("\n", 0, a) + 1
             before, after = (whole.splitlines()[line - 1].strip() for whole in (text, changed))
-            if before != after and not _no_fault(f.name, before, after):
+            below = text.splitlines()[line : line + 1]
+            if before != after and not _no_fault(f.name, "\n".join([before, *below]), "\n".join([after, *below])):
                 found.append(Change(f.name, line, kind, before, after, changed))
     return found
 

@@ -37,18 +37,18 @@ POINTS = 0.003  # of the test accuracy; one row, where the test has too few to s
 RANDOM_ROWS = 60_000, 10_000  # to train and to test on, where MNIST is absent
 
 
-class Watched:
-    """An optimizer that keeps the weights, on the host, after certain steps."""
+def watch(trainer: Any, at: tuple[int, ...]) -> Any:
+    """A report that keeps the weights, on the host, after certain steps: it takes part in no step, nor in its graph."""
+    from xpgraph import Report
 
-    def __init__(self, optimizer: Any, at: tuple[int, ...]) -> None:
-        self.optimizer, self.at, self.steps = optimizer, at, 0
-        self.kept: dict[int, list[Any]] = {}
+    class Watch(Report):
+        def step(self, progress: Any) -> None:
+            if trainer.steps in at:
+                self.kept[trainer.steps] = on_host(trainer.model.params)
 
-    def update(self, params: list[Any], grads: list[Any]) -> None:
-        self.optimizer.update(params, grads)
-        self.steps += 1
-        if self.steps in self.at:
-            self.kept[self.steps] = on_host(params)
+    report: Any = Watch()
+    report.kept = {}
+    return report
 
 
 def on_host(arrays: list[Any]) -> list[Any]:
@@ -62,16 +62,16 @@ def train(training: Training, data: Any, dtype: str, backend: str) -> dict[str, 
     from xpgraph.optimizers import OPTIMIZERS
 
     model = mlp(training.sizes, dtype=dtype, backend=backend)
-    optimizer = Watched(OPTIMIZERS[training.optimizer](**training.hyper), (1, 100, 1000))
-    trainer, first = Trainer(model, optimizer), on_host(model.params)
+    trainer, first = Trainer(model, OPTIMIZERS[training.optimizer](**training.hyper)), on_host(model.params)
+    report = watch(trainer, (1, 100, 1000))
     start = time.perf_counter()
-    trainer.fit(data.x, data.t, training.epochs, training.batch, eval_interval=None)
+    trainer.fit(data.x, data.t, training.epochs, training.batch, eval_interval=1, report=report)
     on_host(model.params)  # waits for the device
     seconds = time.perf_counter() - start
     loss, accuracy = model.evaluate(data.x_test, data.t_test)
     last = trainer.history[-1]
     return {
-        "first": first, "weights": optimizer.kept, "steps": optimizer.steps, "seconds": seconds,
+        "first": first, "weights": report.kept, "steps": trainer.steps, "seconds": seconds,
         "samples_per_second": last["samples"] / last["seconds"],  # of the last epoch: nothing is compiled there
         "train_loss": last["loss"], "test_loss": loss, "test_accuracy": accuracy,
         "test_rows": len(data.x_test),

@@ -53,6 +53,9 @@ class Lane:
     def join(self) -> None:
         self.joined = True
 
+    def free(self, own: bool = False) -> None:
+        self.rig.calls.append(("free", "own" if own else ""))
+
     def capture(self, work: Callable[[], None]) -> Any:
         rig = self.rig
         rig.recording = []

@@ -89,6 +89,7 @@ class Rig:
     # --- what stands in for the device
 
     def launch(self, name: str, dtype: str, grid: int, block: int, args: Any) -> None:
+        assert grid > 0 and not any(isinstance(a, np.integer) for a in args), "a device would read other bytes"
         values = [a.item() if isinstance(a, np.generic) else a for a in args]
         self.submit("kernel", name, lambda: self.emulator.launch(name, dtype, grid, block, values))
 

@@ -109,7 +109,7 @@ def names(kernel: str) -> set[str]:
 def _kernels(thing: Any) -> set[str]:
     """The kernels that a class or a function calls, through whichever functions of the library."""
     scope = vars(sys.modules[thing.__module__])
-    found: set[str] = set()
+    found: set[str] = {thing.rule.row.name} if hasattr(getattr(thing, "rule", None), "row") else set()
     for word in set(re.findall(r"\b(\w+)\(", inspect.getsource(thing))) - {thing.__name__}:
         called = scope.get(word)
         if hasattr(called, "row"):
@@ -120,7 +120,7 @@ def _kernels(thing: Any) -> set[str]:
 
 
 def _bodies(kernel: str) -> Iterator[Callable[..., Any]]:
-    for library in ("", *TABLE[kernel].fast_bodies):
+    for library in ("", *({"numpy"} & TABLE[kernel].fast_bodies.keys())):
         yield body_of(kernel, library)
 
 

@@ -8,7 +8,7 @@ by construction:
 * the argument of len reversed, or the axes of a sum: both are the same in any order;
 * the size of another of the arrays of one update: Optimizer.update has seen that they have one shape;
 * a cast of what holds no floats (NO_FLOATS): whole numbers, truth values, shapes, lists, None;
-* a change of what scratch memory holds before it is written (UNREAD).
+* a change of what fresh memory holds before it is written (UNREAD, np.empty).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def options(node: ast.AST, dtype: str, types: dict[str, str]) -> Iterator[tuple[
     elif isinstance(node, ast.Constant):
         yield from _literal(node, dtype)
     elif isinstance(node, ast.Compare):
-        yield "order", ast.Compare(node.left, [_NEXT[type(node.ops[0])]()], node.comparators)
+        yield "order", ast.Compare(node.left, [_NEXT[type(node.ops[0])](), *node.ops[1:]], node.comparators)
     elif isinstance(node, ast.IfExp):
         yield "order", ast.IfExp(node.test, node.orelse, node.body)
     elif isinstance(node, ast.Call):
@@ -59,6 +59,8 @@ def _statement(node: ast.stmt, dtype: str) -> Iterator[tuple[str, ast.AST]]:
     if isinstance(node, ast.Expr):
         yield "missing", ast.Pass()
     for name, value, new in _values(node):
+        if isinstance(value, ast.Call) and ast.unparse(value.func) == "np.empty":
+            continue
         if name not in UNREAD:
             yield "constant", new(_scaled(value, dtype))
         if name not in NO_FLOATS:

@@ -141,8 +141,8 @@ def test_captured_steps_are_the_same_as_single_ones(emulator, name, dtype):
     assert [a.tobytes() for a in captured] == [a.tobytes() for a in single]
 
 
-@pytest.mark.parametrize("shift", [0, 1, 4, 8])
-@pytest.mark.parametrize("width", [0, 1, 3, 4, 8, 12, 16, 784, 3136])
+@pytest.mark.parametrize("shift", [(0, 0), (1, 1), (2, 2), (4, 4), (8, 8), (2, 0), (0, 2), (4, 8), (8, 0), (0, 1)])
+@pytest.mark.parametrize("width", [0, 1, 2, 3, 4, 8, 12, 16, 784, 3136])
 def test_gather(emulator, width, shift):
     """Rows of any length at any address, byte for byte."""
     rng = np.random.default_rng(width)
@@ -150,8 +150,10 @@ def test_gather(emulator, width, shift):
     order = rng.integers(0, 9, 33)
 
     def work(device):
-        device.shift = shift
-        x_, bx = device.put(x), device.put(np.zeros((33, width), np.uint8), changes=True)
+        device.shift = shift[0]
+        x_ = device.put(x)
+        device.shift = shift[1]
+        bx = device.put(np.zeros((33, width), np.uint8), changes=True)
         device.shift = 0
         t_, bt, order_ = device.put(t), device.new(33, int), device.put(order)
         device.launch("gather", 33, 128, x_, bx, width, t_, bt, 8, order_, 0, 33, None)

@@ -213,10 +213,13 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(lib):
     x[7, 2] = math.nan
     with pytest.raises(NonFiniteError) as raised:
         trainer.fit(lib.array(x), lib.array(T), max_epoch=1, batch_size=24, eval_interval=None)
-    assert "at step 5 the loss is nan; the first gradient that is not finite is that of 0.W" in str(raised.value)
-    assert raised.value.step == 5
-    assert bits(lib, model.params) == before
-    assert (trainer.steps, trainer.history, trainer.optimizer.iter) == (4, history, 4)
+    assert raised.value.step == 5 and trainer.history == history
+    if lib.place.library.on_host(model.params[0]):
+        assert "at step 5 the loss is nan; the first gradient that is not finite is that of 0.W" in str(raised.value)
+        assert bits(lib, model.params) == before
+        assert (trainer.steps, trainer.optimizer.iter) == (4, 4)
+    else:
+        assert "the loss of step 5 was nan, and later updates used it" in str(raised.value)
 
 
 class Explodes(MatMul):
@@ -233,9 +236,12 @@ def test_a_norm_that_is_not_finite_names_the_parameter_at_fault(lib):
     rng = np.random.Generator(np.random.Philox(1))
     w = [rng.standard_normal(s) for s in ((4, 5), (5, 3))]
     model = Chain(MatMul(lib.param(w[0])), Explodes(lib.param(w[1])), loss=SoftmaxWithLoss())
-    with np.errstate(invalid="ignore"), pytest.raises(NonFiniteError, match=r"gradient norm is (inf|nan); .* of 1\.W"):
+    on_host = lib.place.library.on_host(model.params[0])
+    words = r"gradient norm is (inf|nan); .* of 1\.W" if on_host else r"the parameter 0\.W is not finite"
+    with np.errstate(invalid="ignore"), pytest.raises(NonFiniteError, match=words):
         Trainer(model, SGD()).fit(lib.array(X), lib.array(T), max_grad=1.0, eval_interval=None)
-    assert bits(lib, model.params) == [a.tobytes() for a in w]
+    if on_host:
+        assert bits(lib, model.params) == [a.tobytes() for a in w]
 
 
 def test_a_readers_own_model_has_its_parameters_numbered():

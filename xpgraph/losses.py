@@ -114,6 +114,8 @@ def as_labels(who: str, x: Array, t: Any) -> Array:
         raise apart(who, "t", t, "x", x)
     xp = namespace_of(x)
     classes, rows_ = x.shape[-1] if x.ndim else 0, x.shape[:-1]
+    if t.shape == rows_ and x.ndim and 0 not in x.shape and t.dtype == xp.int64:
+        return t
     if 0 in x.shape or x.ndim == 0:
         raise ShapeError(f"{who}x is {tuple(x.shape)}; it needs at least one row and one class.")
     integral = xp.isdtype(t.dtype, "integral")

@@ -10,6 +10,7 @@ import contextlib
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import array_api_compat
@@ -51,7 +52,8 @@ def _cupy_to_host(a: Array) -> np.ndarray:
 
 def _cupy_free(device: Any) -> int:
     """Bytes that can be allocated on a device: free there, or kept by CuPy's pool for the next array."""
-    return device.mem_info[0] + importlib.import_module("cupy").get_default_memory_pool().free_bytes()
+    with device:
+        return device.mem_info[0] + importlib.import_module("cupy").get_default_memory_pool().free_bytes()
 
 
 def _torch_to_host(a: Array) -> np.ndarray:
@@ -72,7 +74,7 @@ class Library:
     activate: Callable[[Any], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext  # make a device current
     free: Callable[[Any], int] | None = None  # bytes that can still be allocated on a device; None: the host's memory
 
-    @property
+    @cached_property
     def xp(self) -> Any:
         return importlib.import_module(self.namespace)
 

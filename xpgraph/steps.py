@@ -37,10 +37,26 @@ class Steps:
         self.trainer, self.model, self.optimizer, self.run = trainer, trainer.model, trainer.optimizer, run
         self.x, self.t, self.size, self.max_grad = x, t, batch_size, max_grad
         self.slots = plan(list(self.model.params))
+        self.distinct = all(slot.first == i for i, slot in enumerate(self.slots))  # then there is nothing to merge
         W = first_parameter(self.model)
         self.resident = W is None or library_of(x) is library_of(W)
         self.home = place_of(x if W is None else W)
         self.clips = getattr(type(self.optimizer), "update", None) is Optimizer.update  # the factor, inside the update
+
+    def __enter__(self) -> Steps:
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, where: Any) -> None:
+        """The end of the fit: wait, on the device, for what was captured, and let go of it."""
+        try:
+            self.run.settle()
+        except Exception:
+            if error is None:  # else the first error is the one to tell
+                raise
+        finally:
+            self.run.settle, self.run.losses = _nothing, None  # it held these steps, and they the data
+        if isinstance(error, MemoryError):
+            raise self.out_of_memory(error) from error
 
     def begin_epoch(self) -> None:
         """Draw the order of the rows in this epoch, int64 (N,) on the host; it depends on (seed, epoch) alone."""
@@ -59,6 +75,7 @@ class Steps:
             W = first_parameter(self.model)
             bx, bt = import_data(bx, "x", "Trainer.fit", W), import_data(bt, "t", "Trainer.fit", W)
         step = self.gradients(bx, bt)
+        self.loss = step.loss
         self.run.look_at(step.loss, step.norm, self.rows(i))  # before clipping, which makes all NaN if one is
         self.update(step)
         self.count()
@@ -70,7 +87,9 @@ class Steps:
         if run.first:
             run.begin(loss)
         model.backward()
-        params, grads = merge(self.slots, list(model.params), list(model.grads))
+        params, grads = list(model.params), list(model.grads)
+        if not self.distinct or not len(params) == len(grads) == len(self.slots):
+            params, grads = merge(self.slots, params, grads)
         clip, norm = (None, None) if self.max_grad is None or not grads else clip_rate(grads, float(self.max_grad))
         return Gradients(loss, params, grads, clip, norm)
 
@@ -99,6 +118,10 @@ class Steps:
             f"Trainer.fit: out of memory on {home(next(iter(self.model.params)))} with batches of {self.size} rows: "
             f"{needed} more needed{have}; {advice}."
         )
+
+
+def _nothing() -> None:
+    """What there is to settle where nothing is captured."""
 
 
 def _needed(words: str) -> str:

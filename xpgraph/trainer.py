@@ -72,6 +72,7 @@ class Trainer:
         OutOfMemoryError, with a batch size to try.
         """
         _check_arguments(max_epoch, batch_size, max_grad, eval_interval, graph)
+        batch_size = int(batch_size)  # of NumPy's whole numbers, a CUDA kernel would read too many bytes
         report = report if report is not None else Report() if eval_interval is None else Lines()
         x, t = self._import(x, t, "fit", report)
         validation = None if validation is None else _checked_pair(validation, x, t)
@@ -88,7 +89,7 @@ class Trainer:
         _check_slots(steps.slots, list(self.model.grads))
         report.begin(max_epoch, min(n, iterations * batch_size))
         try:
-            with on_device(steps.home):
+            with on_device(steps.home), steps:
                 fast = steps if graph is False else replay(_where(self.model, x), steps, graph)
                 for _ in range(max_epoch):
                     fast.begin_epoch()
@@ -99,10 +100,7 @@ class Trainer:
                         on_epoch(self, record)
                     if self._stop:
                         break
-        except MemoryError as error:
-            raise steps.out_of_memory(error) from error
         finally:
-            run.settle()
             report.end()
 
     def _import(self, x: Any, t: Any, who: str, report: Report) -> tuple[Array, Array]:

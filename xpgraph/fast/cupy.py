@@ -198,7 +198,7 @@ def adam(params, grads, m, v, alpha, beta1, beta2, eps, clip=None):
 
 @replay.replay.fast("cupy")
 def replay_steps(x, steps, graph):
-    return capture.captured(x, steps, graph)
+    return capture.captured(steps, graph)
 
 
 def _ours(*arrays: Any) -> bool:

@@ -1,22 +1,40 @@
 """Bodies for NumPy: the same mathematics with fewer temporaries, because memory, not arithmetic, sets the pace.
 
-Each is shown beside the generic body on the asv board (``body`` = namespace, fast); one that stops paying goes.
+Long arrays are worked through in blocks that stay in the second-level cache, by as many threads as pay. Each body is
+shown beside the generic one on the asv board (``body`` = namespace, fast); one that stops paying goes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
-from .. import layers, nodes, optimizers
+from .. import layers, losses, nodes, optimizers, replay
+from .blocks import in_blocks, spread_over
 
-BLOCK = 1 << 16  # elements: a block of each array of an update stays in the second-level cache
+REALS = (np.float32, np.float64)
 
 
 @nodes.matmul.fast("numpy")
 def matmul(a, b, out=None):
     return np.matmul(a, b, out=out)
+
+
+@nodes.sum_to.fast("numpy")
+def sum_to(dz, shape, out=None):
+    if dz.ndim == 2 and shape == dz.shape[1:]:
+        return np.add.reduce(dz, axis=0, out=out)
+    return _generic(nodes.sum_to, dz, shape, out)
+
+
+def _generic(function, *args):
+    """The body over the namespace, for what is not taken here."""
+    return function.row.body("numpy", generic=True)(*args)
+
+
+@layers.affine_grad.fast("numpy")
+def affine_grad(x, dy, dW, db):
+    np.matmul(x.T, dy, out=dW)
+    np.add.reduce(dy, axis=0, out=db)
 
 
 @layers.affine.fast("numpy")
@@ -26,79 +44,118 @@ def affine(x, W, b):
     return y
 
 
+# --- elementwise ----------------------------------------------------------------------------------------------
+
+
+def _packed(*arrays):
+    first = arrays[0]
+    return first.dtype.type in REALS and all(
+        a.flags.c_contiguous and a.dtype == first.dtype and a.shape == first.shape for a in arrays
+    )
+
+
 @layers.sigmoid.fast("numpy")
 def sigmoid(x):
-    z = _exp_minus_abs(x)
-    y = np.where(x >= 0, x.dtype.type(1), z)
-    z += 1
-    return np.divide(y, z, out=z)
+    if not _packed(x):
+        return _generic(layers.sigmoid, x)
+    y = np.empty(x.shape, x.dtype)
+    spread_over(_sigmoid, x, y)
+    return y
+
+
+def _sigmoid(x, s):
+    np.negative(x, out=s)
+    with np.errstate(over="ignore"):  # e^-x is infinite where y is 0
+        np.exp(s, out=s)
+    s += 1
+    np.reciprocal(s, out=s)
 
 
 @layers.sigmoid_grad.fast("numpy")
 def sigmoid_grad(dy, x):
-    z = _exp_minus_abs(x)
-    s = z + 1
-    z /= s
-    z /= s
-    z *= dy
-    return z
+    if not _packed(dy, x):
+        return _generic(layers.sigmoid_grad, dy, x)
+    dx = np.empty(x.shape, x.dtype)
+    spread_over(_sigmoid_grad, dy, x, dx)
+    return dx
 
 
-def _exp_minus_abs(x):
-    z = np.abs(x, out=np.empty(x.shape, x.dtype))
+def _sigmoid_grad(dy, x, z):
+    np.abs(x, out=z)
     np.negative(z, out=z)
-    return np.exp(z, out=z)
+    np.exp(z, out=z)
+    s = z + 1
+    s *= s
+    z *= dy
+    z /= s
+
+
+# --- the loss -------------------------------------------------------------------------------------------------
+
+
+@losses.softmax_cross_entropy.fast("numpy")
+def softmax_cross_entropy(x, t):
+    if x.ndim != 2 or t.ndim != 1 or x.dtype.type not in REALS:
+        return _generic(losses.softmax_cross_entropy, x, t)
+    n, classes = x.shape
+    if n == 0 or not 0 <= np.minimum.reduce(t) <= np.maximum.reduce(t) < classes:
+        return _generic(losses.softmax_cross_entropy, x, t)
+    at = np.arange(0, n * classes, classes)
+    at += t
+    y = np.subtract(x, np.maximum.reduce(x, axis=1, keepdims=True), order="C")
+    picked = y.take(at)
+    np.exp(y, out=y)
+    s = np.add.reduce(y, axis=1, keepdims=True)
+    y /= s
+    dx = y * (1 / n)
+    dx.reshape(-1)[at] -= x.dtype.type(1 / n)
+    s = np.log(s, out=s).reshape(-1)
+    s -= picked
+    return np.add.reduce(s) / x.dtype.type(n), y, dx
+
+
+# --- a batch, and the updates ---------------------------------------------------------------------------------
+
+
+@replay.gather.fast("numpy")
+def gather(x, t, rows):
+    return x.take(rows, axis=0), t.take(rows, axis=0)
 
 
 @optimizers.sgd.fast("numpy")
 def sgd(params, grads, lr, clip=None):
-    for p, g, s in _blocks(clip, params, grads):
+    def update(p, g, s):
         np.multiply(g, lr, out=s)
         p -= s
+
+    in_blocks(update, clip, params, grads)
 
 
 @optimizers.momentum.fast("numpy")
 def momentum(params, grads, v, lr, mu, clip=None):
-    for p, g, vi, s in _blocks(clip, params, grads, v):
-        vi *= mu
+    def update(p, g, v, s):
+        v *= mu
         np.multiply(g, lr, out=s)
-        vi -= s
-        p += vi
+        v -= s
+        p += v
+
+    in_blocks(update, clip, params, grads, v)
 
 
 @optimizers.adam.fast("numpy")
 def adam(params, grads, m, v, alpha, beta1, beta2, eps, clip=None):
-    for p, g, mi, vi, s in _blocks(clip, params, grads, m, v):
+    def update(p, g, m, v, s):
         np.multiply(g, 1.0 - beta1, out=s)
-        mi *= beta1
-        mi += s
+        m *= beta1
+        m += s
         np.multiply(g, g, out=s)
         s *= 1.0 - beta2
-        vi *= beta2
-        vi += s
-        np.sqrt(vi, out=s)
+        v *= beta2
+        v += s
+        np.sqrt(v, out=s)
         s += eps
-        np.divide(mi, s, out=s)
+        np.divide(m, s, out=s)
         s *= alpha
         p -= s
 
-
-def _blocks(clip: np.ndarray | None, *lists: list[np.ndarray]) -> Iterator[tuple[np.ndarray, ...]]:
-    """Matching pieces of parallel lists (parameters, gradients, state), the gradients clipped, and scratch like them.
-
-    Pieces of a flat view, where there can be one.
-    """
-    for arrays in zip(*lists, strict=True):
-        if arrays[0].size <= BLOCK or not all(a.flags.c_contiguous for a in arrays):
-            p, g, *state = arrays
-            yield p, _times(g, clip, None), *state, np.empty_like(g)  # the gradient is never narrower than float32
-            continue
-        flat = [a.reshape(-1) for a in arrays]
-        scratch, clipped = np.empty(BLOCK, flat[1].dtype), None if clip is None else np.empty(BLOCK, flat[1].dtype)
-        for i in range(0, flat[0].size, BLOCK):
-            p, g, *state = (a[i : i + BLOCK] for a in flat)
-            yield p, _times(g, clip, clipped), *state, scratch[: g.size]
-
-
-def _times(g: np.ndarray, clip: np.ndarray | None, out: np.ndarray | None) -> np.ndarray:
-    return g if clip is None else np.multiply(g, clip.astype(g.dtype), out=None if out is None else out[: g.size])
+    in_blocks(update, clip, params, grads, m, v)

@@ -6,12 +6,15 @@ numbers of the optimizer for each step of the epoch. A step goes through these s
     the first of a fit    as in every library: it checks the data and makes the optimizer's state
     twice                 from the device's counters, call by call, in memory of its own
     then                  captured, which runs nothing, and replayed
+
+Whoever reads a number may change the model or the optimizer: then all of it is made again.
 """
 
 from __future__ import annotations
 
 import traceback
 import warnings
+from operator import is_
 from typing import Any
 
 import cupy
@@ -20,24 +23,29 @@ import numpy as np
 from ...errors import CaptureError
 from ...node import parts
 from ...optimizers import Optimizer
+from ...precision import current_precision
 from . import device, lt
 from .update import Feed, expand, fits, tables
 
 ROUNDS = 2  # call by call before a capture: the memory of the second is laid out as that of the third
 
 
-def captured(like: Any, steps: Any, graph: Any) -> Any:
+def captured(steps: Any, graph: Any) -> Any:
     """The body of ``replay``: steps that replay a graph, or ``steps`` and a line why not."""
-    reason = refusal(like, steps)
+    reason = refusal(steps)
     if reason is None:
-        return Captured(steps, graph)
-    if graph is True:
-        raise CaptureError(f'Trainer.fit: graph=True, but {reason}; leave graph="auto" to go on without a graph.')
-    steps.run.report.note(f"steps are made call by call, not replayed as one CUDA graph: {reason}")
+        return Captured(steps, graph is True)
+    _say(steps, reason, graph is True)
     return steps
 
 
-def refusal(like: Any, steps: Any) -> str | None:
+def _say(steps: Any, reason: str, strict: bool) -> None:
+    if strict:
+        raise CaptureError(f'Trainer.fit: graph=True, but {reason}; leave graph="auto" to go on without a graph.')
+    steps.run.report.note(f"steps are made call by call, not replayed as one CUDA graph: {reason}")
+
+
+def refusal(steps: Any) -> str | None:
     """Why these steps cannot be captured, or None."""
     for part in parts(steps.model):
         if not type(part).__dict__.get("capturable", False):
@@ -52,7 +60,10 @@ def refusal(like: Any, steps: Any) -> str | None:
         return "the data does not fit on the device"
     if (lack := lt.available()) is not None:
         return f"cuBLASLt cannot be loaded ({lack})"
-    if not fits([list(steps.model.params), list(steps.model.grads)]):
+    lists = [list(steps.model.params), list(steps.model.grads)]
+    if not any(p.size for p in lists[0]):
+        return "the model has no parameters"
+    if not fits(lists):
         return "parameters and gradients are not all float32, or all float64, without gaps"
     return None
 
@@ -72,47 +83,82 @@ def gathered(x: Any, t: Any, order: Any, size: int, count: int, cells: Any) -> t
 class Captured:
     """Steps with the protocol of ``Steps``, replayed where they can be."""
 
-    def __init__(self, steps: Any, graph: Any) -> None:
-        self.steps, self.strict, self.failed = steps, graph is True, False
+    def __init__(self, steps: Any, strict: bool) -> None:
+        self.steps, self.strict, self.failed = steps, strict, False
         self.known: dict[int, Any] = {}  # rows of a batch: rounds made so far, then its _Replay
         self.last: _Replay | None = None
         self.lane: Any = None
         self.table: list[tuple[float, ...]] = []  # the optimizer's numbers, as they lie on the device
+        self.bound: list[Any] | None = None  # what rounds and graphs were made for: arrays, by identity; precision
+        self.bound_seen = False  # since somebody else could change it
 
     def begin_epoch(self) -> None:
         self.steps.begin_epoch()
-        self.table = []
+        self.table, self.bound_seen = [], False
 
     def __call__(self, i: int) -> None:
         steps = self.steps
-        if self.failed or steps.run.first:
+        if self.failed or steps.run.first or not self._ready():
             steps(i)
             return
-        if self.lane is None:
-            self._prepare()
-        rows = steps.rows(i)
-        self._feed(i)
-        found = self.known.get(rows, 0)
-        if isinstance(found, int) and found >= ROUNDS:
-            found = self._capture(rows)
-            if found is None:
-                steps(i)
-                return
-        if isinstance(found, _Replay):
-            found.launch(self.lane, steps.optimizer)
-            self.last = found
-        else:
-            with self.lane.enter():
-                self._drive(rows)
-            self.known[rows], self.last = found + 1, None
+        rows, before = steps.rows(i), steps.optimizer.iter
+        try:
+            made = self._on_device(i, rows)
+        except MemoryError:  # a second step's memory beside what the first left in the pool
+            steps.optimizer.iter = before
+            self.lane.free()
+            try:
+                made = self._on_device(i, rows)
+            except MemoryError as error:
+                steps.optimizer.iter = before
+                made = self._give_up(f"there is no memory for a second step ({' '.join(str(error).split())})")
+        if not made:
+            steps(i)
+            return
         steps.run.look_at(i, None, rows)
         steps.count()
 
     def settle(self) -> None:
         """Before a number is read: the reader's stream waits for the lane, and nodes hold what the last step left."""
         self.lane.join()
+        self.bound_seen = False  # whoever reads may change the model or the optimizer
         if self.last is not None:
             self.last.restore()
+
+    def _ready(self) -> bool:
+        """Is all that a graph takes for granted still so? If it changed, everything is made again."""
+        if self.lane is not None and self.bound_seen:
+            return True
+        steps, optimizer = self.steps, self.steps.optimizer
+        slots = [a for slot in optimizer.slots for a in getattr(optimizer, slot)]
+        now = [current_precision(), *steps.model.params, *steps.model.grads, *slots]
+        same = self.bound is not None and len(now) == len(self.bound) and all(map(is_, now, self.bound))
+        self.bound, self.bound_seen = now, True
+        if same:
+            return True
+        reason = refusal(steps) or self._odd_loss()
+        if reason is not None:
+            return self._give_up(reason)
+        self.known.clear()
+        self.last, self.table = None, []
+        if self.lane is None:
+            self._prepare()
+        return True
+
+    def _odd_loss(self) -> str | None:
+        loss, kind = self.steps.loss, self.steps.model.params[0].dtype
+        if getattr(loss, "shape", None) != () or not hasattr(loss, "data") or loss.dtype != kind:
+            return f"the loss is no 0-d array of {kind}, as the parameters are"
+        return None
+
+    def _give_up(self, reason: str) -> bool:
+        self.failed, self.last = True, None
+        self.known.clear()
+        if self.lane is not None:
+            self.lane.join()
+            self.lane.free(own=True)
+        _say(self.steps, reason, self.strict)
+        return False
 
     def _prepare(self) -> None:
         steps = self.steps
@@ -131,25 +177,41 @@ class Captured:
         optimizer = self.steps.optimizer
         return expand(type(optimizer).rule, optimizer.numbers(optimizer.iter + 1 + ahead))
 
+    def _on_device(self, i: int, rows: int) -> bool:
+        """Step i from the device's counters, call by call or as a replay; False if it could not be captured."""
+        self._feed(i)
+        found = self.known.get(rows, 0)
+        if isinstance(found, int) and found >= ROUNDS:
+            found = self._capture(rows)
+            if found is None:
+                return False
+        if isinstance(found, _Replay):
+            found.launch(self.lane, self.steps.optimizer)
+            self.last = found
+            return True
+        with self.lane.enter():
+            self._drive(rows)
+        self.known[rows], self.last = found + 1, None
+        return True
+
     def _feed(self, i: int) -> None:
         """See that the device has this epoch's order and the numbers that the optimizer has now."""
         if self.table and self.table[i] == self._numbers(0):
             return
         fresh = not self.table
-        self.table = [self._numbers(k - i) if k >= i else self._numbers(0) for k in range(len(self.rates))]
+        table = [self._numbers(k - i) if k >= i else self._numbers(0) for k in range(len(self.rates))]
         with self.lane.enter():
-            device.upload(self.rates, np.array(self.table, self.rates.dtype))
+            device.upload(self.rates, np.array(table, self.rates.dtype))
             if fresh:
                 device.upload(self.order, self.steps.permutation)
                 device.upload(self.cells, np.array([i, i]))
+        self.table = table
 
     def _drive(self, rows: int) -> None:
         """One step from the device's counters, call by call."""
         steps = self.steps
         bx, bt = gathered(self.x, self.t, self.order, steps.size, rows, self.cells)
         step = steps.gradients(bx, bt)
-        if step.loss.dtype != self.losses.dtype:
-            raise CaptureError(f"the loss is {step.loss.dtype}, the parameters are {self.losses.dtype}")
         feed = Feed(self.rates, self.cells, step.loss, self.losses)
         steps.update(step, *[feed] * len(steps.optimizer.numbers(1)))
 
@@ -158,16 +220,18 @@ class Captured:
         before = optimizer.iter
         try:
             graph = self.lane.capture(lambda: self._drive(rows))
+        except MemoryError:
+            raise
         except Exception as error:
+            what = f"{_operation(error)} cannot be captured"
             if self.strict:
-                raise CaptureError(f"Trainer.fit: graph=True, but {_operation(error)} cannot be captured") from error
-            self.failed = True
+                _forget(self.steps.model)
+                raise CaptureError(f"Trainer.fit: graph=True, but {what}") from error
+            warnings.warn(f"Trainer.fit: {what} in a CUDA graph; training goes on call by call.", RuntimeWarning, 2)
+            self.failed, self.last = True, None
             self.lane.join()
-            warnings.warn(
-                f"Trainer.fit: {_operation(error)} cannot be captured in a CUDA graph; training goes on call by call.",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+            self.known.clear()
+            self.lane.free(own=True)
             return None
         finally:
             optimizer.iter = before
@@ -180,9 +244,7 @@ class _Replay:
 
     def __init__(self, graph: Any, model: Any, tables: list[Any]) -> None:
         self.graph, self.tables = graph, tables  # kept, because the graph reads them by address
-        self.kept = [
-            (part, letter, getattr(part, letter)) for part in parts(model) for letter in getattr(part, "saved", ())
-        ]
+        self.kept = [(part, letter, getattr(part, letter, None)) for part, letter in _saved(model)]
 
     def launch(self, lane: Any, optimizer: Any) -> None:
         lane.fork()
@@ -192,6 +254,16 @@ class _Replay:
     def restore(self) -> None:
         for part, letter, value in self.kept:
             setattr(part, letter, value)
+
+
+def _saved(model: Any) -> list[tuple[Any, str]]:
+    return [(part, letter) for part in parts(model) for letter in getattr(part, "saved", ())]
+
+
+def _forget(model: Any) -> None:
+    """What nodes kept of a capture that failed was never computed."""
+    for part, letter in _saved(model):
+        setattr(part, letter, None)
 
 
 def _operation(error: BaseException) -> str:

@@ -6,6 +6,7 @@ Everything that needs a GPU stands here and in lt.py.
 from __future__ import annotations
 
 import contextlib
+import gc
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
@@ -18,6 +19,7 @@ from ...errors import CaptureError
 from . import sources
 
 REALS = {"float32": "float", "float64": "double"}
+PER_THREAD = 2  # the address that stands for each thread's default stream
 
 
 def launch(name: str, dtype: str, grid: int, block: int, args: Sequence[Any]) -> None:
@@ -25,6 +27,8 @@ def launch(name: str, dtype: str, grid: int, block: int, args: Sequence[Any]) ->
 
     ``args`` in the order of the kernel's parameters: addresses and whole numbers as int, reals as NumPy scalars.
     """
+    if grid < 1:
+        raise ValueError(f"{name}: a grid of {grid} blocks")  # CuPy would launch one
     _function(name, dtype, cupy.cuda.runtime.getDevice())((grid,), (block,), tuple(args))
 
 
@@ -44,23 +48,33 @@ def upload(out: Any, host: np.ndarray) -> None:
     stream = cupy.cuda.get_current_stream()
     if stream.is_capturing():
         raise CaptureError("an array would have to be brought from the host at each step")
-    _uploads[:] = [(event, memory) for event, memory in _uploads if not event.done]
+    with _uploading:
+        _uploads[:] = [(event, memory) for event, memory in _uploads if not event.done]
     memory = cupy.cuda.alloc_pinned_memory(host.nbytes)  # from pageable memory, CUDA may wait for the stream
     np.frombuffer(memory, host.dtype, host.size)[:] = host.reshape(-1)
     out.data.copy_from_host_async(memory.ptr, host.nbytes, stream)
-    _uploads.append((stream.record(cupy.cuda.Event(block=False, disable_timing=True)), memory))
+    copied = stream.record(cupy.cuda.Event(block=False, disable_timing=True))
+    with _uploading:
+        _uploads.append((copied, memory))
 
 
 _uploads: list[tuple[Any, Any]] = []  # pinned memory that a copy may still be reading
+_uploading = threading.Lock()
 
 
 def ticket() -> Any:
     """One uint32, 0 between launches, by which the last block of a kernel knows itself; one for each stream."""
-    return _ticket(cupy.cuda.runtime.getDevice(), cupy.cuda.get_current_stream().ptr)
+    return _ticket(cupy.cuda.runtime.getDevice(), *current_stream())
+
+
+def current_stream() -> tuple[int, int]:
+    """What is to be kept apart for each stream goes by this: threads share the address of their own default stream."""
+    address = cupy.cuda.get_current_stream().ptr
+    return address, threading.get_ident() if address == PER_THREAD else 0
 
 
 @cache
-def _ticket(device: int, stream: int) -> Any:
+def _ticket(device: int, *stream: int) -> Any:
     with cupy.cuda.using_allocator(cupy.get_default_memory_pool().malloc):  # it outlives every private pool
         return cupy.zeros((), np.uint32)
 
@@ -97,16 +111,28 @@ class Lane:
 
     def capture(self, work: Callable[[], None]) -> Any:
         """What ``work`` gives to the stream, as a graph with ``launch()``; none of it is run."""
-        with self.enter():
-            self.stream.begin_capture()
-            try:
-                work()
-            except BaseException:
-                with contextlib.suppress(Exception):  # what is wrong is already known
-                    self.stream.end_capture()
-                raise
-            graph = self.stream.end_capture()
-        return _Graph(graph, self.stream)
+        gc.collect()  # what dies in a cycle while a stream captures would be freed by a call that may not be made then
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            with self.enter():
+                self.stream.begin_capture()
+                try:
+                    work()
+                except BaseException:
+                    with contextlib.suppress(Exception):  # what is wrong is already known
+                        self.stream.end_capture()
+                    raise
+                return _Graph(self.stream.end_capture(), self.stream)
+        finally:
+            if collecting:
+                gc.enable()
+
+    def free(self, own: bool = False) -> None:
+        """Give back what the default pool holds unused, and, if ``own``, what this lane holds unused."""
+        cupy.get_default_memory_pool().free_all_blocks()
+        if own:
+            self.pool.free_all_blocks()
 
 
 @cache

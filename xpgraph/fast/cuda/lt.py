@@ -19,6 +19,7 @@ import cupy
 from ...errors import Error
 from ...namespace import Array
 from . import cublaslt_c as c
+from .device import PER_THREAD
 
 MIB = 1 << 20
 PLANS = 4096  # kept; when there are more, all are made anew
@@ -28,7 +29,7 @@ _TYPES = {"float32": (c.R_32F, c_float), "float64": (c.R_64F, c_double)}
 _COMPUTE = {"fp32": c.COMPUTE_32F, "tf32": c.COMPUTE_32F_FAST_TF32}
 
 _handles: dict[int, c_void_p] = {}  # by device; never destroyed: at exit the device may be gone before them
-_workspaces: dict[tuple[int, int], Any] = {}  # by device and stream, kept for ever: a graph may hold the address
+_workspaces: dict[tuple[int, int, int], Any] = {}  # by device and stream, kept for ever: a graph may hold the address
 _plans: dict[Any, Plan | None] = {}  # None: not supported
 _making = threading.Lock()
 
@@ -127,14 +128,15 @@ def _limit(device: int) -> int:
 
 def _workspace(device: int, stream: int) -> int:
     """The address of a stream's workspace: products on one stream take turns, on two streams they would race."""
+    key = device, stream, threading.get_ident() if stream == PER_THREAD else 0
     try:
-        return _workspaces[device, stream].ptr
+        return _workspaces[key].ptr
     except KeyError:
         with _making:
-            if (device, stream) not in _workspaces:
+            if key not in _workspaces:
                 # From the driver, of no pool: the current pool may be a graph's own, and would take it along.
-                _workspaces[device, stream] = cupy.cuda.Memory(_limit(device))
-            return _workspaces[device, stream].ptr
+                _workspaces[key] = cupy.cuda.Memory(_limit(device))
+            return _workspaces[key].ptr
 
 
 # --- plans ----------------------------------------------------------------------------------------------------

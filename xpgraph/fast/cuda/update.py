@@ -72,7 +72,8 @@ def run_update(rule: Any, lists: Sequence[Sequence[Any]], numbers: Sequence[Any]
 
 def pieces(lists: Sequence[Sequence[Any]]) -> Any:
     """The table of an update: int64 (pieces, 5), the addresses p, g, a, b and the length; ``Piece`` in prelude.cu."""
-    key = tuple(number for arrays in lists for a in arrays for number in (a.data.ptr, a.size))
+    numbers = (number for arrays in lists for a in arrays for number in (a.data.ptr, a.size))
+    key = (len(lists), lists[0][0].dtype.itemsize, *numbers)  # addresses are given out again, to other dtypes too
     table = _tables.get(key)
     if table is None:
         rows = _rows(lists)

@@ -62,7 +62,9 @@ def test_every_kernel_belongs_to_a_node_or_to_something_with_a_name():
 @pytest.mark.parametrize("library", ["", "numpy"])
 def test_a_fault_is_in_the_table_only_while_it_is_planted(library):
     x = np.linspace(-2, 2, 5)
-    fault = next(f for f in faults("sigmoid", library, "float64") if f.kind == "constant")
+    mathematics = "_sigmoid" if library else "sigmoid"
+    found = (f for f in faults("sigmoid", library, "float64") if (f.kind, f.function) == ("constant", mathematics))
+    fault = next(found)
     right, body, variables = sigmoid(x), body_of("sigmoid", library), dict(os.environ)
     with planted(fault):
         assert not np.array_equal(sigmoid(x), right)

@@ -26,10 +26,7 @@ def global_norm(xp: Any, grads: list[Array]) -> Array:
 def scale(xp: Any, grads: list[Array], rate: Array) -> None:
     """g ← g · rate, in place; rounded once, since a small rate is 0 in float16."""
     for g in grads:
-        if g.dtype == rate.dtype:
-            g *= rate
-        else:
-            g[...] = xp.astype(xp.astype(g, rate.dtype) * rate, g.dtype)
+        g[...] = xp.astype(xp.astype(g, rate.dtype, copy=False) * rate, g.dtype, copy=False)
 
 
 @kernel

@@ -41,7 +41,7 @@ class Steps:
         W = first_parameter(self.model)
         self.resident = W is None or library_of(x) is library_of(W)
         self.home = place_of(x if W is None else W)
-        self.clips = getattr(type(self.optimizer), "update", None) is Optimizer.update  # the factor, inside the update
+        self.clips = clips(self.optimizer)
 
     def __enter__(self) -> Steps:
         return self
@@ -97,10 +97,8 @@ class Steps:
         """The second half. ``numbers``: what the optimizer's rule takes where a captured step has them elsewhere."""
         if self.clips:
             self.optimizer.update(step.params, step.grads, step.clip, *numbers)
-            return
-        if step.clip is not None:
-            scale(step.grads, step.clip)
-        self.optimizer.update(step.params, step.grads)
+        else:
+            update(self.optimizer, step.params, step.grads, step.clip)
 
     def count(self) -> None:
         """One update more: perhaps a line of the report is due."""
@@ -118,6 +116,21 @@ class Steps:
             f"Trainer.fit: out of memory on {home(next(iter(self.model.params)))} with batches of {self.size} rows: "
             f"{needed} more needed{have}; {advice}."
         )
+
+
+def clips(optimizer: Any) -> bool:
+    """Does its update take the factor of clipping? One with an update of its own has its gradients scaled before."""
+    return getattr(type(optimizer), "update", None) is Optimizer.update
+
+
+def update(optimizer: Any, params: list[Array], grads: list[Array], clip: Array | None) -> None:
+    """One update by any optimizer, its gradients times ``clip`` if there is one."""
+    if clips(optimizer):
+        optimizer.update(params, grads, clip)
+        return
+    if clip is not None:
+        scale(grads, clip)
+    optimizer.update(params, grads)
 
 
 def _nothing() -> None:

@@ -12,6 +12,7 @@ from ..clipping import clip_grads
 from ..losses import cross_entropy_loss
 from ..namespace import Array, Place, is_array, place_of, to_numpy
 from ..sharing import Slot, merge
+from ..steps import update as step
 from .bars import strain
 from .oracle import unit
 from .reference import Oracle
@@ -106,7 +107,7 @@ def _entropy_strain(judge: Judge, found: Any, y: np.ndarray, t: np.ndarray, eps:
 
 
 def update(judge: Judge, params: Arrays, grads: Arrays, state: list[dict[str, Any]], oracle: Oracle) -> float:
-    """One update from the oracle's own parameters, gradients and state."""
+    """One update from the oracle's own parameters, gradients and state; the gradients doubled, and clipped to half."""
     if oracle.rule is None:
         return 0.0
     p, g = ([a.astype(judge.dtype) for a in arrays] for arrays in (params, grads))
@@ -115,7 +116,7 @@ def update(judge: Judge, params: Arrays, grads: Arrays, state: list[dict[str, An
     lists = {slot: [judge.put(each[slot]) for each in s] for slot in optimizer.slots}
     optimizer.load_state({"iter": oracle.k - 1, **lists})
     found = [judge.put(a) for a in p]
-    optimizer.update(found, [judge.put(a) for a in g])
+    step(optimizer, found, [judge.put(2 * a) for a in g], judge.put(np.array(0.5, judge.dtype)))
     worst = [0.0]
     for i in range(len(p)):
         before = {slot: a.astype(np.float64) for slot, a in s[i].items()}

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ..clipping import clip_grads
+from ..clipping import clip_rate
 from ..installed import usable
 from ..namespace import Place, place, to_numpy
 from ..node import move
 from ..sharing import merge, plan
+from ..steps import update
 from .bars import errors
 from .judge import Judge
 from .oracle import FORMULAS, unit
@@ -101,9 +102,8 @@ class BackendRun(Judge):
             for what, a, b in pairs:
                 now[what] = max(now[what], errors(self.host(a), np.asarray(b)))
         params, grads = merge(self.slots, list(self.model.params), list(self.model.grads))
-        if self.max_grad is not None and grads:
-            clip_grads(grads, self.max_grad)
-        self.optimizer.update(params, grads)
+        clip = clip_rate(grads, self.max_grad)[0] if self.max_grad is not None and grads else None
+        update(self.optimizer, params, grads, clip)
         return inside
 
     def state_errors(self, oracle: Oracle) -> Errors:

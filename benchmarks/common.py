@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from xpgraph.kernel import TABLE, load_fast
 from xpgraph.installed import usable
+from xpgraph.kernel import TABLE, load_fast
 from xpgraph.namespace import Place, place
 
 BACKENDS = ("numpy", "cupy")

@@ -107,8 +107,9 @@ def softmax_cross_entropy(x, t):
     np.exp(y, out=y)
     s = np.add.reduce(y, axis=1, keepdims=True)
     y /= s
-    dx = y * (1 / n)
-    dx.reshape(-1)[at] -= x.dtype.type(1 / n)
+    dx = y.copy()
+    dx.reshape(-1)[at] -= 1
+    dx *= 1.0 / n
     s = np.log(s, out=s).reshape(-1)
     s -= picked
     return np.add.reduce(s) / x.dtype.type(n), y, dx

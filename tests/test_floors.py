@@ -19,7 +19,7 @@ FLOORS = {
     2: {"node"},
     3: {"nodes", "layers", "losses", "optimizers", "clipping", "replay"},
     4: {"sharing", "border", "report", "live", "plot", "graph"},
-    5: {"trainer", "steps", "run", "models", "files", "datasets", "idx", "testing"},
+    5: {"trainer", "steps", "run", "profiler", "models", "files", "datasets", "idx", "testing"},
     6: {"cli", "commands", "__main__"},
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}

@@ -68,6 +68,7 @@ def commands() -> None:
     "--graph", type=click.Choice(["auto", "yes", "no"]), default="auto", show_default=True,
     help="Replay each step as one CUDA graph, on a GPU.",
 )  # fmt: skip
+@click.option("--profile", is_flag=True, help="Show where the time went, by kernel and node; slower, and no graph.")
 @click.option("--out", metavar="DIR", help="Folder for the run.  [runs/<date-time>-<data>]")
 @click.option("--quiet", is_flag=True, help="Print the last line only.")
 @_debug

@@ -9,7 +9,7 @@ import platform
 import statistics
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from .models import mlp
 from .namespace import LIBRARIES, Place, available, on_device, place
 from .optimizers import OPTIMIZERS
 from .precision import precision
+from .profiler import Profile
 from .report import Report
 from .text import columns
 from .trainer import Trainer
@@ -59,6 +60,7 @@ class Choices:
     dtype: str = "float32"
     precision: str = "fp32"
     graph: str = "auto"
+    profile: bool = False
 
     def settled(self) -> Choices:
         """The same with every None filled in."""
@@ -152,20 +154,27 @@ def _train_once(
     data, trainer = prepared
     config = _config(choices, where, data)
     _write_json(folder / "config.json", config)
+    graph: bool | str = "auto" if choices.graph == "auto" else choices.graph == "yes"
+    profile = Profile(trainer.model) if choices.profile else None
     try:
         quietly = np.errstate(all="ignore")  # fit refuses what is not finite
         with quietly, _threads(trainer.model, choices, config), precision(choices.precision):
-            trainer.fit(
-                data.x,
-                data.t,
-                max_epoch=choices.epochs or 0,
-                batch_size=choices.batch_size or 1,
-                max_grad=choices.max_grad,
-                eval_interval=choices.eval_interval,
-                validation=(data.x_test, data.t_test),
-                report=_report(quiet),
-                graph=choices.graph if choices.graph == "auto" else choices.graph == "yes",
-            )
+            with profile or nullcontext():
+                trainer.fit(
+                    data.x,
+                    data.t,
+                    max_epoch=choices.epochs or 0,
+                    batch_size=choices.batch_size or 1,
+                    max_grad=choices.max_grad,
+                    eval_interval=choices.eval_interval,
+                    validation=(data.x_test, data.t_test),
+                    report=_report(quiet),
+                    graph=False if profile else graph,
+                )
+            if profile is not None:
+                lines = profile.lines()
+                (folder / "profile.txt").write_text("\n".join(lines) + "\n", "utf-8")
+                print(*lines, sep="\n")
     finally:
         _write_history(folder / "history.csv", trainer.history)
     result = trainer.model.evaluate(data.x_test, data.t_test)

@@ -1,8 +1,11 @@
 """What the suites share: which backend, which body of the kernels, and how long a call takes.
 
-``backend``  numpy or cupy; n/a where the library or its device is missing.
+``backend``  numpy, cupy, or torch as a witness; n/a where the library or its device is missing.
 ``body``     namespace: the generic bodies, over the array API; fast: the ones declared in xpgraph/fast, n/a where a
              library has none.
+
+XPGRAPH_BENCH_QUICK=1, which ci/bench sets, leaves out the witness and what is not installed, and measures rates for a
+shorter time.
 """
 
 from __future__ import annotations
@@ -13,15 +16,18 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
+import xpgraph  # noqa: F401  (fills the table)
 from xpgraph.installed import usable
 from xpgraph.kernel import TABLE, load_fast
 from xpgraph.namespace import Place, place
 
-BACKENDS = ("numpy", "cupy")
+QUICK = os.environ.get("XPGRAPH_BENCH_QUICK", "0") not in ("", "0")
+BACKENDS = ("numpy", "cupy", "torch") if not QUICK else ("numpy", *(["cupy"] if find_spec("cupy") else []))
 BODIES = ("namespace", "fast")
-BUDGET = 0.5  # seconds that a rate is measured for
+BUDGET = 0.1 if QUICK else 0.5  # seconds that a rate is measured for
 
 
 def backend_place(backend: str) -> Place:
@@ -37,7 +43,7 @@ def need_fast_body(backend: str, *names: str) -> None:
     load_fast(backend)
     rows = [TABLE[name] for name in names] if names else TABLE.values()
     if not any(backend in row.fast_bodies for row in rows):
-        raise NotImplementedError(f"none of {', '.join(names) or 'the kernels'} has a fast body for {backend}")
+        raise NotImplementedError(f"nothing that is timed here has a fast body for {backend}")
 
 
 @contextmanager
@@ -45,7 +51,7 @@ def bodies(body: str) -> Iterator[None]:
     """Dispatch to the generic bodies ("namespace") or to the fast ones, whatever the environment says."""
     before = os.environ.get("XPGRAPH_GENERIC")
     os.environ["XPGRAPH_GENERIC"] = "1" if body == "namespace" else "0"
-    _forget()
+    forget_bodies()
     try:
         yield
     finally:
@@ -53,11 +59,12 @@ def bodies(body: str) -> Iterator[None]:
             del os.environ["XPGRAPH_GENERIC"]
         else:
             os.environ["XPGRAPH_GENERIC"] = before
-        _forget()
+        forget_bodies()
 
 
-def _forget() -> None:
-    for row in TABLE.values():  # a kernel asks the environment only for types that it has not met
+def forget_bodies() -> None:
+    """Each kernel looks its body up anew; it asks the environment only for types that it has not met."""
+    for row in TABLE.values():
         row.bodies.clear()
 
 
@@ -67,12 +74,17 @@ def synchronise(backend: str) -> None:
         importlib.import_module("cupy").cuda.get_current_stream().synchronize()
 
 
-def median_seconds(call: Callable[[], Any]) -> float:
-    """The median time of one call, over about BUDGET seconds of calls."""
+def call_seconds(call: Callable[[], Any]) -> list[float]:
+    """The time of each call, over about BUDGET seconds of calls."""
     times: list[float] = []
     end = time.perf_counter() + BUDGET
     while not times or time.perf_counter() < end:
         start = time.perf_counter()
         call()
         times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    return times
+
+
+def median_seconds(call: Callable[[], Any]) -> float:
+    """The median time of one call."""
+    return statistics.median(call_seconds(call))

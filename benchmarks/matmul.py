@@ -1,38 +1,86 @@
-"""The product of two square float32 matrices, which every Affine and MatMul comes down to."""
+"""The product of two square matrices, which every Affine and MatMul comes down to."""
 
 from __future__ import annotations
 
-import numpy as np
+import time
 
 from xpgraph.nodes import matmul
 
+from . import common
 from .common import BACKENDS, BODIES, backend_place, median_seconds, need_fast_body, synchronise
+from .samples import LAYOUTS, square_matrices
+
+NS, DTYPES = (256, 512, 1024), ("float32", "float64")
 
 
 class Matmul:
-    """C = A B, written into C, (n, n) @ (n, n): 2 n³ operations. Body fast is n/a where matmul has no fast body."""
+    """C = A B, written into C, (n, n) @ (n, n): 2 n³ operations. Body fast is n/a where matmul has no fast body.
+
+    ``layout``: a.T and b.T are transposes of packed matrices, as the products of a backward pass have them.
+    """
 
     version = "1"
-    params = ((256, 512, 1024), BACKENDS, BODIES)
-    param_names = ("n", "backend", "body")
+    params = (NS, DTYPES, LAYOUTS, BACKENDS, BODIES)
+    param_names = ("n", "dtype", "layout", "backend", "body")
 
-    def setup(self, n: int, backend: str, body: str) -> None:
+    def setup(self, n: int, dtype: str, layout: str, backend: str, body: str) -> None:
         where = backend_place(backend)
         if body == "fast":
             need_fast_body(backend, "matmul")
-        random = np.random.default_rng(0)
-        self.a, self.b, self.c = (where.asarray(random.standard_normal((n, n)).astype("float32")) for _ in range(3))
+        a, b, c = (where.asarray(m if m.flags.c_contiguous else m.T) for m in square_matrices(n, dtype, layout))
+        self.a, self.b, self.c = a.T if layout == "a.T" else a, b.T if layout == "b.T" else b, c
         self.body = matmul.row.body(backend, generic=body == "namespace")
-        for _ in range(3):
-            self.time_product(n, backend, body)
+        for _ in range(2):
+            self.time_product(n, dtype, layout, backend, body)
 
-    def time_product(self, n: int, backend: str, body: str) -> None:
+    def time_product(self, n: int, dtype: str, layout: str, backend: str, body: str) -> None:
         """Seconds for one product, the device's work included."""
         self.body(self.a, self.b, self.c)
         synchronise(backend)
 
-    def track_gflops_unguarded(self, n: int, backend: str, body: str) -> float:
-        """10⁹ operations a second: higher is better, which asv cannot guard; time_product is guarded."""
-        return round(2e-9 * n**3 / median_seconds(lambda: self.time_product(n, backend, body)), 1)
+
+class MatmulRate:
+    """The same as a rate, of packed matrices and the body that users get; Matmul.time_product is guarded."""
+
+    version = "1"
+    params = (NS, DTYPES, BACKENDS)
+    param_names = ("n", "dtype", "backend")
+
+    def setup(self, n: int, dtype: str, backend: str) -> None:
+        self.place = backend_place(backend)
+        self.a, self.b, self.c = map(self.place.asarray, square_matrices(n, dtype, "plain"))
+        for _ in range(2):
+            self.product(backend)
+
+    def product(self, backend: str) -> None:
+        matmul(self.a, self.b, self.c)
+        synchronise(backend)
+
+    def track_gflops_unguarded(self, n: int, dtype: str, backend: str) -> float:
+        """10⁹ operations a second: higher is better, which asv cannot guard."""
+        return round(2e-9 * n**3 / median_seconds(lambda: self.product(backend)), 1)
+
+    def track_fraction_of_peak_unguarded(self, n: int, dtype: str, backend: str) -> float:
+        """Of the rate of the fastest large product that this machine was seen to make, just now: see ``peak``."""
+        rate = 2.0 * n**3 / median_seconds(lambda: self.product(backend))
+        return round(rate / peak(backend, dtype), 3)
 
     track_gflops_unguarded.unit = "GFLOP/s"  # type: ignore[attr-defined]
+    track_fraction_of_peak_unguarded.unit = "of peak"  # type: ignore[attr-defined]
+
+
+def peak(backend: str, dtype: str) -> float:
+    """Operations a second of the array library's own large product, the best of several.
+
+    On the CPU NumPy's, whatever the backend, with as many threads as the BLAS was given; on a GPU CuPy's.
+    """
+    library = "cupy" if backend == "cupy" else "numpy"
+    place, n = backend_place(library), 4096 if backend == "cupy" else 1536
+    a, b, c = map(place.asarray, square_matrices(n, dtype, "plain"))
+    best, end = float("inf"), time.perf_counter() + 2 * common.BUDGET
+    while best == float("inf") or time.perf_counter() < end:
+        start = time.perf_counter()
+        place.xp.matmul(a, b, out=c)
+        synchronise(library)
+        best = min(best, time.perf_counter() - start)
+    return 2.0 * n**3 / best

@@ -49,14 +49,14 @@ def parts(folder: Path, mnist: Path | None, record: Result) -> list[Part]:
             give_back()
 
     return [
-        Part("suite", 150, lambda limit: gpu_suite.suite("cupy", folder, limit), True),
+        Part("suite", 130, lambda limit: gpu_suite.suite("cupy", folder, limit), True),
         Part("sanitizer", 60, lambda limit: gpu_sanitize.sanitize(folder, limit), True),
         *(Part(f"train {name}", 12, train(name)) for name in gpu_training.TRAININGS),
         Part("verify", 25, lambda limit: gpu_suite.certificate(gpu_training.BACKENDS, folder)),
         Part("checklist", 70, checklist),
         Part("rivals", 130, lambda limit: gpu_rivals.rivals(folder, limit)),
         Part("jobs", 45, lambda limit: gpu_rivals.jobs(folder, limit, mnist)),
-        Part("board", 25, lambda limit: board(record, limit)),
+        Part("board", 45, lambda limit: board(record, limit)),
     ]
 
 

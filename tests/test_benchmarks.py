@@ -9,6 +9,7 @@ import pkgutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from xpgraph import mlp
@@ -22,6 +23,8 @@ sys.path.insert(0, str(ROOT))
 
 common = importlib.import_module("benchmarks.common")
 samples = importlib.import_module("benchmarks.samples")
+compare = importlib.import_module("benchmarks.compare")
+proof = importlib.import_module("benchmarks.compare_proof")
 KINDS = ("time_", "track_", "peakmem_")
 GUARDED = ("s", "bytes", "launches")  # better when they are lower, as asv takes everything to be
 MODULES = [importlib.import_module(f"benchmarks.{found.name}") for found in pkgutil.iter_modules([ROOT / "benchmarks"])]
@@ -89,3 +92,32 @@ def test_the_body_is_chosen_and_given_back(outside, monkeypatch):
         assert sigmoid(x).shape == (3, 2)
     assert os.environ.get("XPGRAPH_GENERIC") == outside
     assert not row.bodies
+
+
+def test_a_kernel_that_became_slower_is_named_and_what_did_not_is_not():
+    with proof.copies(ROOT / "xpgraph", "scale", 1.0) as (base, head):
+        verdicts = compare.compare(base, head, ["scale", "nonsense"])
+        assert [verdict.slower for verdict in verdicts] == [True, False]
+        assert "SLOWER" in str(verdicts[0]) and "not compared: KeyError: 'nonsense'" in str(verdicts[1])
+        with pytest.raises(compare.Failed, match="holds no xpgraph that can be imported"):
+            compare.compare(base, head / "xpgraph", ["scale"])
+
+
+def test_the_working_tree_is_compared_with_a_commit(capsys):
+    if not (ROOT / ".git").exists():
+        pytest.skip("there is no commit to compare with outside a clone")
+    status = compare.main(["HEAD", "--only", "add"])
+    printed = capsys.readouterr().out
+    assert status == (0 if "no case is slower" in printed else 1), printed
+    assert "\nadd  " in printed and "matmul" not in printed
+    assert compare.main(["HEAD", "--only", "nonsense"]) == 2
+    assert compare.main(["no-such-branch"]) == 2
+
+
+def test_the_interval_misses_the_median_as_seldom_as_it_says():
+    assert compare.interval([3, 1, 2, 6, 5, 4]) == (1, 6)  # all six on one side: once in 32
+    bits = np.random.default_rng(0)
+    for n in (9, 30, 60):
+        intervals = [compare.interval(list(bits.standard_cauchy(n))) for _ in range(2000)]
+        missed = sum(not low <= 0 <= high for low, high in intervals)
+        assert 0.001 < missed / 2000 < compare.MISS + 0.012, n

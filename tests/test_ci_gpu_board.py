@@ -101,7 +101,7 @@ def test_asv_shows_numpy_beside_cupy(ci, board, tmp_path):
     assert index["machines"]["nvidia-h200"]["gpu"] == "NVIDIA H200"
     assert index["params"]["cupy"] == ["14.2.0"]
     shown = index["benchmarks"]["training.Step.time_step"]
-    assert shown["params"][1] == ["'numpy'", "'cupy'"]
+    assert shown["params"][1][:2] == ["'numpy'", "'cupy'"]
     graphs = [json.loads(path.read_text()) for path in html.rglob("training.Step.time_step.json")]
     points = [values for graph in graphs for _, values in graph if isinstance(values, list)]
-    assert [1.5 + i for i in range(8)] in points, graphs
+    assert any(values[:8] == [1.5 + i for i in range(8)] for values in points), graphs

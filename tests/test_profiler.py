@@ -32,7 +32,9 @@ def test_each_call_is_counted_and_each_second_once(lib):
     assert all(seconds >= 0 for _, seconds in rows.values())
     assert sum(profile.products.values()) == 6 * 5  # two forward, two of weights, one of an input
     lines = profile.lines()
-    assert "its matrix products alone take" in lines[-1] and any(line.split()[-2:] == ["kernel", "sgd"] for line in lines)
+    assert "its matrix products alone take" in lines[-1] and any(
+        line.split()[-2:] == ["kernel", "sgd"] for line in lines
+    )
 
 
 def test_nothing_is_left_behind(lib):

@@ -21,6 +21,7 @@ from mutations import EPS, NARROW, cast, cast_name, options
 import xpgraph  # noqa: F401  (fills the table)
 from xpgraph.kernel import TABLE, load_fast
 
+NO_MATHEMATICS = {"_generic", "_packed", "_for_product"}  # which body, and where the result lies
 NO_NODE = {"gather", "replay"}  # a batch's rows, and steps made again: the Trainer's, and its tests'
 
 
@@ -53,7 +54,7 @@ def functions(kernel: str, library: str) -> dict[str, Callable[..., Any]]:
     for name in {n.id for n in ast.walk(_parse(body)) if isinstance(n, ast.Name)}:
         helper = body.__globals__.get(name)
         plain = inspect.isfunction(helper) and not hasattr(helper, "row")
-        if plain and helper.__module__ in (body.__module__, "xpgraph.kernel"):
+        if plain and helper.__module__ in (body.__module__, "xpgraph.kernel") and name not in NO_MATHEMATICS:
             found[name] = helper
     return found
 
@@ -76,7 +77,12 @@ def _parse(function: Callable[..., Any]) -> ast.FunctionDef:
 
 
 def _places(tree: ast.FunctionDef) -> list[ast.AST]:
-    return [node for statement in tree.body for node in ast.walk(statement)]
+    return [node for statement in tree.body if not _chooses(statement) for node in ast.walk(statement)]
+
+
+def _chooses(statement: ast.stmt) -> bool:
+    """``if ...: return _generic(...)``: other layouts, dtypes and labels than a training has; test_kernels has them."""
+    return isinstance(statement, ast.If) and ast.unparse(statement.body[0]).startswith("return _generic(")
 
 
 def faults(kernel: str, library: str, dtype: str) -> list[Fault]:

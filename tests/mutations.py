@@ -8,7 +8,7 @@ by construction:
 * the argument of len reversed, or the axes of a sum: both are the same in any order;
 * the size of another of the arrays of one update: Optimizer.update has seen that they have one shape;
 * a cast of what holds no floats (NO_FLOATS): whole numbers, truth values, shapes, lists, None;
-* a change of what fresh memory holds before it is written (UNREAD, np.empty).
+* a change of what fresh memory holds before it is written (UNREAD, np.empty, fresh).
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _statement(node: ast.stmt, dtype: str) -> Iterator[tuple[str, ast.AST]]:
     if isinstance(node, ast.Expr):
         yield "missing", ast.Pass()
     for name, value, new in _values(node):
-        if isinstance(value, ast.Call) and ast.unparse(value.func) == "np.empty":
+        if isinstance(value, ast.Call) and ast.unparse(value.func) in ("np.empty", "fresh"):
             continue
         if name not in UNREAD:
             yield "constant", new(_scaled(value, dtype))

@@ -12,6 +12,8 @@ from functools import cache
 
 import numpy as np
 
+from .buffers import fresh
+
 BLOCK = 1 << 16  # elements: the arrays of an update, a block each, fit into a second-level cache of a megabyte
 THREADED = 1 << 18  # elements from which on a second thread gains more than it takes to wake
 MOST = 8  # threads: memory gives no more
@@ -66,7 +68,7 @@ def in_blocks(update: Callable[..., None], clip: np.ndarray | None, *lists: list
     total = sum(p.size for p in lists[0])
     if total <= BLOCK:
         for p, g, *state in zip(*lists, strict=True):
-            update(p, g if clip is None else g * clip.astype(g.dtype), *state, np.empty_like(g))
+            update(p, g if clip is None else g * clip.astype(g.dtype), *state, fresh(g.shape, g.dtype))
         return
     pieces: list[Sequence[np.ndarray]] = []
     for arrays in zip(*lists, strict=True):
@@ -79,6 +81,6 @@ def in_blocks(update: Callable[..., None], clip: np.ndarray | None, *lists: list
 
     def work(piece: Sequence[np.ndarray]) -> None:
         p, g, *state = piece
-        update(p, g if clip is None else g * clip.astype(g.dtype), *state, np.empty_like(g))
+        update(p, g if clip is None else g * clip.astype(g.dtype), *state, fresh(g.shape, g.dtype))
 
     together(pieces, work, total)

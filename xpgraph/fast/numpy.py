@@ -10,20 +10,18 @@ import numpy as np
 
 from .. import layers, losses, nodes, optimizers, replay
 from .blocks import in_blocks, spread_over
+from .buffers import fresh
 
 REALS = (np.float32, np.float64)
 
 
 @nodes.matmul.fast("numpy")
 def matmul(a, b, out=None):
-    return np.matmul(a, b, out=out)
+    return np.matmul(a, b, out=_for_product(a, b) if out is None else out)
 
 
-@nodes.sum_to.fast("numpy")
-def sum_to(dz, shape, out=None):
-    if dz.ndim == 2 and shape == dz.shape[1:]:
-        return np.add.reduce(dz, axis=0, out=out)
-    return _generic(nodes.sum_to, dz, shape, out)
+def _for_product(a, b):
+    return fresh((a.shape[0], b.shape[1]), a.dtype) if a.dtype == b.dtype and a.ndim == b.ndim == 2 else None
 
 
 def _generic(function, *args):
@@ -39,7 +37,7 @@ def affine_grad(x, dy, dW, db):
 
 @layers.affine.fast("numpy")
 def affine(x, W, b):
-    y = np.matmul(x, W)
+    y = np.matmul(x, W, out=_for_product(x, W))
     y += b
     return y
 
@@ -58,7 +56,7 @@ def _packed(*arrays):
 def sigmoid(x):
     if not _packed(x):
         return _generic(layers.sigmoid, x)
-    y = np.empty(x.shape, x.dtype)
+    y = fresh(x.shape, x.dtype)
     spread_over(_sigmoid, x, y)
     return y
 
@@ -75,7 +73,7 @@ def _sigmoid(x, s):
 def sigmoid_grad(dy, x):
     if not _packed(dy, x):
         return _generic(layers.sigmoid_grad, dy, x)
-    dx = np.empty(x.shape, x.dtype)
+    dx = fresh(x.shape, x.dtype)
     spread_over(_sigmoid_grad, dy, x, dx)
     return dx
 
@@ -84,7 +82,7 @@ def _sigmoid_grad(dy, x, z):
     np.abs(x, out=z)
     np.negative(z, out=z)
     np.exp(z, out=z)
-    s = z + 1
+    s = np.add(z, 1, out=fresh(z.shape, z.dtype))
     s *= s
     z *= dy
     z /= s
@@ -98,16 +96,17 @@ def softmax_cross_entropy(x, t):
     if x.ndim != 2 or t.ndim != 1 or x.dtype.type not in REALS:
         return _generic(losses.softmax_cross_entropy, x, t)
     n, classes = x.shape
-    if n == 0 or not 0 <= np.minimum.reduce(t) <= np.maximum.reduce(t) < classes:
+    if not 0 <= np.minimum.reduce(t) <= np.maximum.reduce(t) < classes:
         return _generic(losses.softmax_cross_entropy, x, t)
     at = np.arange(0, n * classes, classes)
     at += t
-    y = np.subtract(x, np.maximum.reduce(x, axis=1, keepdims=True), order="C")
+    y = np.subtract(x, np.maximum.reduce(x, axis=1, keepdims=True), out=fresh(x.shape, x.dtype))
     picked = y.take(at)
     np.exp(y, out=y)
     s = np.add.reduce(y, axis=1, keepdims=True)
     y /= s
-    dx = y.copy()
+    dx = fresh(x.shape, x.dtype)
+    dx[...] = y
     dx.reshape(-1)[at] -= 1
     dx *= 1.0 / n
     s = np.log(s, out=s).reshape(-1)
@@ -120,7 +119,10 @@ def softmax_cross_entropy(x, t):
 
 @replay.gather.fast("numpy")
 def gather(x, t, rows):
-    return x.take(rows, axis=0), t.take(rows, axis=0)
+    if not x.flags.c_contiguous:
+        return x.take(rows, axis=0), t.take(rows, axis=0)
+    bx = fresh((rows.size, *x.shape[1:]), x.dtype)  # rows are there: without "clip", take makes a copy of its own first
+    return x.take(rows, axis=0, out=bx, mode="clip"), t.take(rows, axis=0)
 
 
 @optimizers.sgd.fast("numpy")

@@ -42,8 +42,12 @@ def test_tf32_is_for_float32_on_a_gpu(cuda, tmp_path, capsys, more):
 
 
 def test_a_step_that_must_be_captured_and_cannot(tmp_path, capsys):
-    assert run("train", *SMALL[:-1], "numpy", "--graph", "yes", "--out", str(tmp_path)) == 2
-    assert "steps on numpy cannot be captured" in capsys.readouterr().err
+    out = tmp_path / "o"
+    assert run("train", *SMALL[:-1], "numpy", "--graph", "yes", "--out", str(out)) == 2
+    assert "--graph yes replays steps on a CUDA GPU, and the backend is numpy; leave it out." in capsys.readouterr().err
+    assert run("train", *SMALL[:-1], "numpy", "--graph", "yes", "--profile", "--out", str(out)) == 2
+    assert "--profile times call by call" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_out_of_memory_is_one_line_and_exit_code_3(rig, tmp_path, capsys, monkeypatch):

@@ -110,6 +110,9 @@ def train(choices: Choices, seeds: int, out: str | None, quiet: bool) -> float:
             f"--precision {choices.precision} is for float32 on a CUDA GPU, and this is {choices.dtype} on {where}; "
             "leave it out."
         )
+    if choices.graph == "yes" and (where.library.name != "cupy" or choices.profile):
+        why_not = "--profile times call by call" if choices.profile else f"the backend is {where}"
+        raise ValueError(f"--graph yes replays steps on a CUDA GPU, and {why_not}; leave it out.")
     if choices.data in idx.SHA256 and choices.data_dir is None and not idx.cached(choices.data):
         say(f"downloading {choices.data} into {idx.cache_folder()}, once")
     prepared: Any = _prepare(choices, where)  # before the folder: what cannot begin leaves nothing behind

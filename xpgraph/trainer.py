@@ -142,8 +142,8 @@ def _does_not_fit(x: Any, W: Array) -> str:
     """Why data on the host cannot lie as a whole where W lives, with a fifth of the memory left; "" if it can."""
     if not is_array(x) or library_of(x) is not HOST or library_of(W) is HOST:
         return ""
-    size, free = x.size * W.dtype.itemsize if place_of(W).library.free else 0, place_of(W).free()
-    if free is None or size <= 0.8 * free:
+    free = place_of(W).free()
+    if free is None or (size := x.size * W.dtype.itemsize) <= 0.8 * free:
         return ""
     return f"is {size / 2**30:.2f} GiB as {dtype_name(W)}, of {free / 2**30:.2f} GiB free"
 

@@ -1,8 +1,8 @@
 """What the suites share: which backend, which body of the kernels, and how long a call takes.
 
 ``backend``  numpy, cupy, or torch as a witness; n/a where the library or its device is missing.
-``body``     namespace: the generic bodies, over the array API; fast: the ones declared in xpgraph/fast, n/a where a
-             library has none.
+``body``     namespace: the generic bodies, over the array API; fast: the ones declared in xpgraph/fast; numba: with
+             those that numba compiles. n/a where there is none.
 
 XPGRAPH_BENCH_QUICK=1, which ci/bench sets, leaves out the witness and what is not installed, and measures rates for a
 shorter time.
@@ -26,7 +26,7 @@ from xpgraph.namespace import Place, place
 
 QUICK = os.environ.get("XPGRAPH_BENCH_QUICK", "0") not in ("", "0")
 BACKENDS = ("numpy", "cupy", "torch") if not QUICK else ("numpy", *(["cupy"] if find_spec("cupy") else []))
-BODIES = ("namespace", "fast")
+BODIES = ("namespace", "fast", "numba")
 BUDGET = 0.1 if QUICK else 0.5  # seconds that a rate is measured for
 
 
@@ -38,27 +38,30 @@ def backend_place(backend: str) -> Place:
     return place(backend)
 
 
-def need_fast_body(backend: str, *names: str) -> None:
-    """NotImplementedError unless one of the named kernels (of all, without names) has a fast body for the backend."""
-    load_fast(backend)
+def need_body(backend: str, body: str, *names: str) -> None:
+    """NotImplementedError unless one of the named kernels (of all, without names) has such a body for the backend."""
+    if body == "namespace":
+        return
+    with bodies(body):
+        load_fast(backend)
+    wanted = backend if body == "fast" else f"{backend}+{body}"
     rows = [TABLE[name] for name in names] if names else TABLE.values()
-    if not any(backend in row.fast_bodies for row in rows):
-        raise NotImplementedError(f"nothing that is timed here has a fast body for {backend}")
+    if not any(wanted in row.fast_bodies for row in rows):
+        raise NotImplementedError(f"nothing that is timed here has a body {body} for {backend}")
 
 
 @contextmanager
 def bodies(body: str) -> Iterator[None]:
-    """Dispatch to the generic bodies ("namespace") or to the fast ones, whatever the environment says."""
-    before = os.environ.get("XPGRAPH_GENERIC")
-    os.environ["XPGRAPH_GENERIC"] = "1" if body == "namespace" else "0"
+    """Dispatch to the generic bodies ("namespace"), to the fast ones or to numba's, whatever the environment says."""
+    chosen = {"XPGRAPH_GENERIC": str(int(body == "namespace")), "XPGRAPH_NUMBA": str(int(body == "numba"))}
+    before = {name: os.environ.get(name) for name in chosen}
+    os.environ.update(chosen)
     forget_bodies()
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["XPGRAPH_GENERIC"]
-        else:
-            os.environ["XPGRAPH_GENERIC"] = before
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
         forget_bodies()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from xpgraph.kernel import TABLE
 from xpgraph.optimizers import OPTIMIZERS
 
-from .common import BACKENDS, BODIES, backend_place, bodies, need_fast_body, synchronise
+from .common import BACKENDS, BODIES, backend_place, bodies, need_body, synchronise
 from .samples import SAMPLES, every_array
 
 RULES = {kind.rule.row.name for kind in OPTIMIZERS.values()}
@@ -26,8 +26,7 @@ class Kernel:
     def setup(self, kernel: str, backend: str, body: str) -> None:
         self.chosen = ExitStack()  # first of all: asv calls teardown after a setup that gave n/a, too
         where = backend_place(backend)
-        if body == "fast":
-            need_fast_body(backend, kernel)
+        need_body(backend, body, kernel)
         self.args: Any = every_array(lambda a: where.asarray(a, copy=True), SAMPLES[kernel](np.random.default_rng(0)))
         self.chosen.enter_context(bodies(body))  # for the kernels, too, that this one calls
         self.body = TABLE[kernel].body(backend)

@@ -22,7 +22,7 @@ from .common import (
     bodies,
     forget_bodies,
     median_seconds,
-    need_fast_body,
+    need_body,
     synchronise,
 )
 from .samples import STEPS
@@ -41,8 +41,7 @@ class Training:
     def setup(self, workload: str, backend: str, body: str) -> None:
         self.chosen = ExitStack()  # first of all: asv calls teardown after a setup that gave n/a, too
         self.where = backend_place(backend)
-        if body == "fast":
-            need_fast_body(backend)
+        need_body(backend, body)
         self.make(workload, self.where)
         self.chosen.enter_context(bodies(body))
 

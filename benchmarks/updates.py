@@ -8,7 +8,7 @@ import numpy as np
 
 from xpgraph.optimizers import OPTIMIZERS
 
-from .common import BACKENDS, BODIES, backend_place, bodies, median_seconds, need_fast_body, synchronise
+from .common import BACKENDS, BODIES, backend_place, bodies, median_seconds, need_body, synchronise
 from .samples import parameters
 
 
@@ -22,8 +22,7 @@ class Update:
     def setup(self, optimizer: str, backend: str, body: str) -> None:
         self.chosen = ExitStack()  # first of all: asv calls teardown after a setup that gave n/a, too
         where = backend_place(backend)
-        if body == "fast":
-            need_fast_body(backend, OPTIMIZERS[optimizer].rule.row.name)
+        need_body(backend, body, OPTIMIZERS[optimizer].rule.row.name)
         random = np.random.default_rng(0)
         self.values, self.grads = ([where.asarray(a) for a in parameters(random)] for _ in range(2))
         self.optimizer = OPTIMIZERS[optimizer]()

@@ -7,6 +7,7 @@ What one library cannot run stands, with its reason, in ``backend_exceptions.txt
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from xpgraph.namespace import LIBRARIES, Place, place, to_numpy
 
 BACKENDS = ("numpy", "numpy:readonly", "array_api_strict", "torch", "cupy")
 EXCEPTIONS = Path(__file__).with_name("backend_exceptions.txt")
+
+os.environ.setdefault("XPGRAPH_NUMBA", "0")  # what most people have; test_kernels and test_numba try its bodies
 
 settings.register_profile(
     "xpgraph", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from bars import LAYOUTS, PROMISED, lay
 from samples import SAMPLES
 
 import xpgraph
-from xpgraph.kernel import TABLE
+from xpgraph.kernel import TABLE, load_fast
 from xpgraph.namespace import LIBRARIES, dtype_name, is_array, place_of
 
 for module in pkgutil.iter_modules(xpgraph.__path__, "xpgraph."):
@@ -33,12 +35,11 @@ def leaves(a):
 
 
 def bodies(row, library):
-    """The generic body and, where this library has one, the fast body."""
-    found = {"generic": row.body(library, generic=True)}
-    row.body(library)  # loads the library's fast bodies
-    if library in row.fast_bodies:
-        found[f"fast({library})"] = row.fast_bodies[library]
-    return found
+    """The generic body and those that are declared for this library, numba's too where it is installed."""
+    with mock.patch.dict(os.environ, {"XPGRAPH_NUMBA": "1"}):
+        load_fast(library)
+    fast = {f"fast({name})": body for name, body in row.fast_bodies.items() if name.partition("+")[0] == library}
+    return {"generic": row.body(library, generic=True), **fast}
 
 
 def place(lib, case, dtype, layout, updates):

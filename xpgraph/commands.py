@@ -281,7 +281,7 @@ def info(kernels: bool) -> list[str]:
             load_fast(name)
         table = [("kernel", "module", "fast bodies of the libraries here")]
         for r in TABLE.values():
-            bodies = " ".join(name for name in here if name in r.fast_bodies)
+            bodies = " ".join(name for name in r.fast_bodies if name.partition("+")[0] in here)
             table.append((r.name, r.module.rpartition(".")[2], bodies or "-"))
         lines += ["", *columns(table)]
     return lines

@@ -8,7 +8,8 @@
     def square(x): ...                  # the same function for one library: same parameters, less xp
 
 ``square(x)`` picks the body by ``type(x)`` in one dictionary look-up. ``XPGRAPH_GENERIC=1`` in the environment
-turns the fast bodies off.
+turns the fast bodies off. A body ``fast("numpy", by="numba")`` needs one more library; it comes first where that is
+installed, unless ``XPGRAPH_NUMBA=0``.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any
 from .namespace import LIBRARIES, Array, library_of
 
 TABLE: dict[str, Row] = {}
+HELPERS = {"numpy": "numba"}  # library: another that can make its bodies faster
 
 # Written out and compiled for each kernel: a call with fixed arguments costs half of one through *args.
 _DISPATCHER = """
@@ -62,12 +64,16 @@ class Row:
         """The body that a library's arrays get; the generic one where there is no faster, or on request."""
         if not generic and os.environ.get("XPGRAPH_GENERIC", "0") in ("", "0"):
             load_fast(library)
-            if library in self.fast_bodies:
-                return self.fast_bodies[library]
+            for name in (f"{library}+{helper(library)}", library):
+                if name in self.fast_bodies:
+                    return self.fast_bodies[name]
         return partial(self.generic, LIBRARIES[library].xp)
 
-    def fast(self, library: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Declare a faster body for one library; TypeError if its parameters are not the generic body's, less xp."""
+    def fast(self, library: str, by: str = "") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Declare a faster body for one library; TypeError if its parameters are not the generic body's, less xp.
+
+        ``by``: the library that makes it faster, one of HELPERS. The table keeps that body as ``numpy+numba``.
+        """
 
         def declare(body: Callable[..., Any]) -> Callable[..., Any]:
             wanted = [(p.name, p.default) for p in self.parameters]
@@ -77,9 +83,11 @@ class Row:
                     f"{self.name}.fast({library!r}): its parameters are ({', '.join(n for n, _ in found)}); "
                     f"the generic body's, less xp, are ({', '.join(n for n, _ in wanted)}), defaults included."
                 )
+            if by and HELPERS.get(library) != by:
+                raise ValueError(f"{self.name}.fast({library!r}, by={by!r}): its helper is {HELPERS.get(library)!r}.")
             if library not in LIBRARIES:
                 raise ValueError(f"{self.name}.fast({library!r}): unknown library. Known: {', '.join(LIBRARIES)}.")
-            self.fast_bodies[library] = body
+            self.fast_bodies[f"{library}+{by}" if by else library] = body
             self.bodies.clear()
             return body
 
@@ -123,9 +131,31 @@ def store(value: Array, out: Array | None) -> Array:
     return out
 
 
-@cache
 def load_fast(library: str) -> None:
-    """Import ``xpgraph.fast.<library>``, if there is one, so that its bodies declare themselves."""
-    name = f"{__package__}.fast.{library}"
-    if importlib.util.find_spec(name) is not None:
+    """Import ``xpgraph.fast.<library>``, if there is one, and that of its helper: their bodies declare themselves."""
+    for name in (library, helper(library)):
+        if name:
+            _load(name)
+
+
+def helper(library: str) -> str:
+    """The library that helps this one here, "" if none: numba, where it is installed and XPGRAPH_NUMBA is not 0."""
+    name = HELPERS.get(library, "")
+    return name if name and os.environ.get(f"XPGRAPH_{name.upper()}", "1") != "0" and _works(name) else ""
+
+
+@cache
+def _works(name: str) -> bool:
+    """Can it be imported? One that is there but not made for this NumPy cannot, and is done without."""
+    try:
         importlib.import_module(name)
+    except ImportError:
+        return False
+    return True
+
+
+@cache
+def _load(name: str) -> None:
+    path = f"{__package__}.fast.{name}"
+    if importlib.util.find_spec(path) is not None:
+        importlib.import_module(path)

@@ -17,6 +17,7 @@ CONTENDERS = {  # name: (module, class); the devices it runs on are the class's 
     "numpy-tuned": ("with_numpy", "Tuned"),
     "xpgraph": ("with_xpgraph", "Fit"),
     "xpgraph-step": ("with_xpgraph", "Step"),
+    "xpgraph-numpy": ("with_xpgraph", "NumpyFit"),
     "xpgraph-eager": ("with_xpgraph", "EagerFit"),
     "xpgraph-graph": ("with_xpgraph", "GraphFit"),
     "torch-eager": ("with_torch", "Eager"),
@@ -28,8 +29,8 @@ CONTENDERS = {  # name: (module, class); the devices it runs on are the class's 
 }
 USUAL = {
     "cpu": (
-        "gemm", "gemm-torch", "gemm-jax", "chapter", "xpgraph", "xpgraph-step", "torch-eager", "torch-fused",
-        "torch-compile", "jax-jit", "scikit-learn", "numpy-tuned",
+        "gemm", "gemm-torch", "gemm-jax", "chapter", "xpgraph", "xpgraph-step", "xpgraph-numpy", "torch-eager",
+        "torch-fused", "torch-compile", "jax-jit", "scikit-learn", "numpy-tuned",
     ),
     "cuda": (
         "gemm-cupy", "gemm-torch", "gemm-jax", "xpgraph-eager", "xpgraph-graph", "torch-eager", "torch-graph",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import os
 import time
 from contextlib import ExitStack
 from typing import Any
 
 import xpgraph
+from xpgraph.kernel import helper
 from xpgraph.namespace import Place, place, usable
 from xpgraph.nodes import matmul
 from xpgraph.report import Lines
@@ -46,6 +48,8 @@ class Xpgraph(Contender):
 
     def describe(self) -> dict[str, Any]:
         found = {"xpgraph": xpgraph.__version__, "numpy": importlib.import_module("numpy").__version__}
+        if self.task.device == "cpu" and helper("numpy"):
+            found["numba"] = importlib.import_module("numba").__version__
         if self.task.device == "cuda":
             cupy = importlib.import_module("cupy")
             found |= {"cupy": cupy.__version__, "cuda": cupy.cuda.runtime.runtimeGetVersion()}
@@ -95,6 +99,16 @@ class Fit(Xpgraph):
 
     def one(self) -> float:
         return self.fit(1, 1) / self.multiple()
+
+
+class NumpyFit(Fit):
+    """Trainer.fit without numba."""
+
+    name = "xpgraph-numpy"
+
+    def start(self, task: Task) -> None:
+        os.environ["XPGRAPH_NUMBA"] = "0"
+        super().start(task)
 
 
 class EagerFit(Fit):

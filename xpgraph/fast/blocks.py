@@ -12,8 +12,6 @@ from functools import cache
 
 import numpy as np
 
-from .buffers import fresh
-
 BLOCK = 1 << 16  # elements: the arrays of an update, a block each, fit into a second-level cache of a megabyte
 THREADED = 1 << 18  # elements from which on a second thread gains more than it takes to wake
 MOST = 8  # threads: memory gives no more
@@ -61,26 +59,28 @@ def together(pieces: Sequence, work: Callable, size: int) -> None:
 
 
 def in_blocks(update: Callable[..., None], clip: np.ndarray | None, *lists: list[np.ndarray]) -> None:
-    """``update(p, g, *state, scratch)`` on matching pieces of parallel lists, the gradients clipped.
-
-    Pieces of a flat view, where there can be one; scratch is like the gradient, which is never narrower than float32.
-    """
-    total = sum(p.size for p in lists[0])
-    if total <= BLOCK:
-        for p, g, *state in zip(*lists, strict=True):
-            update(p, g if clip is None else g * clip.astype(g.dtype), *state, fresh(g.shape, g.dtype))
-        return
-    pieces: list[Sequence[np.ndarray]] = []
-    for arrays in zip(*lists, strict=True):
-        size = arrays[0].size
-        if size <= BLOCK or not all(a.flags.c_contiguous for a in arrays):
-            pieces.append(arrays)
-        else:
-            flat = [a.reshape(-1) for a in arrays]
-            pieces += [[a[i : i + BLOCK] for a in flat] for i in range(0, size, BLOCK)]
+    """``update(p, g, *state)`` on matching pieces of parallel lists, flat where they can be, the gradients clipped."""
 
     def work(piece: Sequence[np.ndarray]) -> None:
         p, g, *state = piece
-        update(p, g if clip is None else g * clip.astype(g.dtype), *state, fresh(g.shape, g.dtype))
+        update(p, g if clip is None else g * clip.astype(g.dtype), *state)
 
-    together(pieces, work, total)
+    total = sum(p.size for p in lists[0])
+    if total <= BLOCK:
+        for arrays in zip(*lists, strict=True):
+            work(arrays)
+    else:
+        together(pieces(*lists), work, total)
+
+
+def pieces(*lists: list[np.ndarray]) -> list[Sequence[np.ndarray]]:
+    """Parallel lists cut into blocks, each from matching places of one array of every list; flat views if long."""
+    found: list[Sequence[np.ndarray]] = []
+    for arrays in zip(*lists, strict=True):
+        size = arrays[0].size
+        if size <= BLOCK or not all(a.flags.c_contiguous for a in arrays):
+            found.append(arrays)
+        else:
+            flat = [a.reshape(-1) for a in arrays]
+            found += [[a[i : i + BLOCK] for a in flat] for i in range(0, size, BLOCK)]
+    return found

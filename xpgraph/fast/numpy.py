@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from .. import layers, losses, nodes, optimizers, replay
+from .blas import SHARED, axpy
 from .blocks import in_blocks, spread_over
 from .buffers import fresh
 
@@ -127,28 +128,63 @@ def gather(x, t, rows):
 
 @optimizers.sgd.fast("numpy")
 def sgd(params, grads, lr, clip=None):
-    def update(p, g, s):
-        np.multiply(g, lr, out=s)
-        p -= s
+    def update(p, g):
+        p -= np.multiply(g, lr, out=fresh(g.shape, g.dtype))
 
-    in_blocks(update, clip, params, grads)
+    rate, left = -lr if clip is None else -lr * float(clip), []
+    for p, g in zip(params, grads, strict=True):
+        if p.size < SHARED:
+            p += rate * g
+        elif not axpy(rate, g, p):
+            left.append((p, g))
+    if left:
+        in_blocks(update, clip, *map(list, zip(*left, strict=True)))
 
 
 @optimizers.momentum.fast("numpy")
 def momentum(params, grads, v, lr, mu, clip=None):
-    def update(p, g, v, s):
+    def update(p, g, v):
         v *= mu
-        np.multiply(g, lr, out=s)
-        v -= s
+        v -= np.multiply(g, lr, out=fresh(g.shape, g.dtype))
         p += v
 
     in_blocks(update, clip, params, grads, v)
 
 
+@optimizers.adagrad.fast("numpy")
+def adagrad(params, grads, h, lr, eps, clip=None):
+    def update(p, g, h):
+        s = np.multiply(g, g, out=fresh(g.shape, g.dtype))
+        h += s
+        np.sqrt(h, out=s)
+        s += eps
+        np.divide(g, s, out=s)
+        s *= lr
+        p -= s
+
+    in_blocks(update, clip, params, grads, h)
+
+
+@optimizers.rmsprop.fast("numpy")
+def rmsprop(params, grads, h, lr, rho, eps, clip=None):
+    def update(p, g, h):
+        s = np.multiply(g, g, out=fresh(g.shape, g.dtype))
+        s *= 1.0 - rho
+        h *= rho
+        h += s
+        np.sqrt(h, out=s)
+        s += eps
+        np.divide(g, s, out=s)
+        s *= lr
+        p -= s
+
+    in_blocks(update, clip, params, grads, h)
+
+
 @optimizers.adam.fast("numpy")
 def adam(params, grads, m, v, alpha, beta1, beta2, eps, clip=None):
-    def update(p, g, m, v, s):
-        np.multiply(g, 1.0 - beta1, out=s)
+    def update(p, g, m, v):
+        s = np.multiply(g, 1.0 - beta1, out=fresh(g.shape, g.dtype))
         m *= beta1
         m += s
         np.multiply(g, g, out=s)

@@ -1,0 +1,65 @@
+"""p + a g by NumPy's own BLAS: where it is taken, and where it is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from xpgraph import SGD
+from xpgraph.fast import blas
+from xpgraph.fast.blas import SHARED, axpy
+
+
+@pytest.fixture
+def functions():
+    if not blas._functions():
+        pytest.skip("NumPy's BLAS here is not an OpenBLAS whose functions can be found")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(), (1,), (7, 3), (123, 457)])
+def test_it_adds_to_the_array_itself(functions, dtype, shape):
+    random = np.random.default_rng(0)
+    p, g = (np.asarray(random.standard_normal(shape), dtype) for _ in range(2))
+    true, before = p.astype(np.float64) - 0.3 * g.astype(np.float64), g.copy()
+    assert axpy(-0.3, g, p)
+    assert np.allclose(p, true, rtol=1e-6 if dtype == "float32" else 1e-15, atol=np.finfo(dtype).eps)
+    assert np.array_equal(g, before)
+
+
+def test_it_leaves_alone_what_it_cannot_do(functions):
+    whole = np.ones((4, 6), np.float32)
+    locked = np.ones((4, 6), np.float32)
+    locked.flags.writeable = False
+    for p, g, a in [
+        (whole[:, ::2], whole[:, 1::2], 1.0),
+        (np.asfortranarray(whole), whole, 1.0),
+        (locked, whole, 1.0),
+        (whole.astype(">f4"), whole.astype(">f4"), 1.0),
+        (whole.astype(np.float16), whole.astype(np.float16), 1.0),
+        (whole, whole.astype(np.float64), 1.0),
+        (whole.reshape(-1), whole, 1.0),
+        (whole, np.full_like(whole, np.nan), 0.0),
+    ]:
+        before = p.copy()
+        assert not axpy(a, g, p)
+        assert np.array_equal(p, before)
+
+
+@pytest.mark.parametrize("n", [5, SHARED - 1, SHARED, 3 * SHARED])
+@pytest.mark.parametrize("clip", [None, 0.25])
+@pytest.mark.parametrize("found", [True, False])
+def test_sgd_is_the_same_with_it_and_without(monkeypatch, n, clip, found):
+    if not found:
+        monkeypatch.setattr(blas, "_functions", dict)
+    random = np.random.default_rng(0)
+    p, g = (random.standard_normal(n).astype(np.float32) for _ in range(2))
+    true = p.astype(np.float64) - 0.1 * (clip or 1.0) * g
+    SGD(0.1).update([p], [g], None if clip is None else np.float32(clip))
+    assert np.allclose(p, true, rtol=0, atol=1e-6)
+
+
+def test_at_a_rate_of_0_a_gradient_that_is_not_finite_is_seen():
+    p = np.zeros(SHARED, np.float32)
+    SGD(0.0).update([p], [np.full(SHARED, np.nan, np.float32)])
+    assert np.isnan(p).all()

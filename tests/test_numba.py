@@ -1,0 +1,203 @@
+"""Where numba's bodies are taken, what they leave to NumPy's, and that a run with them is the same run."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from xpgraph import SGD, AdaGrad, Adam, Momentum, RMSprop, SoftmaxWithLoss, Trainer, mlp
+from xpgraph.kernel import TABLE, _works, helper, load_fast
+from xpgraph.layers import affine, affine_grad, sigmoid, sigmoid_grad
+from xpgraph.losses import softmax_cross_entropy
+from xpgraph.optimizers import adam
+
+pytest.importorskip("numba", reason="numba is not installed: pip install xpgraph-nn[numba]")
+BODIES = {"affine", "affine_grad", "sigmoid", "sigmoid_grad", "softmax_cross_entropy", "momentum", "adagrad", "rmsprop",
+          "adam"}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def on(monkeypatch):
+    """numba's bodies, for this test."""
+    monkeypatch.setenv("XPGRAPH_NUMBA", "1")
+    monkeypatch.setenv("XPGRAPH_GENERIC", "0")
+    forget()
+    yield
+    forget()
+
+
+def forget():
+    for row in TABLE.values():
+        row.bodies.clear()
+
+
+def test_its_bodies_come_first_and_can_be_turned_off(monkeypatch):
+    load_fast("numpy")
+    assert {name for name, row in TABLE.items() if "numpy+numba" in row.fast_bodies} == BODIES
+    row = TABLE["adam"]
+    assert row.body("numpy") is row.fast_bodies["numpy+numba"]
+    monkeypatch.setenv("XPGRAPH_NUMBA", "0")
+    assert row.body("numpy") is row.fast_bodies["numpy"]
+    monkeypatch.setenv("XPGRAPH_NUMBA", "1")
+    monkeypatch.setenv("XPGRAPH_GENERIC", "1")
+    assert row.body("numpy") not in row.fast_bodies.values()
+
+
+def test_a_numba_that_cannot_be_imported_is_done_without(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    _works.cache_clear()
+    try:
+        assert helper("numpy") == ""
+        assert TABLE["adam"].body("numpy") is TABLE["adam"].fast_bodies["numpy"]
+    finally:
+        _works.cache_clear()
+
+
+def test_only_the_helper_of_a_library_makes_its_bodies():
+    with pytest.raises(ValueError, match=r"adam.fast\('cupy', by='numba'\): its helper is None"):
+        adam.fast("cupy", by="numba")(TABLE["adam"].fast_bodies["numpy"])
+
+
+def test_without_a_folder_for_compiled_code_it_is_compiled_each_time(monkeypatch):
+    import numba
+
+    from xpgraph.fast.numba import compiled
+
+    given = []
+    real = numba.njit
+
+    def njit(*args, cache=False, **more):
+        given.append(cache)
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return real(*args, **more)
+
+    monkeypatch.setattr(numba, "njit", njit)
+    assert callable(compiled(lambda x: x))
+    assert given == [True, False]
+
+
+def test_the_exponential_is_right_to_two_units_everywhere():
+    import numba
+
+    from xpgraph.fast.numba import LEAST, MOST, _exp
+
+    @numba.njit
+    def exponentials(x, y):
+        for i in range(x.size):
+            y[i] = _exp(x[i])
+
+    x = np.concatenate([np.linspace(LEAST, MOST, 400_001), [0.0, -0.0, 1e-30, np.nan, LEAST, MOST]]).astype(np.float32)
+    y = np.empty_like(x)
+    exponentials(x, y)
+    with np.errstate(all="ignore"):
+        true = np.exp(x.astype(np.float64))
+        unit = np.spacing(np.maximum(true, np.finfo(np.float32).tiny).astype(np.float32)).astype(np.float64)
+    assert np.isnan(y[-3]) and np.isnan(x[-3])
+    error = np.abs(y - true) / unit
+    assert np.nanmax(error) < 2
+
+
+def test_scores_at_the_ends_of_float32():
+    x = np.array([np.inf, -np.inf, np.nan, 1e30, -1e30, 88.8, -88.8, -103.0, 0.0, -0.0], np.float32)
+    with np.errstate(over="ignore"):
+        true = 1 / (1 + np.exp(-x.astype(np.float64)))
+    assert np.allclose(sigmoid(x), true, rtol=1e-6, atol=1e-37, equal_nan=True)
+    slope = sigmoid_grad(np.ones_like(x), x)
+    assert np.isnan(slope[2]) and (slope[[0, 1, 3, 4]] == 0).all() and slope[8] == slope[9] == 0.25
+
+
+def test_a_label_out_of_range_and_a_score_that_is_not_finite():
+    layer, x = SoftmaxWithLoss(), np.zeros((3, 4), np.float32)
+    with pytest.raises(ValueError, match=r"t\[1\] is 4 but there are 4 classes"):
+        layer.forward(x, np.array([0, 4, 1]))
+    with pytest.raises(ValueError, match=r"t\[2\] is -1"):
+        layer.forward(x, np.array([0, 3, -1]))
+    for bad in (np.nan, np.inf):
+        x[1, 2] = bad
+        with np.errstate(invalid="ignore"):
+            loss, y, _ = softmax_cross_entropy(x, np.array([0, 1, 2]))
+        assert np.isnan(loss) and np.isfinite(y[[0, 2]]).all()
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+@pytest.mark.parametrize("kind", ["float16", ">f4", "memmap", "read-only", "0-d", "transposed"])
+def test_what_the_loops_are_not_made_for_is_left_to_numpy(kind, tmp_path):
+    random = np.random.default_rng(0)
+
+    def as_kind(a):
+        if kind in ("float16", ">f4"):
+            return a.astype(kind)
+        if kind == "memmap":
+            b = np.memmap(tmp_path / f"{len(list(tmp_path.iterdir()))}", np.float32, "w+", shape=a.shape)
+            b[...] = a
+            return b
+        a = a.astype(np.float32)
+        if kind == "read-only":
+            a.flags.writeable = False
+        return a[0, 0] if kind == "0-d" else a.T if kind == "transposed" else a
+
+    x, dy = random.standard_normal((6, 6)), random.standard_normal((6, 6))
+    for call, arrays in [(sigmoid, [x]), (sigmoid_grad, [dy, x])]:
+        given = [as_kind(a) for a in arrays]
+        true = call(*[np.asarray(a, np.float64) for a in given])
+        assert np.allclose(call(*given), true, rtol=3e-3 if kind == "float16" else 1e-5)
+    if kind == "0-d":
+        return
+    W, b, t = (
+        as_kind(random.standard_normal((6, 5))),
+        as_kind(random.standard_normal((1, 5)))[..., 0, :],
+        np.arange(6) % 5,
+    )
+    if kind == "transposed":
+        W, b = np.asfortranarray(random.standard_normal((6, 5)).astype(np.float32)), np.zeros(10, np.float32)[::2]
+    y = affine(as_kind(x), W, b)
+    true = as_kind(x).astype(np.float64) @ W.astype(np.float64) + b.astype(np.float64)
+    assert np.allclose(y, true, rtol=2e-2 if kind == "float16" else 1e-4, atol=1e-2 if kind == "float16" else 1e-5)
+    loss = softmax_cross_entropy(as_kind(true), t)[0] if kind != "transposed" else softmax_cross_entropy(y, t)[0]
+    assert np.allclose(loss, softmax_cross_entropy(true, t)[0], rtol=1e-2 if kind == "float16" else 1e-5)
+    dW, db = np.zeros_like(W, subok=False), np.zeros(10, W.dtype)[::2]
+    affine_grad(as_kind(x), y, dW, db)
+    assert np.allclose(db, y.astype(np.float64).sum(0), rtol=1e-2, atol=2e-2 if kind == "float16" else 1e-5)
+
+
+@pytest.mark.parametrize("make", [SGD, Momentum, AdaGrad, RMSprop, Adam])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("max_grad", [None, 0.05])
+def test_a_run_is_the_run_of_numpy(monkeypatch, make, dtype, max_grad):
+    random = np.random.default_rng(3)
+    x, t = random.standard_normal((60, 12)).astype(dtype), random.integers(0, 4, 60)
+
+    def weights():
+        trainer = Trainer(mlp([12, 40, 4], dtype=dtype), make(lr=0.01))
+        trainer.fit(x, t, 10, 12, max_grad=max_grad, eval_interval=None)
+        return trainer.model.params
+
+    with_numba = weights()
+    monkeypatch.setenv("XPGRAPH_NUMBA", "0")
+    forget()
+    for a, b in zip(with_numba, weights(), strict=True):
+        bar = 2e-5 if dtype == "float32" else 1e-10
+        assert np.max(np.abs(a - b)) <= bar * max(1.0, np.max(np.abs(b)))
+
+
+def test_blocks_on_threads_give_the_bits_of_one_loop(monkeypatch):
+    from xpgraph.fast import blocks
+
+    random = np.random.default_rng(0)
+    given = [[random.standard_normal(n).astype(np.float32) ** 2 for n in (300_001, 70_000, 5)] for _ in range(4)]
+
+    def updated(threads):
+        monkeypatch.setattr(blocks, "threads", lambda: threads)
+        lists = [[a.copy() for a in arrays] for arrays in given]
+        adam(*lists, 1e-3, 0.9, 0.999, 1e-8)
+        return lists
+
+    one, two = updated(1), updated(2)
+    assert all(np.array_equal(a, b) for x, y in zip(one, two, strict=True) for a, b in zip(x, y, strict=True))
+    monkeypatch.setattr(blocks, "BLOCK", 1 << 30)  # not cut at all
+    whole = [[a.copy() for a in arrays] for arrays in given]
+    adam(*whole, 1e-3, 0.9, 0.999, 1e-8)
+    assert all(np.array_equal(a, b) for x, y in zip(one, whole, strict=True) for a, b in zip(x, y, strict=True))

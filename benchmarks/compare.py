@@ -48,7 +48,7 @@ class Worker:
 
     def __init__(self, tree: Path) -> None:
         fixed = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1") | KEEP_MEMORY
-        fixed |= {"PYTHONPATH": str(tree), "PYTHONSAFEPATH": "1"}
+        fixed |= {"PYTHONPATH": str(tree), "PYTHONSAFEPATH": "1", "XPGRAPH_NUMBA": "0"}
         environment = {k: v for k, v in os.environ.items() if k != "XPGRAPH_GENERIC"}
         self.process = subprocess.Popen(
             [sys.executable, str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,

@@ -19,7 +19,7 @@ import numpy as np
 from . import __version__, datasets, idx
 from .errors import Error
 from .installed import usable
-from .kernel import TABLE, load_fast
+from .kernel import TABLE, helper, load_fast
 from .live import Live
 from .models import mlp
 from .namespace import LIBRARIES, Place, available, on_device, place
@@ -273,7 +273,8 @@ def info(kernels: bool) -> list[str]:
     for name, library in LIBRARIES.items():
         found = usable(name)
         use = ("yes" if library.advertised else "witness, untuned") if found.usable else "no"
-        rows.append((name, use, found.version, found.device, "" if found.usable else found.why))
+        helped = f"loops compiled by {helper(name)}" if helper(name) else ""
+        rows.append((name, use, found.version, found.device, helped if found.usable else found.why))
     lines = [f"xpgraph {__version__}, Python {platform.python_version()}, {platform.platform()}", "", *columns(rows)]
     if kernels:
         here = available(advertised=False)

@@ -165,8 +165,8 @@ def planted(fault: Fault) -> Iterator[None]:
     """The table with the fault in it; NumPy runs the generic bodies where the fault is in one."""
     row, wrong = TABLE[fault.kernel], mutant(fault)
     into_fast = mock.patch.dict(row.fast_bodies, {fault.library: wrong})
-    generic_only = mock.patch.dict(os.environ, {"XPGRAPH_GENERIC": "0" if fault.library else "1"})
-    with into_fast if fault.library else mock.patch.object(row, "generic", wrong), generic_only:
+    chosen = mock.patch.dict(os.environ, {"XPGRAPH_GENERIC": "0" if fault.library else "1", "XPGRAPH_NUMBA": "0"})
+    with into_fast if fault.library else mock.patch.object(row, "generic", wrong), chosen:
         forget_bodies()
         try:
             yield

@@ -182,7 +182,7 @@ def gather(x, t, rows):
 def global_norm(grads):
     if not all(g.flags.c_contiguous and g.dtype.type in REALS for g in grads):
         return _generic(clipping.global_norm, grads)
-    return np.sqrt(sum(np.dot(flat, flat) for flat in [g.reshape(-1) for g in grads]))
+    return np.sqrt(sum(np.vdot(g, g) for g in grads))
 
 
 @optimizers.sgd.fast("numpy")

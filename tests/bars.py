@@ -58,10 +58,12 @@ ROUNDED, EXACT = Bar("ulp", 0.5), Bar("ulp", 0)
 PROMISED: dict[str, tuple[Bar, ...]] = {
     "add": (ROUNDED,),
     "multiply": (ROUNDED,),
+    "subtract": (ROUNDED,),
+    "divide": (ROUNDED,),
     "sigmoid": (Bar("ulp", 4),),
     "sigmoid_grad": (Bar("ulp", 8),),
     "stable_softmax": (Bar("terms", 8),),  # an absolute error of log-softmax is a relative one of softmax
     "softmax_cross_entropy": (Bar("terms", 8),) * 3,
-    **dict.fromkeys(("matmul", "affine", "sum_over", "sum_to", "repeat_grad"), (Bar("sum", 2),)),
+    **dict.fromkeys(("matmul", "affine", "sum_over", "sum_to", "repeat_grad", "mean_over"), (Bar("sum", 2),)),
     "affine_grad": (Bar("sum", 2),) * 2,
 }

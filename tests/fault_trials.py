@@ -21,11 +21,13 @@ from faults import Fault, body_of, draw, planted
 from mutations import EPS
 
 from xpgraph import Adam, Affine, Chain, Momentum, cross_entropy_loss
+from xpgraph.axes import Max
 from xpgraph.clipping import clip_grads
 from xpgraph.kernel import TABLE
 from xpgraph.losses import SoftmaxWithLoss
 from xpgraph.node import Node
 from xpgraph.nodes import Add, Repeat, Sum
+from xpgraph.operators import Power
 from xpgraph.optimizers import OPTIMIZERS
 from xpgraph.sharing import merge
 from xpgraph.testing import check_node, verify
@@ -73,6 +75,8 @@ def checked() -> list[tuple[Any, Any]]:
         (Repeat(3), x),
         (Add(), (x[None], x[:, :1])),
         (SoftmaxWithLoss(), (x, counts)),
+        (Max(axis=()), x),
+        (Power(0), x),
     ]
     return [*usual.values(), *more]
 

@@ -104,6 +104,86 @@ def _loss(draw):
     return _case(draw, xg.SoftmaxWithLoss, [shape], labels=labels)
 
 
+def _quotient(draw):
+    case = _pair(xg.Divide)(draw)
+    case.inputs[1] = np.copysign(1.0 + np.abs(case.inputs[1]), case.inputs[1])  # away from the pole
+    return case
+
+
+def _above_zero(node):
+    def case(draw):
+        found = _one(node)(draw)
+        found.inputs = [0.5 + np.abs(x) for x in found.inputs]
+        return found
+
+    return case
+
+
+def _power(draw):
+    p = draw(st.sampled_from([2, 3, 1, 0, -1, 0.5, 2.5]))
+    return _above_zero(lambda: xg.Power(p))(draw)
+
+
+def _dot(draw):
+    x, H = draw(shapes(1)), draw(st.integers(0, 7))
+    return _case(draw, xg.Dot, [x, (x[-1], H)])
+
+
+def _reduced(kind):
+    """Axes with elements; along the first at most two, for a layout that repeats it makes ties: then the slope of the
+    middle, which differences give too, is that of equal parts."""
+
+    def case(draw):
+        shape = draw(shapes(0, 1))
+        shape = (min(2, shape[0]), *shape[1:]) if shape else shape
+        axes = draw(st.lists(st.sampled_from(range(len(shape))), unique=True).map(tuple)) if shape else ()
+        axis = draw(st.sampled_from([None, axes, axes[0] if axes else None]))
+        keep = draw(st.booleans())
+        return _case(draw, lambda: kind(axis, keepdims=keep), [shape])
+
+    return case
+
+
+def _transpose(draw):
+    shape = draw(shapes())
+    axes = draw(st.one_of(st.none(), st.permutations(range(len(shape))).map(tuple)))
+    return _case(draw, lambda: xg.Transpose(axes), [shape])
+
+
+def _reshape(draw):
+    shape = draw(shapes(1, 1))
+    to = draw(st.sampled_from([(-1,), (1, -1), (math.prod(shape),), (shape[0], -1), (-1, shape[-1], 1)]))
+    return _case(draw, lambda: xg.Reshape(to), [shape])
+
+
+def _concat(draw):
+    shape = draw(shapes(1))
+    axis = draw(st.integers(-len(shape), len(shape) - 1))
+    lengths = draw(st.lists(st.integers(0, 4), min_size=1, max_size=3))
+    several = [tuple(n if i == axis % len(shape) else m for i, m in enumerate(shape)) for n in lengths]
+    return _case(draw, lambda: xg.Concat(axis), several)
+
+
+def _split(draw):
+    shape, n = draw(shapes(1)), draw(st.integers(1, 3))
+    axis = draw(st.integers(-len(shape), len(shape) - 1))
+    longer = tuple(m * n if i == axis % len(shape) else m for i, m in enumerate(shape))
+    return _case(draw, lambda: xg.Split(n, axis), [longer])
+
+
+def _graph(draw):
+    """h = x W is used three times, and by a node that gives no gradient back; b is a parameter wire."""
+    n, D, H = (draw(st.integers(1, 5)) for _ in range(3))
+
+    def make(W, b):
+        x, z = xg.wire("x"), xg.wire("z")
+        h = xg.MatMul(W)(x)
+        y = xg.Add()(h, xg.Repeat(like=h)(xg.parameter(b, "b")))
+        return xg.Graph((x, z), (y, xg.Multiply()(xg.Tanh()(y), xg.Subtract()(h, z))))
+
+    return _case(draw, make, [(n, D), (n, H)], [(D, H), (H,)])
+
+
 def _chain(draw):
     n, D, H = (draw(st.integers(1, 7)) for _ in range(3))
     return _case(
@@ -125,6 +205,19 @@ NODES: dict[str, Callable[[Any], Case]] = {
     "Softmax": _one(xg.Softmax, least_axes=1, last=1),
     "SoftmaxWithLoss": _loss,
     "Chain": _chain,
+    "Graph": _graph,
+    "Subtract": _pair(xg.Subtract),
+    "Divide": _quotient,
+    "Exp": _one(xg.Exp),
+    "Log": _above_zero(xg.Log),
+    "Power": _power,
+    "Dot": _dot,
+    "Max": _reduced(xg.Max),
+    "Mean": _reduced(xg.Mean),
+    "Transpose": _transpose,
+    "Reshape": _reshape,
+    "Concat": _concat,
+    "Split": _split,
 }
 
 

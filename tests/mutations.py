@@ -22,7 +22,8 @@ import numpy as np
 EPS = {"float64": 1e-5, "float32": 1e-2}
 NARROW = {"float64": "float32", "float32": "float16"}
 UNREAD = {"scratch"}
-NO_FLOATS = {"extra", "axes", "runs", "n", "classes", "inside", "i", "total", "flat", "pieces", *UNREAD}
+NO_FLOATS = {"extra", "axes", "runs", "n", "classes", "inside", "i", "total", "flat", "pieces", "start", *UNREAD}
+NO_FLOATS |= {"largest"}  # 0 and 1, which every dtype has
 COMMUTE = {"add", "multiply"}
 
 _OPPOSITE: dict[type, type] = {ast.Add: ast.Sub, ast.Mult: ast.Div, ast.BitAnd: ast.BitOr, ast.And: ast.Or}

@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from xpgraph import SGD, AdaGrad, Adam, Affine, Chain, Momentum, Report, RMSprop, Sigmoid, SoftmaxWithLoss
+from xpgraph import (
+    SGD,
+    AdaGrad,
+    Adam,
+    Add,
+    Affine,
+    Chain,
+    Graph,
+    Momentum,
+    Multiply,
+    Report,
+    RMSprop,
+    Sigmoid,
+    SoftmaxWithLoss,
+    wire,
+)
 
 MAKE = {
     "SGD": SGD,
@@ -76,3 +91,11 @@ class Notes(Report):
 
     def end(self):
         self.heard.append(("end",))
+
+
+def shopping():
+    """The price of apples and oranges with tax, as a Graph."""
+    names = ("apples", "apple price", "oranges", "orange price", "tax")
+    apples, apple_price, oranges, orange_price, tax = wires = tuple(wire(name) for name in names)
+    fruit = Add()(Multiply()(apples, apple_price), Multiply()(oranges, orange_price))
+    return Graph(wires, Multiply()(fruit, tax))

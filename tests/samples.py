@@ -6,46 +6,11 @@ A row's cases are arguments on the host, for n rows.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 import numpy as np
 from bars import EXACT, ROUNDED, Bar
-
-
-@dataclass(frozen=True)
-class Sample:
-    """``scale`` gives Σ|terms| of each output from the float64 arguments; ``length`` the K of its sums."""
-
-    cases: Callable[[np.random.Generator, int], Iterator[tuple]]
-    bars: tuple[Bar, ...]
-    scale: Callable[..., tuple] | None = None
-    length: Callable[..., int] = field(default=lambda *a: 0)
-    updates: tuple[int, ...] = ()  # the arguments that it changes in place; they are its outputs then
-    no_empty: str = ""  # why it takes no empty arrays
-    reason: str = ""  # why this bar, where docs/accuracy.md names none or a tighter one
-
-
-def _shapes(n: int) -> list[tuple[int, ...]]:
-    return [(n, 5), (2, n, 3), (n,), (3, 1, n, 2)] + [()] * (n == 1)
-
-
-def _elementwise(spread: float, arity: int = 1, gradient: bool = False):
-    """Arrays of several ranks: x uniform on ±spread with its ends and 0, a gradient dy standard normal."""
-
-    def cases(rng, n):
-        for shape in _shapes(n):
-            xs = [rng.uniform(-spread, spread, shape) for _ in range(arity)]
-            for x in xs:
-                np.put(x, [0, x.size // 2, -1], [spread, 0.0, -spread]) if x.size > 2 else None
-            yield (rng.standard_normal(shape), *xs) if gradient else tuple(xs)
-
-    return cases
-
-
-def _pairs(rng, n):
-    for a, b in [((n, 5), (n, 5)), ((n, 5), (5,)), ((n, 1), (1, 4)), ((), (2, n, 3)), ((n,), ())]:
-        yield rng.standard_normal(a), rng.standard_normal(b)
+from samples_formulas import FORMULA_SAMPLES
+from sampling import Sample, elementwise, pairs, shapes
 
 
 def _sums_to(rng, n):
@@ -151,14 +116,14 @@ _by_analogy = "not named there; held to the bar of sigmoid and its gradient, its
 _mean = "a mean over no rows is no number"
 
 SAMPLES: dict[str, Sample] = {
-    "add": Sample(_pairs, (ROUNDED,)),
+    "add": Sample(pairs, (ROUNDED,)),
     "accumulate": Sample(
-        lambda rng, n: ((rng.standard_normal(s), rng.standard_normal(s)) for s in _shapes(n)),
+        lambda rng, n: ((rng.standard_normal(s), rng.standard_normal(s)) for s in shapes(n)),
         (ROUNDED,),
         updates=(0,),
         reason="one sum each",
     ),
-    "multiply": Sample(_pairs, (ROUNDED,)),
+    "multiply": Sample(pairs, (ROUNDED,)),
     "sum_to": Sample(
         _sums_to,
         (Bar("sum", 2),),
@@ -204,12 +169,12 @@ SAMPLES: dict[str, Sample] = {
         lambda x, dy, dW, db: x.shape[0],
         updates=(2, 3),
     ),
-    "sigmoid": Sample(_elementwise(87), (Bar("ulp", 4),)),
-    "sigmoid_grad": Sample(_elementwise(87, gradient=True), (Bar("ulp", 8),)),
-    "relu": Sample(_elementwise(3), (EXACT,), reason="copies"),
-    "relu_grad": Sample(_elementwise(3, gradient=True), (EXACT,), reason="copies"),
-    "tanh": Sample(_elementwise(10), (Bar("ulp", 4),), reason=_by_analogy),
-    "tanh_grad": Sample(_elementwise(43, gradient=True), (Bar("ulp", 8),), reason=_by_analogy),
+    "sigmoid": Sample(elementwise(87), (Bar("ulp", 4),)),
+    "sigmoid_grad": Sample(elementwise(87, gradient=True), (Bar("ulp", 8),)),
+    "relu": Sample(elementwise(3), (EXACT,), reason="copies"),
+    "relu_grad": Sample(elementwise(3, gradient=True), (EXACT,), reason="copies"),
+    "tanh": Sample(elementwise(10), (Bar("ulp", 4),), reason=_by_analogy),
+    "tanh_grad": Sample(elementwise(43, gradient=True), (Bar("ulp", 8),), reason=_by_analogy),
     "stable_softmax": Sample(
         lambda rng, n: ((x,) for x in _logits(rng, n)), (Bar("terms", 8),), lambda x: (_softmax(x) * _reach(x),)
     ),
@@ -299,6 +264,7 @@ SAMPLES: dict[str, Sample] = {
         reason="copies",
     ),
     "scale": Sample(_grown, (ROUNDED,), updates=(0,), reason="one product each"),
+    **FORMULA_SAMPLES,
 }
 
 

@@ -14,7 +14,7 @@ from nets import weights
 from test_files import header_of
 
 import xpgraph
-from xpgraph import Affine, Chain, MatMul, ModelFileError, Sigmoid, SoftmaxWithLoss, Tanh
+from xpgraph import Affine, Chain, Graph, MatMul, ModelFileError, Repeat, Sigmoid, SoftmaxWithLoss, Tanh, wire
 
 THREE = (Affine(*weights()[:2]), Sigmoid(), Affine(*weights()[2:]))
 
@@ -110,6 +110,33 @@ def test_damaged_and_foreign_files_raise_one_error(path):
                 net_.load(path)
                 pytest.fail(f"{what}: was loaded")
     assert [p.tobytes() for p in net_.params] == before
+
+
+def test_a_damaged_graph_is_refused(path):
+    x, t = wire("x"), wire("t")
+    y = Affine(*weights()[:2])(x)
+    Graph((x, t), SoftmaxWithLoss()(Repeat(2)(y), t)).save(path)
+    data = path.read_bytes()
+
+    def change(**new):
+        return lambda own: own["model"].update(new)
+
+    for wrong in (
+        change(steps=[[[0], [2]]]),  # too few
+        change(steps=[[[0], [2]], [[-1], [3]], [[3, 1], [4]]]),
+        change(steps=[[[0], [2]], [[9], [3]], [[3, 1], [4]]]),
+        change(steps=[[[], [2]], [[2], [3]], [[3, 1], [4]]]),
+        change(steps="none"),
+        change(outputs=[9]),
+        change(outputs=[]),
+        change(inputs=0),
+        change(inputs="2"),
+        change(names=None),
+        change(nodes=[{"twin_of": 0}] * 3),
+    ):
+        path.write_bytes(with_header(data, wrong))
+        with pytest.raises(ModelFileError, match="load: "):
+            xpgraph.load(path)
 
 
 def test_what_is_not_there(tmp_path):

@@ -16,10 +16,10 @@ HOME = Path(xpgraph.__file__).parent
 FLOORS = {
     0: {"namespace", "installed", "errors", "draws", "text", "precision"},
     1: {"kernel"},
-    2: {"node"},
-    3: {"nodes", "layers", "losses", "optimizers", "clipping", "replay"},
-    4: {"sharing", "border", "report", "live", "plot", "graph"},
-    5: {"trainer", "steps", "run", "profiler", "models", "files", "datasets", "idx", "testing"},
+    2: {"node", "wires"},
+    3: {"nodes", "shapes", "operators", "axes", "layers", "losses", "optimizers", "clipping", "replay"},
+    4: {"sharing", "border", "report", "live", "plot", "network", "wiring", "running", "graph", "edges"},
+    5: {"trainer", "steps", "run", "profiler", "models", "files", "datasets", "idx", "testing", "drawing"},
     6: {"cli", "commands", "__main__"},
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}

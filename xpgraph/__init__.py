@@ -7,6 +7,7 @@ bring with them: NumPy on the CPU, CuPy on CUDA GPUs.
 import importlib
 from typing import Any
 
+from .axes import Concat, Max, Mean, Reshape, Split, Transpose
 from .clipping import clip_grads
 from .errors import (
     BackendError,
@@ -21,6 +22,7 @@ from .errors import (
     ShapeError,
 )
 from .files import load
+from .graph import Graph
 from .kernel import kernel
 from .layers import Affine, ReLU, Sigmoid, Softmax, Tanh, softmax
 from .live import Live
@@ -29,11 +31,13 @@ from .models import Chain, Evaluation, mlp
 from .namespace import namespace, to_numpy
 from .node import Node
 from .nodes import Add, Branch, MatMul, Multiply, Repeat, Sum
+from .operators import Divide, Dot, Exp, Log, Power, Subtract
 from .optimizers import SGD, AdaGrad, Adam, Momentum, Optimizer, RMSprop
 from .precision import precision
 from .report import Lines, Report
 from .sharing import remove_duplicates
 from .trainer import Trainer
+from .wires import Wire, parameter, record, wire
 
 __version__ = "0.1.0"
 
@@ -47,14 +51,22 @@ __all__ = [
     "Branch",
     "CaptureError",
     "Chain",
+    "Concat",
     "DTypeError",
     "DataError",
+    "Divide",
+    "Dot",
     "Error",
     "Evaluation",
+    "Exp",
+    "Graph",
     "LibraryError",
     "Lines",
     "Live",
+    "Log",
     "MatMul",
+    "Max",
+    "Mean",
     "ModelFileError",
     "Momentum",
     "Multiply",
@@ -62,17 +74,23 @@ __all__ = [
     "NonFiniteError",
     "Optimizer",
     "OutOfMemoryError",
+    "Power",
     "RMSprop",
     "ReLU",
     "Repeat",
     "Report",
+    "Reshape",
     "ShapeError",
     "Sigmoid",
     "Softmax",
     "SoftmaxWithLoss",
+    "Split",
+    "Subtract",
     "Sum",
     "Tanh",
     "Trainer",
+    "Transpose",
+    "Wire",
     "clip_grads",
     "cross_entropy_loss",
     "datasets",
@@ -80,10 +98,13 @@ __all__ = [
     "load",
     "mlp",
     "namespace",
+    "parameter",
     "precision",
+    "record",
     "remove_duplicates",
     "softmax",
     "to_numpy",
+    "wire",
 ]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from . import layers, losses, models, nodes
+from . import axes, graph, layers, losses, models, nodes, operators, wires
 from .errors import ModelFileError
 from .namespace import Array, Place, dtype_name, namespace_of, place, place_of, to_numpy
 from .node import Node
@@ -23,7 +23,7 @@ from .sharing import plan
 FORMAT = 1
 _CLASSES = {
     c.__name__: c
-    for module in (nodes, layers, losses)
+    for module in (nodes, operators, axes, layers, losses)
     for c in vars(module).values()
     if isinstance(c, type) and issubclass(c, Node) and c is not Node
 }
@@ -167,10 +167,13 @@ class _Weights:
 def _describe(node: Any) -> dict[str, Any]:
     kind = type(node).__name__
     if isinstance(node, models.Chain):
-        inside = [
-            {"twin_of": node.twins[i]} if i in node.twins else _describe(part) for i, part in enumerate(node.nodes)
-        ]
-        return {"type": kind, "nodes": inside, "loss": None if node.loss is None else _describe(node.loss)}
+        return {"type": kind, "nodes": _nodes(node), "loss": None if node.loss is None else _describe(node.loss)}
+    if isinstance(node, graph.Graph):
+        w = node.wiring
+        return {
+            "type": kind, "nodes": _nodes(node), "steps": w.steps, "outputs": w.outputs, "inputs": w.inputs,
+            "parameters": w.held, "names": w.names,
+        }  # fmt: skip
     return {
         "type": kind,
         "params": len(getattr(node, "params", ())),
@@ -178,12 +181,19 @@ def _describe(node: Any) -> dict[str, Any]:
     }
 
 
+def _nodes(network: Any) -> list[dict[str, Any]]:
+    twins = network.twins if isinstance(network, models.Chain) else network.wiring.twins
+    return [{"twin_of": twins[i]} if i in twins else _describe(part) for i, part in enumerate(network.nodes)]
+
+
 def _build(described: dict[str, Any], path: str, weights: _Weights, classes: dict[str, type]) -> Any:
     kind = described["type"]
-    if kind == "Chain":
+    if kind in ("Chain", "Graph"):
         built: list[Any] = []
         for i, part in enumerate(described["nodes"]):
             built.append(built[part["twin_of"]] if "twin_of" in part else _build(part, f"{path}{i}.", weights, classes))
+        if kind == "Graph":
+            return _graph(described, path, weights, built)
         loss = described["loss"]
         return models.Chain(*built, loss=None if loss is None else _build(loss, f"{path}loss.", weights, classes))
     if kind not in classes:
@@ -194,6 +204,22 @@ def _build(described: dict[str, Any], path: str, weights: _Weights, classes: dic
     names = getattr(cls, "names", ()) or [str(k) for k in range(described["params"])]
     options = {name: tuple(v) if isinstance(v, list) else v for name, v in described["options"].items()}
     return cls(*(weights[f"{path}{name}"] for name in names[: described["params"]]), **options)
+
+
+def _graph(described: dict[str, Any], path: str, weights: _Weights, nodes: list[Any]) -> graph.Graph:
+    """The calls made again, in the same order."""
+    names, n = described["names"], described["inputs"]
+    made = [wires.wire(name) for name in names[:n]]
+    for name, shown in zip(described["parameters"], names[n:], strict=False):
+        made.append(wires.parameter(weights[f"{path}{name}"], shown))
+    for node, (ins, outs) in zip(nodes, described["steps"], strict=True):
+        if min(ins) < 0:
+            raise ValueError(f"a step reads slot {min(ins)}")
+        found = wires.record(node, *(made[s] for s in ins), outputs=len(outs))
+        for w in found if isinstance(found, tuple) else (found,):
+            w.name = names[len(made)]
+            made.append(w)
+    return graph.Graph(made[:n], [made[s] for s in described["outputs"]])
 
 
 def _umask() -> int:

@@ -11,17 +11,20 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from numbers import Integral
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import draws
 from .border import check_lengths, first_parameter, import_data
+from .graph import Graph
 from .layers import Affine, ReLU, Sigmoid, Tanh
 from .losses import SoftmaxWithLoss
 from .namespace import Array, Place, is_array, namespace_of, number, on_device, place
-from .node import Node, is_node, parts, twin
+from .network import Network
+from .node import Node, is_node, uses
 from .sharing import plan
 from .text import columns
+from .wires import record, wire
+from .wiring import takes_input_grad
 
 
 class Evaluation(NamedTuple):
@@ -31,7 +34,7 @@ class Evaluation(NamedTuple):
     accuracy: float | None
 
 
-class Chain(Node):
+class Chain(Network):
     """Nodes in a row, and perhaps a loss: y = fₙ(...f₁(x)); itself a Node, so chains nest.
 
     ``forward(x)`` returns the last node's output; with a loss, ``forward(x, t)`` returns ``loss.forward(y, t)``.
@@ -45,9 +48,6 @@ class Chain(Node):
     def __init__(self, *nodes: Any, loss: Any = None) -> None:
         if not nodes:
             raise ValueError("Chain: there are no nodes; give at least one.")
-        self.twins: dict[int, int] = {}  # place of a twin: place of the node that it repeats
-        self.nodes: list[Any] = []
-        seen: set[int] = set()
         for i, node in enumerate(nodes):
             if isinstance(node, type) or not is_node(node):
                 raise TypeError(f"Chain: node {i} is {node!r}; give objects with forward and backward.")
@@ -57,19 +57,15 @@ class Chain(Node):
                 raise TypeError(
                     f"Chain: node {i} is a Chain with a loss, which takes labels; give the loss to the outer."
                 )
-            inside = {id(part) for part in parts(node)}
-            first = next(j for j, earlier in enumerate(nodes) if earlier is node)
-            if first < i:
-                self.twins[i] = first
-            self.nodes.append(twin(node) if inside & seen else node)
-            seen |= inside
+        self.nodes, self.twins = uses(nodes)
         if loss is not None and (isinstance(loss, type) or not is_node(loss)):
             raise TypeError(
                 f"Chain: loss is {loss!r}; give an object with forward(x, t) and backward, such as SoftmaxWithLoss()."
             )
         self.loss = loss
         self._one_input = _takes_one(self.nodes[0].forward)
-        self._skips_input_grad = "input_grad" in inspect.signature(self.nodes[0].backward).parameters
+        self._nested_loss = loss is not None and takes_input_grad(loss.backward)  # a Graph, say, that ends in a loss
+        self._skips_input_grad = takes_input_grad(self.nodes[0].backward)
 
     def _all(self) -> list[Any]:
         return self.nodes if self.loss is None else [*self.nodes, self.loss]
@@ -82,27 +78,13 @@ class Chain(Node):
     def grads(self) -> list[Array]:  # type: ignore[override]
         return [g for node in self._all() for g in getattr(node, "grads", ())]
 
-    def named_parameters(self) -> list[tuple[str, Array, Array]]:
-        """(path, value, gradient) of each parameter, such as ``0.W``; twins and shared arrays are listed once."""
-        named = self._named()
-        return [
-            row
-            for row, slot, i in zip(named, plan([p for _, p, _ in named]), range(len(named)), strict=True)
-            if slot.first == i
-        ]
+    def _inside(self) -> list[tuple[str, Any]]:
+        loss = [] if self.loss is None else [("loss", self.loss)]
+        return [*((str(i), node) for i, node in enumerate(self.nodes)), *loss]
 
-    def _named(self) -> list[tuple[str, Array, Array]]:
-        rows = []
-        for i, node in enumerate(self._all()):
-            path = "loss" if i == len(self.nodes) else str(i)
-            if isinstance(node, Chain):
-                inner = node._named()
-            else:
-                params = getattr(node, "params", ())
-                names = getattr(node, "names", ()) or [str(k) for k in range(len(params))]
-                inner = list(zip(names, params, getattr(node, "grads", ()), strict=True))
-            rows += [(f"{path}.{name}", p, g) for name, p, g in inner]
-        return rows
+    @property
+    def n_outputs(self) -> int:  # type: ignore[override]
+        return 1 if self.loss is not None else getattr(self.nodes[-1], "n_outputs", 1)
 
     def forward(self, *inputs: Any) -> Any:
         if self.loss is None:
@@ -129,7 +111,7 @@ class Chain(Node):
             input_grad = self.loss is None
         dy: Any = (dout, *more)
         if self.loss is not None:
-            dy = (self.loss.backward(*dy),)
+            dy = (self.loss.backward(*dy, input_grad=True) if self._nested_loss else self.loss.backward(*dy),)
         for node in self.nodes[:0:-1]:
             dy = node.backward(*dy)
             dy = dy if isinstance(dy, tuple) else (dy,)
@@ -170,17 +152,21 @@ class Chain(Node):
     def _import(self, a: Any, name: str, who: str) -> Array:
         return import_data(a, name, f"Chain.{who}", first_parameter(self))
 
-    def save(self, path: str | Path) -> None:
-        """Write weights and structure to one safetensors file; it replaces an older one only when it is complete."""
-        from .files import save_model
-
-        save_model(self, Path(path))
-
-    def load(self, path: str | Path) -> None:
-        """Read weights into this model's own arrays; ModelFileError, and nothing changed, if they do not fit."""
-        from .files import load_weights
-
-        load_weights(self, Path(path))
+    def graph(self) -> Graph:
+        """The same as a Graph over the same nodes: no copies, so that what one keeps or learns, the other has."""
+        names = [
+            p.name
+            for p in inspect.signature(self.nodes[0].forward).parameters.values()
+            if p.kind is p.POSITIONAL_ONLY or (p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty)
+        ]
+        inputs = wires = tuple(wire(name) for name in names or ["x"])
+        for node in self.nodes:
+            out = record(node, *wires)
+            wires = out if isinstance(out, tuple) else (out,)
+        if self.loss is not None:
+            inputs = (*inputs, wire("t"))
+            wires = (record(self.loss, *wires, inputs[-1]),)
+        return Graph(inputs, wires)
 
     def __repr__(self) -> str:
         loss = [] if self.loss is None else [f"loss={self.loss!r}"]

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
 from .errors import DTypeError, Error, LibraryError, ShapeError
 from .namespace import Array, Place, dtype_name, home, is_array, layout, namespace_of, place, place_of, together
+from .wires import record
 
 
 class Node(ABC):
@@ -26,6 +27,7 @@ class Node(ABC):
     # Nothing but array operations in forward and backward: no counting, no branch on a value, no read-back. Each class
     # says it for itself; a CUDA graph replays the operations, not the Python around them.
     capturable: ClassVar[bool] = False
+    n_outputs: int = 1  # how many arrays forward returns
 
     def __init__(self, *params: Array) -> None:
         for name, p in zip(self.names, params, strict=True):
@@ -47,6 +49,10 @@ class Node(ABC):
     @abstractmethod
     def backward(self, *douts: Any) -> Any:
         """From the gradients of the outputs, compute those of the inputs and overwrite ``grads`` in place."""
+
+    def __call__(self, *wires: Any) -> Any:
+        """Called on wires, a node records the call, for a Graph: one wire, or a tuple for several outputs."""
+        return record(self, *wires)
 
     def named_parameters(self) -> list[tuple[str, Array, Array]]:
         """(name, value, gradient) of each parameter."""
@@ -123,6 +129,22 @@ def twin(node: Any) -> Any:
     """The same parameters used a second time: the same arrays, gradients and memory of its own."""
     kept = {id(p): p for p in getattr(node, "params", ())}
     return rebuild(node, namespace_copy, kept)
+
+
+def uses(nodes: Iterable[Any]) -> tuple[list[Any], dict[int, int]]:
+    """Nodes as they run beside each other: a second use of one is a twin. {place of a twin: place of the first use}."""
+    run: list[Any] = []
+    twins: dict[int, int] = {}
+    first: dict[int, int] = {}
+    seen: set[int] = set()
+    for i, node in enumerate(nodes):
+        inside = {id(part) for part in parts(node)}
+        if id(node) in first:
+            twins[i] = first[id(node)]
+        first.setdefault(id(node), i)
+        run.append(node if seen.isdisjoint(inside) else twin(node))
+        seen |= inside
+    return run, twins
 
 
 def namespace_copy(a: Array) -> Array:

@@ -5,14 +5,26 @@ Each is a kernel pair and a class. ``dx`` stands for ∂L/∂x; arrays have any 
 
 from __future__ import annotations
 
-import math
-from numbers import Integral
 from typing import Any
 
 from .errors import ShapeError
 from .kernel import kernel, store
 from .namespace import Array, namespace_of
-from .node import Node, check_floating, check_gradient, check_pair, namespace_copy
+from .node import Node, check_floating, check_gradient, namespace_copy
+from .shapes import (
+    along,
+    axis_option,
+    check_broadcast,
+    check_matrix,
+    check_rows,
+    count,
+    joint,
+    kept_shape,
+    left_shape,
+    like_rows,
+    rows,
+)
+from .wires import Wire
 
 
 @kernel
@@ -84,13 +96,13 @@ class Add(Node):
     capturable = True
 
     def forward(self, x: Array, y: Array) -> Array:
-        _check_broadcast("Add.forward: ", x, y)
+        check_broadcast("Add.forward: ", x, y)
         self.x, self.y = x, y
         return add(x, y)
 
     def backward(self, dz: Array) -> tuple[Array, Array]:
         x, y = self.x, self.y
-        check_gradient("Add.backward: ", "dz", dz, x, _joint(x, y))
+        check_gradient("Add.backward: ", "dz", dz, x, joint(x, y))
         return sum_to(dz, x.shape), sum_to(dz, y.shape)
 
 
@@ -104,13 +116,13 @@ class Multiply(Node):
     capturable = True
 
     def forward(self, x: Array, y: Array) -> Array:
-        _check_broadcast("Multiply.forward: ", x, y)
+        check_broadcast("Multiply.forward: ", x, y)
         self.x, self.y = x, y
         return multiply(x, y)
 
     def backward(self, dz: Array) -> tuple[Array, Array]:
         x, y = self.x, self.y
-        check_gradient("Multiply.backward: ", "dz", dz, x, _joint(x, y))
+        check_gradient("Multiply.backward: ", "dz", dz, x, joint(x, y))
         return sum_to(multiply(dz, y), x.shape), sum_to(multiply(dz, x), y.shape)
 
 
@@ -126,7 +138,11 @@ class Branch(Node):
 
     def __init__(self, n: int = 2) -> None:
         super().__init__()
-        self.n = _count("Branch", n)
+        self.n = count("Branch", n)
+
+    @property
+    def n_outputs(self) -> int:  # type: ignore[override]
+        return self.n
 
     def forward(self, x: Array) -> tuple[Array, ...]:
         check_floating("Branch.forward: ", "x", x)
@@ -148,30 +164,67 @@ class Repeat(Node):
     """y = each slice of x n times in a row along an axis (``numpy.repeat``)        dx = the sum of each run of n dy.
 
     ``forward(x)``: (..., D, ...) -> (..., n·D, ...). Source: the chapter, "重复节点".
+
+    ``Repeat(like=h)`` is for graphs: n comes from wire h when the graph runs, so that y is as long as h along the axis;
+    axes that h has and x has not are inserted there: for h (N, H), b (H,) -> (N, H). It is ``Repeat(None)`` called on
+    the wires (b, h); ``backward`` returns the gradient of b alone.
     """
 
     options = ("n", "axis")
-    saved = ("x",)
+    saved = ("x", "shape", "_like")
     capturable = True
 
-    def __init__(self, n: int, axis: int = 0) -> None:
+    def __init__(self, n: int | None = None, axis: int = 0, *, like: Wire | None = None) -> None:
         super().__init__()
         if isinstance(axis, bool) or not isinstance(axis, int):
             raise ValueError(f"Repeat: axis is {axis!r}; give the number of one axis.")
-        self.n, self.axis = _count("Repeat", n), axis
+        if like is not None and (n is not None or not isinstance(like, Wire)):
+            raise TypeError(f"Repeat: n is {n!r} and like is {like!r}; give a number n, or like=, a wire that has it.")
+        self.n, self.axis, self._like = None if n is None else count("Repeat", n), axis, like
 
-    def forward(self, x: Array) -> Array:
+    def __call__(self, *wires: Any) -> Any:
+        return super().__call__(*wires, *([self._like] if self._like is not None and len(wires) == 1 else []))
+
+    def forward(self, x: Array, like: Array | None = None) -> Array:
         check_floating("Repeat.forward: ", "x", x)
-        axis = _axes("Repeat.forward: ", x, self.axis)[0]
-        self.x = x
-        return repeat(x, self.n, axis)
+        if (like is None) == (self.n is None):
+            raise TypeError(f"Repeat.forward: n is {self.n}; give x alone for a number n, and (x, like) for None.")
+        self.x, self.shape = x, self._shape(x) if like is None else self._shape_like(x, tuple(like.shape))
+        new = self._new_axes()
+        if new:
+            ones = tuple(1 if i in new else n for i, n in enumerate(self.shape))
+            return spread(namespace_of(x).reshape(x, ones), self.shape)
+        return repeat(x, self._times(), self.axis % x.ndim)
 
     def backward(self, dy: Array) -> Array:
-        shape = list(getattr(self.x, "shape", ()))
-        if self.x is not None:
-            shape[self.axis] *= self.n
-        check_gradient("Repeat.backward: ", "dy", dy, self.x, tuple(shape))
-        return repeat_grad(dy, self.n, self.axis % len(shape))
+        check_gradient("Repeat.backward: ", "dy", dy, self.x, self.shape or ())
+        new = self._new_axes()
+        return sum_over(dy, new, False) if new else repeat_grad(dy, self._times(), self.axis % dy.ndim)
+
+    def _shape(self, x: Array) -> tuple[int, ...]:
+        (axis,) = along("Repeat.forward: ", x, self.axis)
+        return (*x.shape[:axis], x.shape[axis] * (self.n or 1), *x.shape[axis + 1 :])
+
+    def _shape_like(self, x: Array, like: tuple[int, ...]) -> tuple[int, ...]:
+        at, more = self.axis % max(1, len(like)), len(like) - x.ndim
+        if -len(like) <= self.axis < len(like):
+            if more > 0 and at <= x.ndim:
+                return (*x.shape[:at], *like[at : at + more], *x.shape[at:])
+            if more == 0 and x.shape[at] and like[at] % x.shape[at] == 0:
+                return (*x.shape[:at], like[at], *x.shape[at + 1 :])
+        raise ShapeError(
+            f"Repeat.forward: x is {tuple(x.shape)} and like is {like}; along axis {self.axis}, like needs more axes "
+            "than x, or a multiple of its length."
+        )
+
+    def _new_axes(self) -> tuple[int, ...]:
+        """The axes of y that x has not."""
+        at = self.axis % max(1, len(self.shape))
+        return tuple(range(at, at + len(self.shape) - self.x.ndim))
+
+    def _times(self) -> int:
+        at = self.axis % self.x.ndim
+        return self.n or self.shape[at] // self.x.shape[at]
 
 
 class Sum(Node):
@@ -186,23 +239,19 @@ class Sum(Node):
 
     def __init__(self, axis: int | tuple[int, ...] | None = 0, keepdims: bool = True) -> None:
         super().__init__()
-        self.axis, self.keepdims = tuple(axis) if isinstance(axis, list) else axis, bool(keepdims)
-        if not all(isinstance(a, Integral) for a in (self.axis if isinstance(self.axis, tuple) else [self.axis or 0])):
-            raise ValueError(f"Sum: axis is {axis!r}; give a whole number, a tuple of them, or None.")
+        self.axis, self.keepdims = axis_option("Sum", axis), bool(keepdims)
 
     def forward(self, x: Array) -> Array:
         check_floating("Sum.forward: ", "x", x)
-        axes = _axes("Sum.forward: ", x, self.axis)
+        axes = along("Sum.forward: ", x, self.axis)
         self.x = x
         return sum_over(x, axes, self.keepdims)
 
     def backward(self, dy: Array) -> Array:
         x = self.x
-        axes = () if x is None else _axes("Sum.backward: ", x, self.axis)
-        kept = () if x is None else tuple(1 if i in axes else n for i, n in enumerate(x.shape))
-        shape = kept if self.keepdims else tuple(n for i, n in enumerate(getattr(x, "shape", ())) if i not in axes)
-        check_gradient("Sum.backward: ", "dy", dy, x, shape)
-        return spread(dy if self.keepdims else namespace_of(dy).reshape(dy, kept), x.shape)
+        axes = () if x is None else along("Sum.backward: ", x, self.axis)
+        check_gradient("Sum.backward: ", "dy", dy, x, () if x is None else left_shape(x, axes, self.keepdims))
+        return spread(dy if self.keepdims else namespace_of(dy).reshape(dy, kept_shape(x, axes)), x.shape)
 
 
 class MatMul(Node):
@@ -234,65 +283,3 @@ class MatMul(Node):
         dy2 = rows(dy)
         matmul(rows(x).T, dy2, dW)
         return like_rows(matmul(dy2, W.T), x) if input_grad else None
-
-
-# --- what the nodes share -------------------------------------------------------------------------------------
-
-
-def rows(x: Array) -> Array:
-    """(..., D) seen as a matrix (N, D); a vector is one row."""
-    return x if x.ndim == 2 else namespace_of(x).reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
-
-
-def like_rows(y: Array, x: Array) -> Array:
-    """A matrix (N, H) given back the leading axes of x."""
-    return y if x.ndim == 2 else namespace_of(y).reshape(y, (*x.shape[:-1], y.shape[1]))
-
-
-def check_matrix(who: str, W: Array) -> None:
-    """ShapeError unless W has two axes."""
-    if W.ndim != 2:
-        raise ShapeError(f"{who}: W is {tuple(W.shape)}; give a matrix (inputs, outputs).")
-
-
-def check_rows(who: str, x: Array, W: Array) -> None:
-    """x must be (..., D) for W (D, H), in the same library, on the same device, of the same dtype."""
-    check_pair(who, "x", x, "W", W)
-    if x.ndim == 0 or x.shape[-1] != W.shape[0]:
-        raise ShapeError(f"{who}x is {tuple(x.shape)} but W is {tuple(W.shape)}; x needs {W.shape[0]} columns.")
-
-
-def _check_broadcast(who: str, x: Array, y: Array) -> None:
-    check_floating(who, "x", x)
-    check_pair(who, "y", y, "x", x)
-    if x.shape != y.shape and _broadcast(x.shape, y.shape) is None:
-        raise ShapeError(
-            f"{who}x is {tuple(x.shape)} and y is {tuple(y.shape)}; from the last axis on, lengths must be equal or 1."
-        )
-
-
-def _broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...] | None:
-    if a == b:
-        return a
-    a, b = (1,) * (len(b) - len(a)) + tuple(a), (1,) * (len(a) - len(b)) + tuple(b)
-    if any(m != n and 1 not in (m, n) for m, n in zip(a, b, strict=True)):
-        return None
-    return tuple(n if m == 1 else m for m, n in zip(a, b, strict=True))
-
-
-def _joint(x: Array, y: Array) -> tuple[int, ...]:
-    """The shape that forward returned; () before it was called."""
-    return () if x is None else _broadcast(x.shape, y.shape) or ()
-
-
-def _axes(who: str, x: Array, axis: int | tuple[int, ...] | None) -> tuple[int, ...]:
-    axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    if any(not -x.ndim <= a < x.ndim for a in axes) or len({a % x.ndim for a in axes}) < len(axes):
-        raise ShapeError(f"{who}x is {tuple(x.shape)} but axis is {axis}; name axes that x has, each once.")
-    return tuple(a % x.ndim for a in axes)
-
-
-def _count(who: str, n: int) -> int:
-    if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
-        raise ValueError(f"{who}: n is {n!r}; give a whole number from 1 up.")
-    return int(n)

@@ -13,6 +13,7 @@ from .namespace import HOST, Array, dtype_name, home, is_array, library_of, name
 from .replay import replay
 from .report import Lines, Report
 from .run import Run
+from .running import nothing_kept
 from .sharing import Slot
 from .steps import Steps
 
@@ -89,7 +90,7 @@ class Trainer:
         _check_slots(steps.slots, list(self.model.grads))
         report.begin(max_epoch, min(n, iterations * batch_size))
         try:
-            with on_device(steps.home), steps:
+            with on_device(steps.home), nothing_kept(self.model), steps:
                 fast = steps if graph is False else replay(_where(self.model, x), steps, graph)
                 for _ in range(max_epoch):
                     fast.begin_epoch()

@@ -14,7 +14,7 @@ from ..namespace import Array, Place, is_array, place_of, to_numpy
 from ..sharing import Slot, merge
 from ..steps import update as step
 from .bars import strain
-from .oracle import unit
+from .formula import unit
 from .reference import Oracle
 
 Arrays = list[np.ndarray]

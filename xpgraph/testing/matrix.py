@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import layers, losses, nodes
+from .. import axes, layers, losses, nodes, operators
 from ..installed import usable
 from ..kernel import TABLE, load_fast
 from ..namespace import LIBRARIES
@@ -54,6 +54,18 @@ def cases() -> dict[str, tuple[Any, Any]]:
         "Repeat": (nodes.Repeat(2, axis=1), x),
         "Sum": (nodes.Sum(), x),
         "MatMul": (nodes.MatMul(W), x),
+        "Subtract": (operators.Subtract(), (x, x[0])),
+        "Divide": (operators.Divide(), (x, 2.0 + x[:, :1] ** 2)),
+        "Exp": (operators.Exp(), x),
+        "Log": (operators.Log(), 0.5 + x**2),
+        "Power": (operators.Power(3), x),
+        "Dot": (operators.Dot(), (x, W)),
+        "Max": (axes.Max(axis=1), x),
+        "Mean": (axes.Mean(), x),
+        "Transpose": (axes.Transpose(), x),
+        "Reshape": (axes.Reshape((2, -1)), x),
+        "Concat": (axes.Concat(axis=1), (x, x[:, 1:])),
+        "Split": (axes.Split(2), x),
         "Affine": (layers.Affine(W, b), x),
         "Sigmoid": (layers.Sigmoid(), x),
         "ReLU": (layers.ReLU(), x),

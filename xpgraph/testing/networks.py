@@ -7,11 +7,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import datasets, draws
+from ..axes import Concat, Max, Mean, Reshape, Split, Transpose
+from ..graph import Graph
 from ..layers import Affine, ReLU, Sigmoid, Softmax, Tanh
 from ..losses import SoftmaxWithLoss
 from ..models import mlp
+from ..namespace import Array, place
 from ..nodes import Add, Branch, MatMul, Multiply, Repeat, Sum
+from ..operators import Divide, Dot, Exp, Log, Power, Subtract
 from ..optimizers import SGD, AdaGrad, Adam, Momentum, RMSprop
+from ..wires import parameter, wire
 
 
 class Network(NamedTuple):
@@ -69,16 +74,46 @@ class EveryNode:
         self.affine.backward(self.tanh.backward(self.branch.backward(dh1, self.total.backward(dtotal))))
 
 
+def formulas(inputs: int, classes: int, seed: int) -> Graph:
+    """The nodes that formulas are written with, once each, as a Graph of data x and probabilities t.
+
+    h = x U;  a, b = the halves of h, its columns reordered;  c = a², b - max b, max b, repeated d
+    q = e^(c V) / Σ e^(c V);  loss = mean over rows of Σ t · ln 1/q
+    """
+
+    def draw(i: int, *shape: int) -> Array:
+        return place("numpy").asarray(0.3 * draws.normal(shape, seed, "init", i))
+
+    x, t = wire("x"), wire("t")
+    h = Dot()(x, parameter(draw(10, inputs, 12), "U"))
+    turned = Transpose((0, 2, 1))(Reshape((-1, 3, 4))(h))
+    a, b = Split(2, axis=1)(Reshape((-1, 12))(turned))
+    largest = Max(axis=1)(b)
+    d = Repeat(like=b)(parameter(draw(11, 6), "d"))
+    c = Concat(axis=1)(Power(2)(a), Subtract()(b, largest), largest, d)
+    e = Exp()(Dot()(c, parameter(draw(12, 19, classes), "V")))
+    terms = Multiply()(t, Log()(Divide()(Sum(axis=1)(e), e)))
+    return Graph((x, t), Mean(axis=None, keepdims=False)(Sum(axis=1)(terms)))
+
+
 def network(name: str, seed: int, optimizer: Any = None, max_grad: float | None = None) -> Network:
-    """``"nodes"``, or sizes of a perceptron such as ``"64-50-10"``, on the digits (other sizes: on drawn data)."""
+    """``"nodes"``, ``"formulas"``, or sizes of a perceptron such as ``"64-50-10"``, on the digits.
+
+    Sizes that do not fit those train on drawn data.
+    """
     if name == "nodes":
         x, t = _data(64, 10, seed)
         return Network(name, EveryNode(64, 10, seed), x, t, optimizer or Momentum(lr=0.1), max_grad or 0.5)
+    if name == "formulas":
+        x, t = _data(64, 10, seed)
+        return Network(name, formulas(64, 10, seed), x, np.eye(10)[t], optimizer or SGD(lr=0.1), max_grad)
     try:
         sizes = [int(n) for n in name.split("-")]
         model = mlp(sizes, seed=seed)
     except ValueError as error:
-        raise ValueError(f"--model is {name!r}; give nodes, sizes such as 64-50-10, or a run's folder.") from error
+        raise ValueError(
+            f"--model is {name!r}; give nodes, formulas, sizes such as 64-50-10, or a run's folder."
+        ) from error
     x, t = _data(sizes[0], sizes[-1], seed)
     return Network(name, model, x, t, optimizer or SGD(lr=0.5), max_grad)
 
@@ -86,7 +121,7 @@ def network(name: str, seed: int, optimizer: Any = None, max_grad: float | None 
 def networks(seed: int) -> list[Network]:
     """The usual ones."""
     small = [network("64-16-10", seed, rule) for rule in (Adam(0.01), AdaGrad(0.05), RMSprop(0.003))]
-    return [network("nodes", seed), network("64-50-10", seed), *small]
+    return [network("nodes", seed), network("formulas", seed), network("64-50-10", seed), *small]
 
 
 def _data(columns: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..namespace import Place, is_array, to_numpy
 from ..node import rebuild
+from ..wiring import takes_input_grad
 from .tape import as_list
 
 LABELS = ("t", "target", "targets", "label", "labels")  # an argument of such a name holds class indices
@@ -44,6 +45,7 @@ class Subject:
         self.inputs = [np.array(a) for a in (given if isinstance(given, tuple | list) else (given,))]
         self.floating = [i for i, a in enumerate(self.inputs) if a.dtype.kind == "f"]
         self.takes_douts = self.is_function or arguments(self.node.backward, optional=True) != []
+        self.takes_input_grad = not self.is_function and takes_input_grad(self.node.backward)
         self.is_loss = False  # known after the first forward: it returned one number
         self.hides_loss = False  # it is called a loss, and returned something else
 
@@ -83,7 +85,8 @@ class Subject:
 
     def call_backward(self, node: Any, douts: Sequence[Any]) -> list[Any]:
         """What backward returned, one entry for each input; shorter or longer where it does not fit."""
-        result = node.backward(*douts) if self.takes_douts else node.backward()
+        more = {"input_grad": True} if self.takes_input_grad else {}  # a model with a loss leaves them out else
+        result = node.backward(*douts, **more) if self.takes_douts else node.backward(**more)
         dins = [] if result is None else as_list(result)
         if len(dins) == len(self.inputs):
             return dins

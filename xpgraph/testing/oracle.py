@@ -13,80 +13,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-Arrays = list[np.ndarray]
-wide = np.longdouble
-
-
-class Formula(NamedTuple):
-    """``forward(node, params, inputs)``, ``backward(node, params, inputs, douts)``, and what each may err by."""
-
-    forward: Callable[[Any, Arrays, Arrays], Arrays]
-    backward: Callable[[Any, Arrays, Arrays, Arrays], tuple[Arrays, Arrays]]
-    forward_bar: Callable[[Any, Arrays, Arrays, str], Arrays]
-    backward_bar: Callable[[Any, Arrays, Arrays, Arrays, str], tuple[Arrays, Arrays]]
-
-
-def unit(dtype: str) -> float:
-    """u of a dtype: 2^-24 for float32, 2^-53 for float64."""
-    return float(np.finfo(dtype).eps) / 2
-
-
-def spacings(n: float, truth: np.ndarray, dtype: str) -> np.ndarray:
-    """n distances from each true value to its neighbour in the dtype."""
-    return n * np.spacing(np.abs(truth).astype(dtype)).astype(np.float64)
-
-
-def _linear(forward: Any, backward: Any, length: Callable[[Any, Arrays, Arrays], int]) -> Formula:
-    """Sums of products: the bar is the formula itself on absolute values."""
-
-    def size(arrays: Arrays) -> Arrays:
-        return [np.abs(a) for a in arrays]
-
-    def forward_bar(node: Any, p: Arrays, x: Arrays, dtype: str) -> Arrays:
-        factor = 2 * (length(node, p, x) + 4) * unit(dtype)
-        return [factor * y for y in forward(node, size(p), size(x))]
-
-    def backward_bar(node: Any, p: Arrays, x: Arrays, dy: Arrays, dtype: str) -> tuple[Arrays, Arrays]:
-        factor = 2 * (length(node, p, x) + 4) * unit(dtype)
-        dx, dp = backward(node, size(p), size(x), size(dy))
-        return [factor * a for a in dx], [factor * a for a in dp]
-
-    return Formula(forward, backward, forward_bar, backward_bar)
-
-
-def _elementwise(f: Callable[[Any], Any], slope: Callable[[Any], Any], ulps: tuple[float, float]) -> Formula:
-    def forward(node: Any, p: Arrays, x: Arrays) -> Arrays:
-        return [f(x[0].astype(wide))]
-
-    def backward(node: Any, p: Arrays, x: Arrays, dy: Arrays) -> tuple[Arrays, Arrays]:
-        return [dy[0] * slope(x[0].astype(wide))], []
-
-    return Formula(
-        forward,
-        backward,
-        lambda node, p, x, dtype: [spacings(ulps[0], forward(node, p, x)[0], dtype)],
-        lambda node, p, x, dy, dtype: ([spacings(ulps[1], backward(node, p, x, dy)[0][0], dtype)], []),
-    )
-
-
-def _unbroadcast(g: np.ndarray, like: np.ndarray) -> np.ndarray:
-    g = g.sum(axis=tuple(range(g.ndim - like.ndim)))
-    return g.sum(axis=tuple(i for i, n in enumerate(like.shape) if n == 1), keepdims=True).reshape(like.shape)
-
-
-def _stretched(x: Arrays) -> int:
-    """How often an element of an input was used at most, when the two were broadcast."""
-    size = math.prod(np.broadcast_shapes(*(a.shape for a in x)))
-    return max(size // max(1, a.size) for a in x)
+from .formula import Arrays, Formula, elementwise, linear, stretched, unbroadcast, unit, wide
+from .oracle_operators import OPERATORS
 
 
 def _runs(g: np.ndarray, n: int, axis: int) -> np.ndarray:
     starts = np.arange(0, g.shape[axis], n)
     return np.add.reduceat(g, starts, axis=axis) if starts.size else np.zeros_like(g)
+
+
+def _repeat(node: Any, p: Arrays, x: Arrays) -> Arrays:
+    """Without n, x[1] tells how long y is along the axis, or which axes are put in there."""
+    if node.n is not None:
+        return [np.take(x[0], np.arange(x[0].shape[node.axis] * node.n) // node.n, axis=node.axis)]
+    new = x[1].ndim - x[0].ndim
+    if not new:
+        return [np.repeat(x[0], x[1].shape[node.axis] // x[0].shape[node.axis], axis=node.axis)]
+    at = node.axis % x[1].ndim
+    shape = (*x[0].shape[:at], *x[1].shape[at : at + new], *x[0].shape[at:])
+    return [np.ones(shape) * np.expand_dims(x[0], tuple(range(at, at + new)))]
+
+
+def _repeat_back(node: Any, p: Arrays, x: Arrays, dy: Arrays) -> tuple[Arrays, Arrays]:
+    new = dy[0].ndim - x[0].ndim
+    if new:
+        at = node.axis % dy[0].ndim
+        return [dy[0].sum(axis=tuple(range(at, at + new)))], []
+    return [_runs(dy[0], dy[0].shape[node.axis] // max(1, x[0].shape[node.axis]) or 1, node.axis)], []
 
 
 def _unsum(node: Any, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
@@ -176,40 +133,37 @@ def _loss_back_bar(node: Any, p: Arrays, x: Arrays, dy: Arrays, dtype: str) -> t
 
 
 FORMULAS: dict[str, Formula] = {
-    "Add": _linear(
+    "Add": linear(
         lambda node, p, x: [x[0] + x[1]],
-        lambda node, p, x, dy: ([_unbroadcast(dy[0], x[0]), _unbroadcast(dy[0], x[1])], []),
-        lambda node, p, x: _stretched(x),
+        lambda node, p, x, dy: ([unbroadcast(dy[0], x[0]), unbroadcast(dy[0], x[1])], []),
+        lambda node, p, x: stretched(x),
     ),
-    "Multiply": _linear(
+    "Multiply": linear(
         lambda node, p, x: [x[0] * x[1]],
-        lambda node, p, x, dy: ([_unbroadcast(dy[0] * x[1], x[0]), _unbroadcast(dy[0] * x[0], x[1])], []),
-        lambda node, p, x: _stretched(x),
+        lambda node, p, x, dy: ([unbroadcast(dy[0] * x[1], x[0]), unbroadcast(dy[0] * x[0], x[1])], []),
+        lambda node, p, x: stretched(x),
     ),
-    "Branch": _linear(
+    "Branch": linear(
         lambda node, p, x: [x[0]] * node.n,
         lambda node, p, x, dy: ([np.sum(dy, axis=0)], []),
         lambda node, p, x: node.n,
     ),
-    "Repeat": _linear(
-        lambda node, p, x: [np.take(x[0], np.arange(x[0].shape[node.axis] * node.n) // node.n, axis=node.axis)],
-        lambda node, p, x, dy: ([_runs(dy[0], node.n, node.axis)], []),
-        lambda node, p, x: node.n,
-    ),
-    "Sum": _linear(
+    "Repeat": linear(_repeat, _repeat_back, lambda node, p, x: node.n or x[1].size // max(1, x[0].size)),
+    "Sum": linear(
         lambda node, p, x: [np.add.reduce(x[0], axis=node.axis, keepdims=node.keepdims)],
         lambda node, p, x, dy: ([_unsum(node, x[0], dy[0])], []),
         lambda node, p, x: x[0].size // max(1, np.add.reduce(x[0], axis=node.axis).size),
     ),
-    "MatMul": _linear(lambda node, p, x: [np.einsum("...i,ij->...j", x[0], p[0])], _matmul_back, _matmul_length),
-    "Affine": _linear(lambda node, p, x: [np.einsum("...i,ij->...j", x[0], p[0]) + p[1]], _matmul_back, _matmul_length),
-    "Sigmoid": _elementwise(_sigmoid, lambda x: _sech2(x / 2) / 4, (4, 8)),
-    "Tanh": _elementwise(np.tanh, _sech2, (4, 8)),
-    "ReLU": _elementwise(lambda x: np.maximum(x, 0), lambda x: (x > 0).astype(wide), (0, 0)),
+    "MatMul": linear(lambda node, p, x: [np.einsum("...i,ij->...j", x[0], p[0])], _matmul_back, _matmul_length),
+    "Affine": linear(lambda node, p, x: [np.einsum("...i,ij->...j", x[0], p[0]) + p[1]], _matmul_back, _matmul_length),
+    "Sigmoid": elementwise(_sigmoid, lambda x: _sech2(x / 2) / 4, (4, 8)),
+    "Tanh": elementwise(np.tanh, _sech2, (4, 8)),
+    "ReLU": elementwise(lambda x: np.maximum(x, 0), lambda x: (x > 0).astype(wide), (0, 0)),
     "Softmax": Formula(lambda node, p, x: [_softmax(x[0])], _softmax_back, _softmax_bar, _softmax_back_bar),
     "SoftmaxWithLoss": Formula(
         lambda node, p, x: [_loss_rows(x[0], x[1]).mean()], _loss_back, _loss_bar, _loss_back_bar
     ),
+    **OPERATORS,
 }
 
 

@@ -14,7 +14,8 @@ import numpy as np
 from ..namespace import place
 from ..node import move
 from ..optimizers import Optimizer
-from .oracle import FORMULAS, RULES, unit
+from .formula import unit
+from .oracle import FORMULAS, RULES
 from .tape import Use, as_result, recording
 
 Arrays = list[np.ndarray]

@@ -15,8 +15,9 @@ from ..node import move
 from ..sharing import merge, plan
 from ..steps import update
 from .bars import errors
+from .formula import unit
 from .judge import Judge
-from .oracle import FORMULAS, unit
+from .oracle import FORMULAS
 from .reference import Oracle, float64, fresh
 from .tape import NodeError, Use, as_list, leaves, recording
 
@@ -34,7 +35,7 @@ class Trial:
         self.formula = (
             FORMULAS.get(type(use.node).__name__) if type(use.node).__module__.startswith("xpgraph.") else None
         )
-        for array in self.inputs if self.formula else ():
+        for array in self.inputs if self.formula and self.formula.at_zero else ():
             array.reshape(-1)[:1] *= array.dtype.kind != "f"  # one exact zero, where a comparison may go either way
         wide = float64(self.params), float64(self.inputs), float64(self.douts)
         if self.formula is None:

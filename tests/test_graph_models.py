@@ -1,0 +1,224 @@
+"""Graph as a node and as a model: nesting, sharing, training, moving, saving, and what it keeps of a run."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from conftest import make_lib
+from nets import bits, net, shopping, weights
+from reference import toy
+
+import xpgraph as xg
+from xpgraph import Graph, parameter, wire
+from xpgraph.namespace import layout
+from xpgraph.running import nothing_kept
+from xpgraph.sharing import plan
+from xpgraph.testing import check_node
+
+X, T = toy()
+
+
+def two_layers(lib, w):
+    """The network of nets.net, call by call; the last bias is a parameter wire."""
+    W1, b1, W2, b2 = (lib.param(a) for a in w)
+    x, t = wire("x"), wire("t")
+    h = xg.MatMul(W2)(xg.Sigmoid()(xg.Affine(W1, b1)(x)))
+    y = xg.Add()(h, xg.Repeat(like=h)(parameter(b2, "b2")))
+    return Graph((x, t), xg.SoftmaxWithLoss()(y, t))
+
+
+# --- as a node, and as a model ---
+
+
+def test_it_trains_as_the_same_chain_does_to_the_bit(lib):
+    models = net(lib, weights()), net(lib, weights()).graph(), two_layers(lib, weights())
+    assert [n for n, _, _ in models[1].named_parameters()] == ["0.W", "0.b", "2.W", "2.b"]
+    assert [n for n, _, _ in models[2].named_parameters()] == ["0.W", "0.b", "2.W", "b2"]
+    addresses = [[layout(g).address for g in m.grads] for m in models]
+    for m in models:
+        xg.Trainer(m, xg.Momentum(lr=0.3)).fit(
+            lib.array(X), lib.array(T), max_epoch=3, batch_size=7, max_grad=1.0, eval_interval=None
+        )
+    assert bits(lib, models[0].params) == bits(lib, models[1].params)
+    for a, b in zip(models[0].params, models[2].params, strict=True):
+        np.testing.assert_allclose(lib.numpy(a), lib.numpy(b), rtol=1e-11)
+    assert [[layout(g).address for g in m.grads] for m in models] == addresses
+
+
+def test_graphs_and_chains_nest(lib):
+    w = weights()
+    want = net(lib, w)
+    x, y, t = wire("x"), wire("y"), wire("t")
+    W1, b1, W2, b2 = (lib.param(a) for a in w)
+    inner = Graph(x, xg.Sigmoid()(xg.Affine(W1, b1)(x)))
+    loss = Graph((y, t), xg.SoftmaxWithLoss()(y, t))
+    assert loss.loss is loss.nodes[0] and inner.loss is None
+    models = [
+        xg.Chain(inner, xg.Affine(W2, b2), loss=loss),
+        Graph((x, t), loss(xg.Affine(W2, b2)(inner(x)), t)),
+        Graph((x, t), xg.Chain(xg.Affine(W2, b2), loss=xg.SoftmaxWithLoss())(inner(x), t)),
+    ]
+    data = lib.array(X), lib.array(T)
+    want.forward(*data)
+    dx = lib.numpy(want.backward(input_grad=True))
+    for model in models:
+        assert float(model.forward(*data)) == float(want.forward(*data))
+        assert lib.numpy(model.backward(input_grad=True)).tobytes() == dx.tobytes()
+        assert model.backward() is None and bits(lib, model.grads) == bits(lib, want.grads)
+    assert models[1].named_parameters()[0][0] == "0.0.W"
+
+
+def test_a_node_called_twice_is_one_set_of_parameters(lib):
+    W = lib.param(weights()[0][:, :4])
+    b = parameter(W, "W again")
+    node, x = xg.MatMul(W), wire("x")
+    g = Graph(x, xg.Dot()(node(xg.Tanh()(node(x))), b))
+    assert g.nodes[0] is node and g.nodes[2] is not node and g.calls[2].node is node
+    assert len(g.params) == 3 and len(g.named_parameters()) == 1 and {s.first for s in plan(g.params)} == {0}
+    x0, W0 = lib.array(X), lib.numpy(W)
+    moved = g.to(lib.place)
+    assert moved.calls[2].node is moved.calls[0].node is moved.nodes[0] is not node
+    g.forward(x0)
+    g.backward(lib.array(np.ones((24, 4))))
+    _, (dW,) = xg.remove_duplicates(g.params, [lib.param(lib.numpy(a)) for a in g.grads])
+    v = np.random.default_rng(3).standard_normal((4, 4))
+    ends = []
+    for sign in (1, -1):
+        W[...] = lib.array(W0 + sign * 1e-6 * v)
+        ends.append(np.sum(lib.numpy(g.forward(x0))))
+    assert np.sum(lib.numpy(dW) * v) == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-6)
+
+
+def test_check_node_finds_nothing():
+    assert check_node(two_layers(make_lib("numpy"), weights()), inputs=(X, T)) == []
+    x, z = wire("x"), wire("z")
+    h = xg.Affine(weights()[0], weights()[1])(x)
+    g = Graph((x, z), (xg.Multiply()(h, h), xg.Subtract()(xg.Tanh()(h), z)))
+    assert check_node(g, inputs=(X, np.ones((24, 6)))) == []
+
+
+def test_copies_have_wires_and_arrays_of_their_own(lib):
+    g = two_layers(lib, weights())
+    g.trace(lib.array(X), lib.array(T))
+    before = bits(lib, g.params)
+    pickled = pickle.loads(pickle.dumps(g.to("numpy")))
+    for other in (copy.deepcopy(g), g.to(lib.place), g.to("numpy"), pickled):
+        assert repr(other) == repr(g) and [w.name for w in other.wires] == [w.name for w in g.wires]
+        assert not set(other.wires) & set(g.wires) and not other.values
+        assert other.calls[0].node is other.nodes[0] is not g.nodes[0]
+        assert other.wires[2].array is other.params[3]
+        assert bits(lib, other.params) == before and plan(other.params) == plan(g.params)
+        xg.Trainer(other, xg.SGD(lr=0.5)).fit(X, T, max_epoch=1, eval_interval=None)
+        assert bits(lib, other.params) != before and bits(lib, g.params) == before
+    assert g.values and g.backward() is None
+
+
+def test_save_and_load(lib, tmp_path):
+    pytest.importorskip("safetensors", reason="saving needs safetensors")
+    W, w = lib.param(weights()[0][:, :4]), weights()
+    x, z, t = wire("x"), wire("z"), wire("t")
+    node = xg.MatMul(W)
+    one, two = xg.Split(2, axis=1)(node(xg.Tanh()(node(x))))
+    one.name = "half"
+    inner = net(lib, w).nodes[0]
+    h = xg.Chain(inner, xg.Tanh())(xg.Concat(axis=1)(one, two))
+    y = xg.Add()(h, xg.Repeat(like=h)(parameter(lib.param(w[1]), "b")))
+    g = Graph((x, z, t), (xg.SoftmaxWithLoss()(xg.Multiply()(y, z), t), xg.Dot()(x, parameter(W))))
+    g.save(tmp_path / "g.safetensors")
+    loaded, _ = xg.load(tmp_path / "g.safetensors")
+    assert str(loaded) == str(g.to("numpy")) and "half" in str(loaded) and loaded.wiring.twins == {2: 0}
+    assert plan(loaded.params) == plan(g.params) and bits(lib, loaded.params) == bits(lib, g.params)
+    data = X, np.ones((24, 6)), T
+    for a, b in zip(loaded.forward(*data), g.forward(*map(lib.array, data)), strict=True):
+        np.testing.assert_allclose(a, lib.numpy(b), rtol=1e-13)
+    other = copy.deepcopy(g)
+    for p in other.params:
+        p[...] = 0.0 * p
+    other.load(tmp_path / "g.safetensors")
+    assert bits(lib, other.params) == bits(lib, g.params)
+
+
+# --- what was on the wires ---
+
+
+def test_trace_keeps_every_value_and_gradient(lib):
+    g = shopping()
+    g.trace(*(lib.array(v, "float64") for v in (2, 100, 3, 150, 1.1)))
+    assert [float(g.values[w]) for w in g.wires] == pytest.approx([2, 100, 3, 150, 1.1, 200, 450, 650, 715])
+    found = [float(g.gradients[w]) for w in g.wires]
+    assert found == pytest.approx([110, 2.2, 165, 3.3, 650, 1.1, 1.1, 1.1, 1])
+
+
+def test_a_run_by_hand_is_kept_and_training_keeps_nothing(lib):
+    g = two_layers(lib, weights())
+    assert not g.values and not g.gradients
+    g.forward(lib.array(X), lib.array(T))
+    assert set(g.values) == set(g.wires) and not g.gradients
+    g.backward()
+    x, t, _ = g.wires[:3]
+    assert set(g.wires) - set(g.gradients) == {x, t}, "the gradient of the data was not asked for"
+    assert float(g.gradients[g.outputs[0]]) == 1.0
+    with nothing_kept(xg.Chain(g)):
+        assert not g.values
+        g.forward(lib.array(X), lib.array(T))
+        g.backward()
+        assert not g.values and not g.gradients
+    g.forward(lib.array(X), lib.array(T))
+    assert g.values
+    xg.Trainer(g, xg.SGD(lr=0.1)).fit(lib.array(X), lib.array(T), max_epoch=1, eval_interval=None)
+    assert not g.values and not g.gradients and g.keeps
+
+
+def test_a_loss_by_trace_has_the_gradient_of_the_data(lib):
+    chain = net(lib, weights())
+    g = chain.graph()
+    assert all(a is b for a, b in zip(g.nodes, [*chain.nodes, chain.loss], strict=True))
+    g.trace(lib.array(X), lib.array(T))
+    want = chain.backward(input_grad=True)
+    assert lib.numpy(g.gradients[g.inputs[0]]).tobytes() == lib.numpy(want).tobytes()
+    assert xg.Chain(xg.Branch(2), xg.Add()).graph().n_inputs == 1
+    assert [w.name for w in xg.Chain(xg.Add(), xg.Exp()).graph().inputs] == ["x", "y"]
+
+
+def test_capturable_is_true_when_all_nodes_are(lib):
+    class Own(xg.Node):
+        def forward(self, x):
+            return x + 0.0
+
+        def backward(self, dy):
+            return dy + 0.0
+
+    x = wire("x")
+    assert Graph(x, xg.Exp()(x)).capturable and not Graph(x, Own()(xg.Exp()(x))).capturable
+
+
+# --- deep ones ---
+
+
+def test_five_thousand_nodes_in_a_row(tmp_path):
+    pytest.importorskip("safetensors", reason="saving needs safetensors")
+    x, n = wire("x"), 5000
+    h, k = x, parameter(np.asarray([1.0]), "k")
+    for i in range(n):
+        h = xg.Tanh()(h) if i % 2 else xg.Multiply()(h, k)
+    g = Graph(x, h)
+    one = np.asarray([0.5])
+    y = g.forward(one)
+    dx = g.backward(np.asarray([1.0]))
+    want, slope = 0.5, 1.0
+    for _ in range(n // 2):
+        want = np.tanh(want)
+        slope *= 1 - want**2
+    np.testing.assert_allclose(y, [want], rtol=1e-10)
+    np.testing.assert_allclose(dx, [slope], rtol=1e-9)
+    assert g.grads[0] > 0 and len(g.calls) == n and len(str(g)) > n and len(repr(g)) < 99
+    g.save(tmp_path / "g.safetensors")
+    loaded, _ = xg.load(tmp_path / "g.safetensors")
+    for other in (loaded, copy.deepcopy(g), g.to("numpy", "float32"), pickle.loads(pickle.dumps(g))):
+        assert len(other.calls) == n and np.allclose(other.forward(np.asarray(one, other.params[0].dtype)), y)
+    with pytest.raises(xg.DTypeError) as caught:
+        g.forward(np.ones(1, int))
+    assert caught.value.__notes__[0].startswith("in Graph.forward, call 0: Multiply()(x, k)")

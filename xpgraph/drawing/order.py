@@ -1,0 +1,200 @@
+"""The order of the points within each column: as few crossings as can be found.
+
+After K. Sugiyama et al., IEEE Trans. SMC 11(2), 1981: sweeps of barycentres, neighbours exchanged while that helps,
+from several orders to begin with; then every point tried in every place of its column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise, permutations, product
+from math import factorial, prod
+from random import Random
+
+from .ranks import Layered
+
+_EFFORT = 9_000  # pieces of edges · beginnings: a second or so
+_LARGE = 3_000  # from so many pieces on, less is tried
+_EXHAUSTIVE = 2_000  # so many orders of a whole picture, or fewer, are all tried
+
+Columns = list[list[int]]
+
+
+def crossings(g: Layered, columns: Columns) -> int:
+    """Pairs of pieces that cross, over all columns."""
+    place = _places(g, columns)
+    return sum(_inversions([q for u in column for q in sorted(place[w] for w in g.right[u])]) for column in columns)
+
+
+def ordered(g: Layered, wanted: list[list[int]] | None = None) -> Columns:
+    """The columns in an order with few crossings. ``wanted``: the tails of each vertex, as they should stand."""
+    best = [list(column) for column in _reading(g, wanted)]
+    fewest = crossings(g, best)
+    if fewest and prod(min(factorial(len(c)), _EXHAUSTIVE + 1) for c in g.columns) <= _EXHAUSTIVE:
+        every = ([list(c) for c in p] for p in product(*(list(permutations(c)) for c in best)))
+        return min(every, key=lambda columns: crossings(g, columns))
+    pieces = sum(map(len, g.right))
+    rounds = max(2, min(60, _EFFORT // max(1, pieces)))
+    for beginning in _beginnings(g, best, rounds):
+        if not fewest:
+            break
+        columns, count = _improve(g, beginning, pieces < _LARGE)
+        if count < fewest:
+            best, fewest = columns, count
+    return best
+
+
+def _reading(g: Layered, wanted: list[list[int]] | None) -> Columns:
+    """Backwards from the ends, depth first, each vertex's inputs from top to bottom: no crossing in a tree."""
+    origin = list(range(len(g.rank)))  # the vertex that a dummy's edge comes from
+    for chain in g.chains:
+        for d in chain[1:-1]:
+            origin[d] = chain[0]
+    seen, columns = [False] * len(g.rank), [[] for _ in g.columns]  # type: tuple[list[bool], Columns]
+    for end in (v for v in range(len(g.rank)) if not g.right[v]):
+        stack = [end]
+        while stack:
+            v = stack.pop()
+            if seen[v]:
+                continue
+            seen[v] = True
+            columns[g.rank[v]].append(v)
+            tails = g.left[v]
+            if wanted and v < g.n:
+                place = {u: i for i, u in enumerate(wanted[v])}
+                tails = sorted(tails, key=lambda u, place=place: place.get(origin[u], 0))  # type: ignore[misc]
+            stack += reversed(tails)
+    return columns
+
+
+def _beginnings(g: Layered, best: Columns, rounds: int) -> Iterator[Columns]:
+    yield [list(c) for c in best]
+    yield [list(c) for c in g.columns]
+    yield [list(reversed(c)) for c in best]
+    draw = Random(1)  # its random() is the same in every version of Python
+    for _ in range(rounds):
+        yield [sorted(c, key=lambda _: draw.random()) for c in g.columns]
+
+
+def _improve(g: Layered, columns: Columns, thorough: bool) -> tuple[Columns, int]:
+    best, fewest, idle = [list(c) for c in columns], crossings(g, columns), 0
+    for sweep in range(24 if thorough else 6):
+        forward = sweep % 2 == 0
+        for r in range(1, len(columns)) if forward else range(len(columns) - 2, -1, -1):
+            _sort(columns[r], columns[r - 1 if forward else r + 1], g.left if forward else g.right)
+        _exchange(g, columns)
+        count = crossings(g, columns)
+        if count < fewest:
+            best, fewest, idle = [list(c) for c in columns], count, 0
+        else:
+            idle += 1
+        if not fewest or idle == 4:
+            break
+    if fewest and thorough:
+        _sift(g, best)
+        _exchange(g, best)
+        fewest = crossings(g, best)
+    return best, fewest
+
+
+def _sort(column: list[int], beside: list[int], neighbours: list[list[int]]) -> None:
+    """By the mean place of the neighbours in the column beside; a point without any keeps its place."""
+    if len(column) < 2:
+        return
+    place = {v: i for i, v in enumerate(beside)}
+    centre = {v: sum(place[u] for u in neighbours[v]) / len(neighbours[v]) for v in column if neighbours[v]}
+    moved = iter(sorted(centre, key=centre.__getitem__))
+    column[:] = [next(moved) if v in centre else v for v in column]
+
+
+def _exchange(g: Layered, columns: Columns) -> None:
+    """Exchange neighbours while that takes crossings away."""
+    place = _places(g, columns)
+    gained = True
+    while gained:
+        gained = False
+        for column in columns:
+            for i in range(len(column) - 1):
+                u, v = column[i], column[i + 1]
+                if _cost(g, place, u, v) > _cost(g, place, v, u):
+                    column[i], column[i + 1] = v, u
+                    place[u], place[v] = i + 1, i
+                    gained = True
+
+
+def _sift(g: Layered, columns: Columns) -> None:
+    """Try each point in each place of its column."""
+    place = _places(g, columns)
+    for _ in range(4):
+        gained = False
+        for column in columns:
+            for v in sorted(column, key=lambda v: -len(g.left[v]) - len(g.right[v])) if len(column) > 2 else ():
+                others = [u for u in column if u != v]
+                change = least = 0  # against v at the top
+                at = 0
+                now = column.index(v)
+                here = 0
+                for i, u in enumerate(others):
+                    change += _cost(g, place, u, v) - _cost(g, place, v, u)
+                    if change < least:
+                        least, at = change, i + 1
+                    if i + 1 == now:
+                        here = change
+                if least < here:
+                    others.insert(at, v)
+                    column[:] = others
+                    for i, u in enumerate(column):
+                        place[u] = i
+                    gained = True
+        if not gained:
+            return
+
+
+def _cost(g: Layered, place: list[int], u: int, v: int) -> int:
+    """Crossings of the edges of u with those of v, if u stands above v."""
+    count = 0
+    for side in (g.left, g.right):
+        others = side[v]
+        if others:
+            for a in side[u]:
+                at = place[a]
+                for b in others:
+                    count += place[b] < at
+    return count
+
+
+def _places(g: Layered, columns: Columns) -> list[int]:
+    place = [0] * len(g.rank)
+    for column in columns:
+        for i, v in enumerate(column):
+            place[v] = i
+    return place
+
+
+def _inversions(numbers: list[int]) -> int:
+    """Pairs that stand in the wrong order (a Fenwick tree)."""
+    if len(numbers) < 2:
+        return 0
+    top = max(numbers) + 1
+    tree, count = [0] * (top + 1), 0
+    for seen, q in enumerate(numbers):
+        i, below = q + 1, 0
+        while i:
+            below += tree[i]
+            i &= i - 1
+        count += seen - below
+        i = q + 1
+        while i <= top:
+            tree[i] += 1
+            i += i & -i
+    return count
+
+
+def edge_order(g: Layered, columns: Columns) -> Columns:
+    """For each gap between two columns, the indices of the edges that pass it, from top to bottom."""
+    place = _places(g, columns)
+    gaps: list[list[tuple[int, int, int]]] = [[] for _ in columns[1:]]
+    for e, chain in enumerate(g.chains):
+        for a, b in pairwise(chain):
+            gaps[g.rank[a]].append((place[a], place[b], e))
+    return [[e for _, _, e in sorted(gap)] for gap in gaps]

@@ -6,6 +6,8 @@ shown beside the generic one on the asv board (``body`` = namespace, fast); one 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from .. import clipping, layers, losses, nodes, optimizers, replay
@@ -33,7 +35,12 @@ def _generic(function, *args):
 @layers.affine_grad.fast("numpy")
 def affine_grad(x, dy, dW, db):
     np.matmul(x.T, dy, out=dW)
-    np.add.reduce(dy, axis=0, out=db)
+    np.matmul(_ones(dy.shape[0], dy.dtype), dy, out=db)  # a sum over rows, at the speed of a product
+
+
+@lru_cache(maxsize=8)
+def _ones(n, dtype):
+    return np.ones(n, dtype)
 
 
 @layers.affine.fast("numpy")
@@ -149,7 +156,7 @@ def softmax_cross_entropy(x, t):
     if x.ndim != 2 or t.ndim != 1 or x.dtype.type not in REALS:
         return _generic(losses.softmax_cross_entropy, x, t)
     n, classes = x.shape
-    if not 0 <= np.minimum.reduce(t) <= np.maximum.reduce(t) < classes:
+    if t.dtype != np.int64 or not np.maximum.reduce(t.view(np.uint64)) < classes:  # below 0, it is huge
         return _generic(losses.softmax_cross_entropy, x, t)
     at = np.arange(0, n * classes, classes)
     at += t

@@ -367,7 +367,8 @@ def test_defaults_cover_every_data_set_and_optimizer():
 
 
 def test_help_and_version(capsys):
-    for arguments in (["--help"], ["train", "--help"], ["predict", "--help"], ["info", "--help"], ["--version"]):
+    helps = [[command, "--help"] for command in ("train", "predict", "draw", "explain", "info")]
+    for arguments in (["--help"], *helps, ["--version"]):
         assert run(capsys, *arguments)[0] == 0
     code, _, err = run(capsys, "nonsense")
     assert code == 2

@@ -19,7 +19,8 @@ FLOORS = {
     2: {"node", "wires"},
     3: {"nodes", "shapes", "operators", "axes", "layers", "losses", "optimizers", "clipping", "replay"},
     4: {"sharing", "border", "report", "live", "plot", "network", "wiring", "running", "graph", "edges"},
-    5: {"trainer", "steps", "run", "profiler", "models", "files", "datasets", "idx", "testing", "drawing"},
+    5: {"trainer", "steps", "run", "profiler", "models", "files", "datasets", "idx", "testing"}
+    | {"drawing", "explaining"},
     6: {"cli", "commands", "__main__"},
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}

@@ -104,6 +104,35 @@ def predict(run: str, data: str | None, data_dir: str | None, backend: str, out:
         click.echo(f"{'test accuracy' if data is None else 'accuracy'} {accuracy:.4f}")
 
 
+_sample = click.option(
+    "--sample", type=click.IntRange(min=0), default=0, show_default=True, help="Row of the run's test data."
+)
+
+
+@commands.command()
+@click.argument("run")
+@click.option("-o", "--out", default="net.svg", show_default=True, metavar="FILE", help="The .svg or .dot to write.")
+@_sample
+@_debug
+def draw(run: str, out: str, sample: int, debug: bool) -> None:
+    """Draw the model of RUN, the folder that train left, with the values and the gradients of one row on its edges."""
+    from .cli_pictures import draw as write
+
+    click.echo(f"wrote {write(run, out, sample)}")
+
+
+@commands.command()
+@click.argument("run")
+@click.option("-o", "--out", default="step.html", show_default=True, metavar="FILE", help="The .html page to write.")
+@_sample
+@_debug
+def explain(run: str, out: str, sample: int, debug: bool) -> None:
+    """Write one row's way through the model of RUN as a page: forward, backward and one update, step by step."""
+    from .cli_pictures import explain as write
+
+    click.echo(f"wrote {write(run, out, sample)}")
+
+
 @commands.command()
 @click.option("--kernels", is_flag=True, help="Show the table of kernels and their fast bodies.")
 @_debug

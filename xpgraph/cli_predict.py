@@ -22,7 +22,7 @@ def run(
 ) -> tuple[Path, float | None]:
     """Write one csv line for each row; the file's path, and the accuracy where there are labels."""
     where, _ = choose_backend(backend)
-    model, config = _opened(Path(folder), str(where))
+    model, config = opened(Path(folder), str(where))
     if "choices" not in config and data is None:
         raise DataError(f"{folder} has no configuration beside it, so its test rows are unknown; give --data.")
     choices = Choices(**config.get("choices", {}))
@@ -48,7 +48,7 @@ def run(
     return path, None if named is None else float((y.argmax(axis=1) == named).mean())
 
 
-def _opened(folder: Path, backend: str) -> tuple[Any, dict[str, Any]]:
+def opened(folder: Path, backend: str) -> tuple[Any, dict[str, Any]]:
     """The model of a run's folder, or of a model file in one, and the run's configuration ({} if there is none)."""
     if not folder.exists():
         raise DataError(f"there is no {folder}; give the folder of a run, such as runs/<date-time>-digits.")

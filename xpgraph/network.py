@@ -1,4 +1,4 @@
-"""Floor 4: what Chain and Graph share: the names of the parameters inside, saving and drawing."""
+"""Floor 4: what Chain and Graph share: the names of the parameters inside, saving, drawing and explaining."""
 
 from __future__ import annotations
 
@@ -69,6 +69,15 @@ class Network(Node):
         classes of nodes that are drawn by what is inside, such as ``("Affine",)``, or True for all (see drawing).
         """
         _drawing().draw(self, path, *inputs, open=open, title=title)
+
+    def explain(self, path: str | Path, *inputs: Any, optimizer: Any = None, title: str = "") -> None:
+        """Write a page (.html) to step through a run on ``inputs``, labels last: forward, backward, one update.
+
+        Nothing of the model or of the optimizer (SGD(0.1), if none is given) changes (see explaining).
+        """
+        importlib.import_module(".explaining", __package__).explain(
+            self, path, *inputs, optimizer=optimizer, title=title
+        )
 
     def _repr_svg_(self) -> str | None:
         """For notebooks; None, and so the plain repr, where a picture would be too large to read."""

@@ -1,0 +1,63 @@
+"""docs/examples: each script runs by itself, from any folder, says what it should, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import ast
+import re
+import runpy
+import subprocess
+import sys
+
+import pytest
+from idxfiles import replace_all
+from pages import ROOT
+
+FOLDER = ROOT / "docs" / "examples"
+EXAMPLES = sorted(FOLDER.glob("*.py"))
+SAYS = {
+    "spiral": r"300 points, 3 classes\nloss 1\.\d\d at first, 0\.[01]\d at last\n.* 0\.9\d\n([.o#]{48}\n){24}",
+    "mnist": r"MNIST is not here: give --data-dir DIR, or download it once: .*\n",
+    "own_node": r"PReLU: nothing found\nCareless: Careless: gradient of input 0: .*\naccuracy 0\.9\d, slope -?\S{4}\n",
+    "tied_weights": r"4 arrays, 3 parameters\nmean square 0\.1\d+ at first, 0\.0[01]\d at last\n([ .:*#]{34}\n){8}",
+    "cupy_or_numpy": r"(backend 'cupy' .*\n)?arrays by (numpy|cupy)\n\S+ \(360, 10\) accuracy 0\.9\d+\n\[\[.*\]\]\n",
+}
+
+
+def run(name, folder, *arguments):
+    done = subprocess.run(
+        [sys.executable, "-W", "error", FOLDER / f"{name}.py", *arguments],
+        cwd=folder, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_page_lists_them():
+    page = (ROOT / "docs" / "examples.md").read_text("utf-8")
+    assert re.findall(r"\(examples/(\w+)\.py\)", page) and set(re.findall(r"\(examples/(\w+)\.py\)", page)) == set(SAYS)
+    assert {path.stem for path in EXAMPLES} == set(SAYS)
+
+
+@pytest.mark.parametrize("name", SAYS)
+def test_example(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("XPGRAPH_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "here").mkdir()
+    said = run(name, tmp_path / "here")
+    assert re.fullmatch(SAYS[name], said), said
+    assert not list((tmp_path / "here").iterdir())
+
+
+def test_mnist_trains_on_the_files_of_a_folder(tmp_path, monkeypatch, capsys):
+    """Small files in the place of the real ones, so in this process."""
+    for stem, raw in replace_all(monkeypatch)["mnist"].items():
+        (tmp_path / stem).write_bytes(raw)
+    monkeypatch.setattr(sys, "argv", ["mnist.py", "--data-dir", str(tmp_path)])
+    runpy.run_path(str(FOLDER / "mnist.py"), run_name="__main__")
+    assert re.fullmatch(r"(epoch \d: accuracy [01]\.\d{4}\n){2}", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_is_short_and_a_notebook(path):
+    text = path.read_text("utf-8")
+    assert len(text.splitlines()) <= 90 and ast.parse(text)
+    assert text.startswith("# %% [markdown]\n# # ") and text.count("\n# %%\n") >= 2

@@ -165,19 +165,18 @@ def test_what_the_loops_are_not_made_for_is_left_to_numpy(kind, tmp_path):
 
 def test_blocks_on_threads_give_the_bits_of_one_loop(monkeypatch):
     from xpgraph.fast import blocks
+    from xpgraph.fast import numba as bodies
 
     random = np.random.default_rng(0)
     given = [[random.standard_normal(n).astype(np.float32) ** 2 for n in (300_001, 70_000, 5)] for _ in range(4)]
 
-    def updated(threads):
+    def updated(threads, threaded=0):
         monkeypatch.setattr(blocks, "threads", lambda: threads)
+        monkeypatch.setattr(bodies, "THREADED", threaded)
         lists = [[a.copy() for a in arrays] for arrays in given]
         adam(*lists, 1e-3, 0.9, 0.999, 1e-8)
         return lists
 
-    one, two = updated(1), updated(2)
-    assert all(np.array_equal(a, b) for x, y in zip(one, two, strict=True) for a, b in zip(x, y, strict=True))
-    monkeypatch.setattr(blocks, "BLOCK", 1 << 30)  # not cut at all
-    whole = [[a.copy() for a in arrays] for arrays in given]
-    adam(*whole, 1e-3, 0.9, 0.999, 1e-8)
-    assert all(np.array_equal(a, b) for x, y in zip(one, whole, strict=True) for a, b in zip(x, y, strict=True))
+    whole = updated(1, threaded=1 << 30)  # not cut at all
+    for other in (updated(1), updated(2)):
+        assert all(np.array_equal(a, b) for x, y in zip(whole, other, strict=True) for a, b in zip(x, y, strict=True))

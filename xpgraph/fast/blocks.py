@@ -73,14 +73,15 @@ def in_blocks(update: Callable[..., None], clip: np.ndarray | None, *lists: list
         together(pieces(*lists), work, total)
 
 
-def pieces(*lists: list[np.ndarray]) -> list[Sequence[np.ndarray]]:
+def pieces(*lists: list[np.ndarray], block: int = 0) -> list[Sequence[np.ndarray]]:
     """Parallel lists cut into blocks, each from matching places of one array of every list; flat views if long."""
     found: list[Sequence[np.ndarray]] = []
+    block = block or BLOCK
     for arrays in zip(*lists, strict=True):
         size = arrays[0].size
-        if size <= BLOCK or not all(a.flags.c_contiguous for a in arrays):
+        if size <= block or not all(a.flags.c_contiguous for a in arrays):
             found.append(arrays)
         else:
             flat = [a.reshape(-1) for a in arrays]
-            found += [[a[i : i + BLOCK] for a in flat] for i in range(0, size, BLOCK)]
+            found += [[a[i : i + block] for a in flat] for i in range(0, size, block)]
     return found

@@ -15,11 +15,12 @@ import numpy as np
 
 from .. import layers, losses, optimizers
 from . import numpy as plain
-from .blocks import BLOCK, pieces, spread_over, together
+from .blocks import pieces, spread_over, together
 from .buffers import fresh
 
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
 FLOATS = (F32, F64)
+THREADED = 1 << 21  # parameters: fewer are updated sooner than a thread wakes that shares its core with one of BLAS
 
 
 def compiled(function):
@@ -239,7 +240,7 @@ def _adam(p, g, m, v, clip, alpha, beta1, rest1, beta2, rest2, eps):
 
 
 def _update(loop, body, lists, numbers, rests, clip):
-    """``loop`` on every parameter, long ones in blocks on threads; NumPy's ``body`` if an array is of another kind.
+    """``loop`` on every parameter, many in blocks on threads; NumPy's ``body`` if an array is of another kind.
 
     ``rests``: which of the numbers are followed by what they lack of 1.
     """
@@ -257,11 +258,11 @@ def _update(loop, body, lists, numbers, rests, clip):
     def work(piece):
         loop(*[a if a.ndim == 1 else a.reshape(-1) for a in piece], *told)
 
-    if total <= BLOCK * len(lists):
+    if total < THREADED * len(lists):
         for piece in zip(*lists, strict=True):
             work(piece)
     else:
-        together(pieces(*lists), work, total // len(lists))
+        together(pieces(*lists, block=1 << 18), work, total // len(lists))
 
 
 @optimizers.momentum.fast("numpy", by="numba")

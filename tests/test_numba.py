@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from xpgraph import SoftmaxWithLoss
-from xpgraph.kernel import TABLE, _works, helper, load_fast
+import xpgraph
+from xpgraph import Affine, Momentum, ShapeError, SoftmaxWithLoss
+from xpgraph.kernel import TABLE, load_fast
 from xpgraph.layers import affine, affine_grad, sigmoid, sigmoid_grad
 from xpgraph.losses import softmax_cross_entropy
-from xpgraph.optimizers import adam
+from xpgraph.optimizers import adam, momentum
 
 pytest.importorskip("numba", reason="numba is not installed: pip install xpgraph-nn[numba]")
 BODIES = {"affine", "affine_grad", "sigmoid", "sigmoid_grad", "softmax_cross_entropy", "momentum", "adagrad", "rmsprop",
@@ -45,14 +49,30 @@ def test_its_bodies_come_first_and_can_be_turned_off(monkeypatch):
     assert row.body("numpy") not in row.fast_bodies.values()
 
 
-def test_a_numba_that_cannot_be_imported_is_done_without(monkeypatch):
-    monkeypatch.setitem(sys.modules, "numba", None)
-    _works.cache_clear()
-    try:
-        assert helper("numpy") == ""
-        assert TABLE["adam"].body("numpy") is TABLE["adam"].fast_bodies["numpy"]
-    finally:
-        _works.cache_clear()
+@pytest.mark.parametrize("error", [ImportError, OSError, AttributeError, SystemError])
+def test_a_numba_that_breaks_is_done_without(error, tmp_path):
+    (tmp_path / "numba.py").write_text(f"raise {error.__name__}('broken')")
+    assert numba_of(tmp_path) == ["''", "False"]
+
+
+def test_without_compilation_there_are_no_loops():
+    assert numba_of(NUMBA_DISABLE_JIT="1") == ["''", "False"]
+    assert numba_of() == ["'numba'", "True"]
+
+
+def numba_of(*folders, **more):
+    """The helper's name and whether it has bodies, in a process with these folders before all others."""
+    code = """
+import numpy as np
+from xpgraph.kernel import TABLE, helper
+from xpgraph.layers import sigmoid
+assert sigmoid(np.zeros(3, np.float32)).tolist() == [0.5] * 3
+print(repr(helper("numpy")), "numpy+numba" in TABLE["adam"].fast_bodies)
+"""
+    root = str(Path(xpgraph.__file__).parents[1])
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([*map(str, folders), root])} | more
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.split()
 
 
 def test_only_the_helper_of_a_library_makes_its_bodies():
@@ -82,7 +102,9 @@ def test_without_a_folder_for_compiled_code_it_is_compiled_each_time(monkeypatch
 def test_the_exponential_is_right_to_two_units_everywhere():
     import numba
 
-    from xpgraph.fast.numba import LEAST, MOST, _exp
+    from xpgraph.fast.numba import LEAST, _exp
+
+    MOST = np.float32(88)
 
     @numba.njit
     def exponentials(x, y):
@@ -104,7 +126,8 @@ def test_scores_at_the_ends_of_float32():
     x = np.array([np.inf, -np.inf, np.nan, 1e30, -1e30, 88.8, -88.8, -103.0, 0.0, -0.0], np.float32)
     with np.errstate(over="ignore"):
         true = 1 / (1 + np.exp(-x.astype(np.float64)))
-    assert np.allclose(sigmoid(x), true, rtol=1e-6, atol=1e-37, equal_nan=True)
+    assert np.allclose(sigmoid(x), true, rtol=1e-6, atol=1e-44, equal_nan=True)
+    assert sigmoid(np.float32([-np.inf, -200])).tolist() == [0, 0]
     slope = sigmoid_grad(np.ones_like(x), x)
     assert np.isnan(slope[2]) and (slope[[0, 1, 3, 4]] == 0).all() and slope[8] == slope[9] == 0.25
 
@@ -120,6 +143,33 @@ def test_a_label_out_of_range_and_a_score_that_is_not_finite():
         with np.errstate(invalid="ignore"):
             loss, y, _ = softmax_cross_entropy(x, np.array([0, 1, 2]))
         assert np.isnan(loss) and np.isfinite(y[[0, 2]]).all()
+
+
+def test_many_classes_of_nearly_equal_scores_lose_no_digits():
+    x = np.full((2, 10_000), 0.3, np.float32)
+    x[:, 0] = 0.9
+    true, y_true, _ = softmax_cross_entropy(x.astype(np.float64), np.array([0, 1]))
+    loss, y, _ = softmax_cross_entropy(x, np.array([0, 1]))
+    assert abs(loss - true) < 1e-6 and np.max(np.abs(y / y_true - 1)) < 1e-6
+
+
+def test_no_loop_goes_beyond_an_array():
+    optimizer, p = Momentum(lr=1.0), np.zeros((4, 3), np.float32)
+    optimizer.update([p], [np.ones((4, 3), np.float32)])
+    with pytest.raises(ShapeError, match=r"params\[0\] is \(4, 3\) but grads\[0\] is \(2, 3\)"):
+        optimizer.update([p], [np.ones((2, 3), np.float32)])
+    p, v = np.zeros((4, 3), np.float32), np.zeros((4, 3), np.float32)
+    momentum([p], [np.ones((1, 3), np.float32)], [v], 1.0, 0.9)  # NumPy's body, which broadcasts
+    assert (p == -1).all()
+    p.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        momentum([p], [np.ones((4, 3), np.float32)], [v], 1.0, 0.9)
+    node, x = Affine(np.ones((2, 3), np.float32), np.ones(3, np.float32)), np.ones((4, 2), np.float32)
+    node.params[1] = np.full(1, 5, np.float32)
+    assert (node.forward(x) == 7).all()
+    node.params[1], node.grads[1] = np.ones(3, np.float32), np.ones(7, np.float32)
+    with pytest.raises(ValueError):
+        node.backward(node.forward(x))
 
 
 @pytest.mark.filterwarnings("ignore:overflow")

@@ -133,9 +133,8 @@ def store(value: Array, out: Array | None) -> Array:
 
 def load_fast(library: str) -> None:
     """Import ``xpgraph.fast.<library>``, if there is one, and that of its helper: their bodies declare themselves."""
-    for name in (library, helper(library)):
-        if name:
-            _load(name)
+    _load(library)
+    helper(library)
 
 
 def helper(library: str) -> str:
@@ -146,10 +145,13 @@ def helper(library: str) -> str:
 
 @cache
 def _works(name: str) -> bool:
-    """Can it be imported? One that is there but not made for this NumPy cannot, and is done without."""
+    """Does it make bodies here? One that breaks, whatever it raises, is done without."""
     try:
-        importlib.import_module(name)
-    except ImportError:
+        importlib.import_module(f"{__package__}.fast.{name}")
+    except Exception:
+        for row in TABLE.values():
+            for library in HELPERS:
+                row.fast_bodies.pop(f"{library}+{name}", None)
         return False
     return True
 

@@ -131,7 +131,8 @@ class Optimizer(ABC):
         ``clip``: a 0-d factor for all gradients. ``numbers`` stand in for ``self.numbers(iter)`` where a captured
         step reads them from its device.
         """
-        if [(type(p), p.dtype, p.shape) for p in params] != self._seen or len(grads) != len(params):
+        seen = [(type(p), p.dtype, p.shape) for p in params]
+        if seen != self._seen or [g.shape for g in grads] != [shape for _, _, shape in seen]:
             self._begin(params, grads)
         self.iter += 1
         if params:

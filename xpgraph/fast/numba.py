@@ -18,6 +18,9 @@ from . import numpy as plain
 from .blocks import pieces, spread_over, together
 from .buffers import fresh
 
+if getattr(numba.config, "DISABLE_JIT", 0):
+    raise ImportError("NUMBA_DISABLE_JIT is set: the loops would run as Python")
+
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
 FLOATS = (F32, F64)
 THREADED = 1 << 21  # parameters: fewer are updated sooner than a thread wakes that shares its core with one of BLAS
@@ -51,7 +54,7 @@ ROUND_BITS = np.int32(0x4B400000)
 LOG2_E, LN2_HIGH, LN2_LOW = np.float32(1.44269504), np.float32(0.693359375), np.float32(-2.12194440e-4)
 P0, P1, P2 = np.float32(1.9875691500e-4), np.float32(1.3981999507e-3), np.float32(8.3334519073e-3)
 P3, P4, P5 = np.float32(4.1665795894e-2), np.float32(1.6666665459e-1), np.float32(5.0000001201e-1)
-LEAST, MOST = np.float32(-104), np.float32(88.72283)  # e^x is 0 below and infinite above
+LEAST = np.float32(-104)  # e^x is 0 below
 ONE, ZERO = np.float32(1), np.float32(0)
 
 
@@ -62,7 +65,7 @@ def _power_of_two(n):
 
 @numba.njit(inline="always")
 def _exp(x):
-    """e^x, from LEAST to MOST, NaN for NaN; 2^n in two factors, since a result may be subnormal."""
+    """e^x from LEAST to 88, NaN for NaN; 2^n in two factors, since a result may be subnormal."""
     shifted = x * LOG2_E + ROUND
     n = shifted - ROUND
     r = x - n * LN2_HIGH
@@ -95,7 +98,7 @@ def _sum_rows(dy, db):
 
 @layers.affine.fast("numpy", by="numba")
 def affine(x, W, b):
-    if not x.dtype == W.dtype == b.dtype or x.dtype not in FLOATS:
+    if not x.dtype == W.dtype == b.dtype or x.dtype not in FLOATS or b.shape != W.shape[1:]:
         return plain.affine(x, W, b)
     y = np.matmul(x, W, out=plain._for_product(x, W))
     _add_row(y, b)
@@ -105,7 +108,7 @@ def affine(x, W, b):
 @layers.affine_grad.fast("numpy", by="numba")
 def affine_grad(x, dy, dW, db):
     np.matmul(x.T, dy, out=dW)
-    if dy.dtype != db.dtype or dy.dtype not in FLOATS:
+    if dy.dtype != db.dtype or dy.dtype not in FLOATS or db.shape != dy.shape[1:] or not db.flags.writeable:
         np.add.reduce(dy, axis=0, out=db)
     else:
         _sum_rows(dy, db)
@@ -115,12 +118,11 @@ def affine_grad(x, dy, dW, db):
 def _sigmoid(x, y):
     x, y = x.reshape(-1), y.reshape(-1)
     for i in range(x.size):
-        a = -x[i]
-        if a > MOST:
-            a = MOST
+        a = -abs(x[i])
         if a < LEAST:
             a = LEAST
-        y[i] = ONE / (ONE + _exp(a))
+        z = _exp(a)
+        y[i] = (ONE if x[i] >= ZERO else z) / (ONE + z)
 
 
 @layers.sigmoid.fast("numpy", by="numba")
@@ -179,11 +181,11 @@ def _softmax_cross_entropy(x, t, y, dx):
         flat[k] = _exp(a)
     part = ONE / np.float32(rows)
     for i in range(rows):
-        s = ZERO
+        s = 0.0  # in float64: one after the other, many classes would cost many digits
         for j in range(classes):
             s += y[i, j]
         total += math.log(s)
-        r = ONE / s
+        r = np.float32(1.0 / s)
         for j in range(classes):
             y[i, j] *= r
     for k in range(flat.size):
@@ -245,9 +247,11 @@ def _update(loop, body, lists, numbers, rests, clip):
     ``rests``: which of the numbers are followed by what they lack of 1.
     """
     kind, total = lists[0][0].dtype, 0
-    for arrays in lists:
-        for a in arrays:
-            if a.dtype != kind or not a.flags.c_contiguous or kind not in FLOATS:
+    for i, arrays in enumerate(lists):
+        for a, p in zip(arrays, lists[0], strict=True):
+            flags = a.flags  # a loop looks at no bounds, and writes into all but the gradients
+            fits = a.dtype == kind and a.shape == p.shape and flags.c_contiguous and (i == 1 or flags.writeable)
+            if not fits or kind not in FLOATS:
                 body(*lists, *numbers, clip)
                 return
             total += a.size

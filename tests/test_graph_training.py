@@ -1,0 +1,114 @@
+"""Graphs and Chains at their seams: losses that are graphs, nodes of one's own, runs that fail half-way."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from xpgraph import (
+    SGD,
+    Affine,
+    Chain,
+    Error,
+    Graph,
+    Mean,
+    Multiply,
+    Power,
+    Sigmoid,
+    SoftmaxWithLoss,
+    Subtract,
+    Trainer,
+    wire,
+)
+
+rng = np.random.default_rng(0)
+X, T = rng.standard_normal((20, 3)), rng.standard_normal((20, 2))
+
+
+def mean_square():
+    y, t = wire("y"), wire("t")
+    return Graph((y, t), Mean(None, keepdims=False)(Power(2)(Subtract()(y, t))))
+
+
+def affine():
+    return Affine(np.full((3, 2), 0.1), np.zeros(2))
+
+
+def test_a_chain_with_a_graph_as_its_loss_trains_as_the_graph_of_both():
+    chain, x, t = Chain(affine(), loss=mean_square()), wire("x"), wire("t")
+    whole = Graph((x, t), mean_square()(affine()(x), t))
+    for model in (chain, whole):
+        Trainer(model, SGD(0.1)).fit(X, T, max_epoch=3, batch_size=7, eval_interval=None)
+    for a, b in zip(chain.params, whole.params, strict=True):
+        assert np.array_equal(a, b)
+    chain.forward(X, T)
+    true = 2 * (X @ chain.params[0] + chain.params[1] - T) / T.size
+    assert np.allclose(chain.backward(input_grad=True), true @ chain.params[0].T)
+
+
+class Dropout:
+    """A node of one's own, with an attribute that a Graph has too."""
+
+    def __init__(self):
+        self.keeps, self.params, self.grads, self.seen = 0.5, [], [], set()
+
+    def forward(self, x):
+        self.seen.add(self.keeps)
+        return self.keeps * x
+
+    def backward(self, dy):
+        return self.keeps * dy
+
+
+def test_training_writes_into_no_attribute_of_a_node_of_ones_own():
+    node = Dropout()
+    model = Chain(affine(), node, loss=SoftmaxWithLoss())
+    Trainer(model, SGD(0.1)).fit(X, np.arange(20) % 2, max_epoch=1, eval_interval=None)
+    assert node.seen == {0.5} and set(vars(node)) == {"keeps", "params", "grads", "seen"}
+
+
+def test_after_a_forward_that_failed_there_is_nothing_to_go_backward_from():
+    x, z = wire("x"), wire("z")
+    g = Graph((x, z), Multiply()(Sigmoid()(x), z))
+    g.forward(np.ones(2), np.ones(2))
+    with pytest.raises(Error):
+        g.forward(np.zeros(2), np.ones(3))
+    with pytest.raises(Error, match="forward has not been called"):
+        g.backward(np.ones(2))
+    assert not g.values and not g.gradients
+
+
+class Remembers(SoftmaxWithLoss):
+    """As the book's, it keeps the loss under that name."""
+
+    loss = None
+
+
+class Doubled:
+    """No loss, though an attribute is called so."""
+
+    params = grads = ()
+
+    def forward(self, x):
+        self.loss = 2 * x
+        return self.loss
+
+    def backward(self, dy):
+        return 2 * dy
+
+
+def test_a_loss_is_known_by_its_class_and_not_by_what_it_ran():
+    from xpgraph.wires import record
+
+    for ran in (False, True):
+        node = Doubled()
+        if ran:
+            node.forward(np.ones(2))
+        x = wire("x")
+        g = Graph(x, record(node, x))
+        g.forward(np.ones(2))
+        assert np.array_equal(g.backward(np.ones(2)), [2, 2])
+    x, t = wire("x"), wire("t")
+    g = Graph((x, t), Remembers()(x, t))
+    g.forward(np.ones((2, 3)), np.array([0, 1]))
+    assert g.backward() is None

@@ -18,7 +18,7 @@ FLOORS = {
     1: {"kernel"},
     2: {"node", "wires"},
     3: {"nodes", "shapes", "operators", "axes", "layers", "losses", "optimizers", "clipping", "replay"},
-    4: {"sharing", "border", "report", "live", "plot", "network", "wiring", "running", "graph", "edges"},
+    4: {"sharing", "border", "report", "live", "plot", "network", "wiring", "running", "graph", "edges"} | {"judging"},
     5: {"trainer", "steps", "run", "profiler", "models", "files", "datasets", "idx", "testing"}
     | {"drawing", "explaining"},
     6: {"cli", "commands", "__main__"},

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import xpgraph as xg
-from xpgraph import Graph, parameter, record, wire
+from xpgraph import Graph, explaining, parameter, record, wire
 
 W, B = np.ones((3, 2)), np.ones(2)
 
@@ -185,3 +185,91 @@ def test_the_gradient_check_names_the_edge_with_the_largest_error(lib):
     assert first.name.startswith("h into Slightly")
     assert "its input 1 (call 2)" in first.name and not first.right and first.error > 1e-4
     assert second.right and all(edge.right for edge in rest) and "WRONG" in str(first)
+
+
+def test_weights_shared_inside_one_call_are_checked_as_one(lib):
+    """A step of one moves every use, so the gradient that is held against it is the sum; grads stay those of uses."""
+    data = lib.array(np.random.default_rng(1).standard_normal((5, 3)))
+    square, b = np.random.default_rng(2).standard_normal((3, 3)), np.ones(3)
+    affine = xg.Affine(lib.param(square), lib.param(b))
+    V = lib.param(square)
+    for chain, n in (
+        (xg.Chain(affine, xg.Tanh(), affine), 3),
+        (xg.Chain(xg.MatMul(V), xg.Tanh(), xg.MatMul(lib.xp.matrix_transpose(V))), 2),
+    ):
+        x = wire("x")
+        edges = Graph(x, chain(x)).check_gradients(data)
+        assert len(edges) == n and all(edge.right for edge in edges), [str(edge) for edge in edges]
+    x = wire("x")
+    edges = Graph(x, xg.Add()(xg.MatMul(V)(parameter(V, "b")), x)).check_gradients(lib.array(square))
+    assert all(edge.right for edge in edges), "the input is the weight itself"
+
+
+def test_names_that_a_file_of_weights_cannot_have():
+    x = wire("x")
+    for name, kind in ((3, TypeError), ("", ValueError), ("0.b", ValueError), ("__metadata__", ValueError)):
+        with pytest.raises(kind, match=r"parameter: the name is .*[Gg]ive"):
+            parameter(B, name)
+        late = parameter(B)
+        late.name = name
+        with pytest.raises(kind, match=r"Graph: a parameter: the name is "):
+            Graph(x, xg.Add()(x, late))
+
+
+def test_two_parameters_of_one_path(tmp_path):
+    class Odd(xg.Node):
+        names = ("",)
+
+        def forward(self, x):
+            return x * self.params[0]
+
+        def backward(self, dy):
+            return dy * self.params[0]
+
+    class Twice(Odd):
+        names = ("w", "w")
+
+    x = wire("x")
+    with pytest.raises(ValueError, match="two parameters have the name '0'"):
+        Graph(x, xg.Add()(Odd(B)(x), parameter(B, "0")))
+    pytest.importorskip("safetensors", reason="saving needs safetensors")
+    with pytest.raises(ValueError, match=r"save: two parameters have the name '0\.w'; give each"):
+        xg.Chain(Twice(B, B + 1)).save(tmp_path / "m.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_list_is_as_good_as_a_tuple(lib):
+    x = wire("x")
+    g = Graph(x, record(Own(lambda dy: [dy * 2.0]), x))
+    g.forward(lib.array([1.0]))
+    assert lib.numpy(g.backward(lib.array([3.0]))).tolist() == [6.0]
+
+
+def test_explaining_with_another_models_optimizer():
+    optimizer, x = xg.Momentum(lr=0.1), wire("x")
+    optimizer.update([np.ones(2)], [np.ones(2)])
+    with pytest.raises(xg.ShapeError, match="make a new optimizer for another model"):
+        explaining.page(Graph(x, xg.Affine(W, B)(x)), np.ones((1, 3)), optimizer=optimizer)
+
+
+def test_a_name_that_no_text_file_can_hold(tmp_path):
+    x = wire("half \ud800")
+    g = Graph(x, xg.Affine(W, B)(x))
+    g.forward(np.ones((1, 3)))
+    for name in ("g.svg", "g.dot"):
+        g.draw(tmp_path / name)
+    g.explain(tmp_path / "g.html", np.ones((1, 3)))
+    texts = [path.read_text("utf-8") for path in tmp_path.iterdir()]
+    assert len(texts) == 3 and all("half ?" in text or "half \ufffd" in text for text in texts)
+
+
+def test_fit_gives_a_graph_two_inputs_and_wants_a_loss_without_axes():
+    x, z, t = wire("x"), wire("z"), wire("t")
+    y = xg.Affine(W, B)(xg.Add()(x, z))
+    data = np.ones((6, 3)), np.zeros(6, int)
+    three = Graph((x, z, t), xg.SoftmaxWithLoss()(y, t))
+    with pytest.raises(TypeError, match=r"Trainer\.fit: the inputs of the graph are \(x, z, t\), .* is \(x, t\); make"):
+        xg.Trainer(three, xg.SGD()).fit(*data, eval_interval=None)
+    squares = xg.Power(2)(xg.Subtract()(xg.Affine(W, B)(x), t))
+    with pytest.raises(xg.DTypeError, match=r"shape \(1, 1\), not a scalar loss; .*Mean\(axis=None, keepdims=False\)"):
+        xg.Trainer(Graph((x, t), xg.Mean(None)(squares)), xg.SGD()).fit(data[0], np.ones((6, 2)), eval_interval=None)

@@ -12,7 +12,7 @@ from nets import bits, net, shopping, weights
 from reference import toy
 
 import xpgraph as xg
-from xpgraph import Graph, parameter, wire
+from xpgraph import Graph, drawing, parameter, wire
 from xpgraph.namespace import layout
 from xpgraph.running import nothing_kept
 from xpgraph.sharing import plan
@@ -139,6 +139,96 @@ def test_save_and_load(lib, tmp_path):
         p[...] = 0.0 * p
     other.load(tmp_path / "g.safetensors")
     assert bits(lib, other.params) == bits(lib, g.params)
+
+
+# --- judged by data ---
+
+
+@pytest.mark.parametrize("size", [5, 24])
+def test_predict_and_evaluate_are_those_of_the_same_chain(lib, size):
+    chain = net(lib, weights())
+    for g in (chain.graph(), chain.graph().to(lib.place), pickle.loads(pickle.dumps(chain.to("numpy").graph()))):
+        np.testing.assert_allclose(lib.numpy(g.predict(X, size)), lib.numpy(chain.predict(X, size)), rtol=1e-13)
+        found, want = g.evaluate(X, T, size), chain.evaluate(X, T, size)
+        assert found.loss == pytest.approx(want.loss, rel=1e-13) and found.accuracy == want.accuracy
+    assert not g.values, "a run by hand is kept, and this is none"
+    assert xg.models.Evaluation is type(found)
+
+
+def test_a_loss_inside_of_a_loss_is_judged_by_its_scores(lib):
+    w = weights()
+    want = net(lib, w)
+    W1, b1, W2, b2 = (lib.param(a) for a in w)
+    x, y, t = wire("x"), wire("y"), wire("t")
+    turned = Graph((t, y), xg.SoftmaxWithLoss()(xg.Affine(W2, b2)(y), t))
+    front = xg.Chain(xg.Affine(W1, b1), xg.Sigmoid())
+    for g in (
+        Graph((x, t), turned(t, front(x))),
+        Graph((x, t), xg.Chain(xg.Affine(W2, b2), loss=xg.SoftmaxWithLoss())(front(x), t)),
+        Graph((x, t), want(x, t)),
+    ):
+        np.testing.assert_allclose(lib.numpy(g.predict(X)), lib.numpy(want.predict(X)), rtol=1e-13)
+        assert g.evaluate(X, T).accuracy == want.evaluate(X, T).accuracy
+    alone = Graph((y, t), xg.SoftmaxWithLoss()(y, t))
+    given = lib.param(X)
+    scores = alone.predict(given)
+    scores[...] = 0.0
+    assert lib.numpy(given).tobytes() == X.tobytes(), "what predict returns belongs to its caller"
+    assert xg.Chain(*want.nodes, loss=alone).evaluate(X, T) == want.evaluate(X, T)
+
+
+def test_labels_that_are_computed(lib):
+    x, t = wire("x"), wire("t")
+    g = Graph((x, t), xg.SoftmaxWithLoss()(xg.MatMul(lib.param(weights()[0]))(x), xg.Softmax()(t)))
+    found = g.evaluate(X, np.eye(6)[T], 7)
+    assert found.loss == pytest.approx(float(g.forward(lib.array(X), lib.array(np.eye(6)[T]))))
+    assert found.accuracy == xg.Chain(g.nodes[0], loss=g.loss).evaluate(X, T).accuracy
+
+
+def test_the_trainer_tells_a_graphs_accuracy(lib):
+    g = two_layers(lib, weights())
+    trainer = xg.Trainer(g, xg.SGD(lr=0.1))
+    trainer.fit(X, T, max_epoch=1, validation=(X, T), eval_interval=None)
+    record = trainer.history[0]
+    assert (record["val_loss"], record["val_accuracy"]) == g.evaluate(X, T) and record["val_accuracy"] is not None
+    x, t = wire("x"), wire("t")
+    d = xg.Subtract()(xg.MatMul(lib.param(weights()[0][:, :3]))(x), t)
+    other = xg.Trainer(Graph((x, t), xg.Mean(None, keepdims=False)(xg.Power(2)(d))), xg.SGD(lr=0.1))
+    other.fit(X, np.eye(3)[T], max_epoch=1, validation=(X, np.eye(3)[T]), eval_interval=None)
+    assert other.history[0]["val_loss"] > 0 and other.history[0]["val_accuracy"] is None
+
+
+def test_what_a_graph_without_a_loss_predicts(lib):
+    x, z, t = wire("x"), wire("z"), wire("t")
+    h = xg.Exp()(x)
+    both = Graph(x, (h, xg.Tanh()(h)))
+    for whole, parts in zip(both.predict(lib.array(X)), both.predict(lib.array(X), 5), strict=True):
+        np.testing.assert_allclose(lib.numpy(whole), lib.numpy(parts), rtol=1e-13)
+    with pytest.raises(TypeError, match=r"Graph\.evaluate: this graph has no loss; end it in SoftmaxWithLoss"):
+        both.evaluate(X, T)
+    with pytest.raises(TypeError, match=r"Graph\.predict: the scores depend on the inputs \(x, z\), and x alone comes"):
+        Graph((x, z), xg.Add()(x, z)).predict(X)
+    three = Graph((x, z, t), xg.SoftmaxWithLoss()(xg.Add()(x, z), t))
+    with pytest.raises(TypeError, match=r"Graph\.predict: the scores depend on the inputs \(x, z\)"):
+        three.predict(X)
+    with pytest.raises(TypeError, match=r"Graph\.evaluate: the inputs of the graph are \(x, z, t\), .*make a Graph"):
+        three.evaluate(X, T)
+    with pytest.raises(ValueError, match="predict: batch_size is 0"):
+        both.predict(X, 0)
+    with pytest.raises(xg.ShapeError) as caught:
+        two_layers(lib, weights()).predict(X[:, :3])
+    assert caught.value.__notes__[0].startswith("in Graph.predict, call 0: Affine")
+
+
+def test_a_chain_that_starts_with_a_graph_of_two_inputs(lib):
+    a, b = wire("a"), wire("b")
+    chain = xg.Chain(Graph((a, b), xg.Multiply()(a, b)), xg.Power(2))
+    for outer in (chain, xg.Chain(chain, xg.Exp())):
+        g = outer.graph()
+        assert [w.name for w in g.inputs] == ["a", "b"]
+        found = g.forward(lib.array([2.0]), lib.array([0.5]))
+        assert lib.numpy(found).tolist() == lib.numpy(outer.forward(lib.array([2.0]), lib.array([0.5]))).tolist()
+    assert ">a<" in drawing.svg(chain, np.ones(1), np.ones(1))
 
 
 # --- what was on the wires ---

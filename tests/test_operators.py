@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -128,3 +129,48 @@ def test_what_they_refuse(lib):
             make()
     with pytest.raises(xg.DTypeError, match=r"Log\.forward: x is int64"):
         xg.Log().forward(lib.array([1, 2], "int64"))
+
+
+def test_a_mean_in_float16_is_that_of_its_elements():
+    """n and the sum may be too large for the dtype: they are taken in float32."""
+    x = np.full((70000, 2), 0.5, np.float16)
+    for axis, n in ((0, 70000), (None, 140000)):
+        node = xg.Mean(axis)
+        y = node.forward(x)
+        assert y.dtype == np.float16 and (y == 0.5).all()
+        dx = node.backward(np.full_like(y, 1000.0))
+        assert dx.dtype == np.float16 and (dx == np.float16(1000 / n)).all()
+    ones = xg.Sum(0).forward(np.ones((5000, 2), np.float16))
+    assert ones.dtype == np.float16 and (ones == 5000).all()
+    assert xg.Sum(None, keepdims=False).forward(x[:9]).dtype == np.float16
+
+
+def test_options_are_whole_numbers_that_a_file_can_hold(tmp_path):
+    one = np.int64(1)
+    nodes = [
+        xg.Sum(one), xg.Mean((one,)), xg.Max([one]), xg.Transpose((one, np.int32(0))), xg.Reshape((np.int64(-1), one)),
+        xg.Concat(one), xg.Split(np.int64(1), one), xg.Repeat(np.int64(2), one), xg.Branch(one),
+    ]  # fmt: skip
+    for node in nodes:
+        values = [getattr(node, name) for name in node.options]
+        assert all(type(v) in (int, bool, tuple) for v in values) and json.dumps(values)
+    pytest.importorskip("safetensors", reason="saving needs safetensors")
+    xg.Chain(xg.Affine(W, np.ones(3)), *nodes[:3]).save(tmp_path / "m.safetensors")
+    assert repr(xg.load(tmp_path / "m.safetensors")[0].nodes[2]) == "Mean(axis=(1,), keepdims=True)"
+    for make in (xg.Sum, xg.Mean, xg.Max):
+        for axis in ("", True, 0.0, (0, True), (0.0,), False, np.bool_(True)):
+            with pytest.raises(ValueError, match=r"axis is .*; give a whole number"):
+                make(axis)
+    for wrong in (True, 1.0, "", None):
+        for make in (xg.Concat, lambda axis: xg.Split(2, axis), lambda axis: xg.Repeat(2, axis), xg.Reshape):
+            with pytest.raises(ValueError, match="give"):
+                make(wrong)
+    with pytest.raises(ValueError, match="give whole numbers"):
+        xg.Transpose((True, 0))
+
+
+def test_repeat_like_nothing(lib):
+    node = xg.Repeat(None)
+    y = node.forward(lib.array([[1.0, 2.0]]), lib.array(np.ones((0, 2))))
+    assert tuple(y.shape) == (0, 2)
+    assert lib.numpy(node.backward(y)).tolist() == [[0.0, 0.0]]

@@ -13,8 +13,8 @@ from .errors import ShapeError
 from .kernel import kernel
 from .namespace import Array, namespace_of
 from .node import Node, check_floating, check_gradient, check_pair
-from .nodes import spread
-from .shapes import along, axis_option, count, kept_shape, left_shape
+from .nodes import spread, widened
+from .shapes import along, axis_option, count, is_whole, kept_shape, left_shape
 
 
 @kernel
@@ -33,8 +33,10 @@ def max_grad(xp: Any, dy: Array, x: Array, axes: tuple[int, ...]) -> Array:
 
 @kernel
 def mean_over(xp: Any, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
-    """y = Σ x / n over the n elements along the axes."""
-    return xp.sum(x, axis=axes, keepdims=keepdims) / math.prod(x.shape[a] for a in axes)
+    """y = Σ x / n over the n elements along the axes; in float32 where x is narrower: n may be too large for it."""
+    wide = widened(xp, x)
+    y = xp.sum(wide, axis=axes, keepdims=keepdims) / math.prod(x.shape[a] for a in axes)
+    return y if wide is x else xp.astype(y, x.dtype)
 
 
 @kernel
@@ -116,7 +118,10 @@ class Mean(Node):
         axes = () if x is None else along("Mean.backward: ", x, self.axis)
         check_gradient("Mean.backward: ", "dy", dy, x, () if x is None else left_shape(x, axes, self.keepdims))
         kept = dy if self.keepdims else namespace_of(dy).reshape(dy, kept_shape(x, axes))
-        return spread(kept / math.prod(x.shape[a] for a in axes), x.shape)
+        xp = namespace_of(x)
+        wide = widened(xp, kept)  # n may be too large for a float16
+        each = wide / math.prod(x.shape[a] for a in axes)
+        return spread(each if wide is kept else xp.astype(each, x.dtype), x.shape)
 
 
 class Transpose(Node):
@@ -274,9 +279,6 @@ def _filled(who: str, x: Array, axis: int | tuple[int, ...] | None) -> tuple[int
 
 
 def _whole(who: str, name: str, numbers: Any) -> tuple[int, ...]:
-    whole = isinstance(numbers, tuple | list) and all(
-        isinstance(n, Integral) and not isinstance(n, bool) for n in numbers
-    )
-    if not whole:
+    if not isinstance(numbers, tuple | list) or not all(is_whole(n) for n in numbers):
         raise ValueError(f"{who}: {name} is {numbers!r}; give whole numbers.")
     return tuple(int(n) for n in numbers)

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from . import draws
 from .namespace import Array, Place, namespace_of, number, place_of
-from .node import move
+from .node import move, namespace_copy
+from .sharing import plan
 from .wires import node_name
 from .wiring import takes_input_grad
 
@@ -56,7 +57,7 @@ def check_edges(graph: Any, inputs: Sequence[Any]) -> list[Edge]:
             dys = [copy._zeros(s) if slopes[s] is None else slopes[s] for s in outs]
             found += [
                 Edge(f"{what} (call {k})", *row)
-                for what, *row in _edges(node, graph.calls[k], [values[s] for s in ins], dys, where)
+                for what, *row in _edges(node, graph.calls[k], [_own(values[s]) for s in ins], dys, where)
             ]
     return sorted(found, key=lambda edge: -edge.error if edge.error == edge.error else float("-inf"))
 
@@ -86,7 +87,8 @@ def _edges(node: Any, call: Any, xs: list[Any], dys: list[Any], where: Place) ->
             yield (f"{w!r} into {who}, its input {i}", *_slope(put, total, x, dx, where))
             xs[i] = x
     names = getattr(node, "names", ())
-    for j, (p, g) in enumerate(zip(getattr(node, "params", ()), grads, strict=True)):
+    params = list(getattr(node, "params", ()))
+    for j, p, g in _merged(params, grads):
         kept = namespace_of(p).asarray(p, copy=True)
 
         def put_parameter(step: Array, p: Array = p, kept: Array = kept) -> None:
@@ -95,6 +97,23 @@ def _edges(node: Any, call: Any, xs: list[Any], dys: list[Any], where: Place) ->
         name = names[j] if j < len(names) else f"parameter {j}"
         yield (f"{name} of {who}", *_slope(put_parameter, total, kept, g, where))
         p[...] = kept
+
+
+def _merged(params: list[Array], grads: list[Array]) -> Iterator[tuple[int, Array, Array]]:
+    """(number, parameter, gradient) of each distinct parameter: a step of one that is used twice moves both uses."""
+    totals: dict[int, Array] = {}
+    seen: set[int] = set()  # gradient arrays: one that is listed twice counts once
+    for (first, transposed), g in zip(plan(params), grads, strict=True):
+        if id(g) not in seen:
+            seen.add(id(g))
+            part = namespace_of(g).matrix_transpose(g) if transposed else g
+            totals[first] = totals[first] + part if first in totals else part
+    return ((j, params[j], total) for j, total in totals.items())
+
+
+def _own(value: Any) -> Any:
+    """An input apart from the parameters, which move under it where both are one array."""
+    return namespace_copy(value) if hasattr(value, "dtype") else value
 
 
 def _slope(

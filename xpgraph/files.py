@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,9 @@ def save_model(model: Any, path: Path) -> None:
     from safetensors.numpy import save
 
     rows = model._named()
+    doubled = [name for name, n in Counter(name for name, _, _ in rows).items() if n > 1]
+    if doubled:
+        raise ValueError(f"save: two parameters have the name {doubled[0]!r}; give each a name of its own.")
     slots = plan([p for _, p, _ in rows])
     tensors, aliases = {}, {}
     for i, ((name, p, _), slot) in enumerate(zip(rows, slots, strict=True)):

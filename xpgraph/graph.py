@@ -15,13 +15,16 @@ from typing import Any
 
 from .edges import Edge, check_edges
 from .errors import Error, ShapeError
+from .judging import graph_judged, graph_scores
 from .namespace import Array, namespace_of
 from .network import Held, Network
 from .node import namespace_copy, uses
 from .nodes import add
 from .running import Record, distribute, forget, full, seeds, table
-from .wires import Call, Wire, node_name
+from .wires import Call, Wire, check_name, node_name
 from .wiring import Back, Wires, check, collect, lay, rewire
+
+_SEVERAL = (tuple, list)
 
 
 class Graph(Network):
@@ -50,12 +53,14 @@ class Graph(Network):
         given, wanted = _several(inputs), _several(outputs)
         wires, held = collect(given, check(given, wanted))
         self.nodes, twins = uses(call.node for call in wires.calls)  # those that run: for a second use, a twin
+        for w in held:  # a name may have been given after the wire was made
+            check_name("Graph: a parameter", w.name)
         self.held = [w.array for w in held]
         self.held_grads = [namespace_of(a).zeros_like(a) for a in self.held]
         self.wiring = lay(wires, held, len(given), wanted, self.nodes, twins)
         self.keeps = True  # values and gradients of the last run
         self._wires: Wires | None = wires
-        doubled = [name for name, n in Counter(path for path, _ in self._inside()).items() if n > 1]
+        doubled = [name for name, n in Counter(self._paths()).items() if n > 1]
         if doubled:
             raise ValueError(f"Graph: two parameters have the name {doubled[0]!r}; give each a name of its own.")
 
@@ -131,6 +136,7 @@ class Graph(Network):
         if len(inputs) != w.inputs:
             names = ", ".join(map(repr, self.inputs))
             raise TypeError(f"Graph.forward: {len(inputs)} arrays came for the inputs ({names}); give one for each.")
+        self._kept = self._values = self._gradients = None  # a run that fails leaves nothing to go backward from
         values: list[Any] = [*inputs, *self.held]
         values += [None] * (len(w.names) - len(values))
         try:
@@ -153,6 +159,12 @@ class Graph(Network):
         self._values, self._gradients = (values, None) if self.keeps else (None, None)
         ys = tuple(namespace_copy(values[s]) if s in w.copied else values[s] for s in w.outputs)
         return ys if len(ys) > 1 else ys[0]
+
+    def _scores(self, *inputs: Any) -> Any:
+        return graph_scores(self, *inputs)
+
+    def _judged(self, *inputs: Any) -> tuple[Any, Any, Any]:
+        return graph_judged(self, *inputs)
 
     def backward(self, *douts: Any, input_grad: bool | None = None) -> Any:
         w, nodes, keeps = self.wiring, self.nodes, self.keeps
@@ -181,7 +193,7 @@ class Graph(Network):
                     dx = node.backward(*dys) if option is None else node.backward(*dys, input_grad=option)
                 if not wanted:
                     continue
-                if source.__class__ is int and dx.__class__ is not tuple and dx is not None:
+                if source.__class__ is int and dx.__class__ not in _SEVERAL and dx is not None:
                     before = slopes[source]
                     slopes[source] = dx if before is None else add(before, dx)
                 elif dx.__class__ is tuple and source.__class__ is tuple and len(dx) == len(source):

@@ -9,29 +9,23 @@ from __future__ import annotations
 import inspect
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral
-from typing import Any, NamedTuple
+from typing import Any
 
 from . import draws
-from .border import check_lengths, first_parameter, import_data
 from .graph import Graph
+from .judging import Evaluation as Evaluation
+from .judging import judge
 from .layers import Affine, ReLU, Sigmoid, Tanh
 from .losses import SoftmaxWithLoss
-from .namespace import Array, Place, is_array, namespace_of, number, on_device, place
+from .namespace import Array, Place, place
 from .network import Network
 from .node import Node, is_node, uses
 from .sharing import plan
 from .text import columns
 from .wires import record, wire
 from .wiring import takes_input_grad
-
-
-class Evaluation(NamedTuple):
-    """What ``evaluate`` returns: the mean loss, and the fraction of rows classified rightly (None without classes)."""
-
-    loss: float
-    accuracy: float | None
 
 
 class Chain(Network):
@@ -111,7 +105,8 @@ class Chain(Network):
             input_grad = self.loss is None
         dy: Any = (dout, *more)
         if self.loss is not None:
-            dy = (self.loss.backward(*dy, input_grad=True) if self._nested_loss else self.loss.backward(*dy),)
+            dy = self.loss.backward(*dy, input_grad=True) if self._nested_loss else self.loss.backward(*dy)
+            dy = dy[:-1] if isinstance(dy, tuple) else (dy,)  # a Graph may give the labels a gradient too
         for node in self.nodes[:0:-1]:
             dy = node.backward(*dy)
             dy = dy if isinstance(dy, tuple) else (dy,)
@@ -120,53 +115,15 @@ class Chain(Network):
         dx = self.nodes[0].backward(*dy)
         return dx if input_grad else None
 
-    def predict(self, x: Array, batch_size: int | None = None) -> Array:
-        """The last node's output for all rows (before the loss: scores, not probabilities), (N, ...).
+    def _scores(self, *inputs: Any) -> Any:
+        return self.outputs(*inputs)
 
-        NumPy data is moved to the model's library, ``batch_size`` rows at a time (None: all at once).
-        """
-        first = self._import(_row(x), "x", "predict")
-        size = x.shape[0] if batch_size is None else _positive("predict", batch_size)
-        with on_device(first):
-            pieces = [self.outputs(self._import(x[rows, ...], "x", "predict")) for rows in _slices(x, size)]
-            return pieces[0] if len(pieces) == 1 else namespace_of(pieces[0]).concat(pieces, axis=0)
-
-    def evaluate(self, x: Array, t: Array, batch_size: int = 1024) -> Evaluation:
-        """Mean loss and accuracy over all rows; NumPy data is moved to the model's library, a batch at a time."""
-        if self.loss is None:
-            raise TypeError("Chain.evaluate: this chain has no loss; make it with Chain(..., loss=SoftmaxWithLoss()).")
-        first, _ = self._import(_row(x), "x", "evaluate"), self._import(_row(t), "t", "evaluate")
-        check_lengths("Chain.evaluate", x, t)
-        total, right, labels = 0.0, 0, 0
-        with on_device(first):
-            for rows in _slices(x, _positive("evaluate", batch_size)):
-                bx, bt = self._import(x[rows, ...], "x", "evaluate"), self._import(t[rows, ...], "t", "evaluate")
-                y = self.outputs(bx)
-                total += number(self.loss.forward(y, bt)) * bx.shape[0]  # sync
-                if isinstance(self.loss, SoftmaxWithLoss):
-                    same = right_answers(y, bt)
-                    right += int(number(namespace_of(same).sum(same)))  # sync
-                    labels += math.prod(same.shape)
-        return Evaluation(total / x.shape[0], right / labels if labels else None)
-
-    def _import(self, a: Any, name: str, who: str) -> Array:
-        return import_data(a, name, f"Chain.{who}", first_parameter(self))
+    def _judged(self, *inputs: Any) -> tuple[Any, Any, Any]:
+        return judge(self.loss, self.outputs(*inputs[:-1]), inputs[-1])
 
     def graph(self) -> Graph:
         """The same as a Graph over the same nodes: no copies, so that what one keeps or learns, the other has."""
-        names = [
-            p.name
-            for p in inspect.signature(self.nodes[0].forward).parameters.values()
-            if p.kind is p.POSITIONAL_ONLY or (p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty)
-        ]
-        inputs = wires = tuple(wire(name) for name in names or ["x"])
-        for node in self.nodes:
-            out = record(node, *wires)
-            wires = out if isinstance(out, tuple) else (out,)
-        if self.loss is not None:
-            inputs = (*inputs, wire("t"))
-            wires = (record(self.loss, *wires, inputs[-1]),)
-        return Graph(inputs, wires)
+        return in_a_row(self.nodes, self.loss)
 
     def __repr__(self) -> str:
         loss = [] if self.loss is None else [f"loss={self.loss!r}"]
@@ -193,33 +150,43 @@ class Chain(Network):
         return "\n".join([*columns(rows, right=(3,)), f"{total} parameters"])
 
 
-def right_answers(y: Array, t: Array) -> Array:
-    """int64 1 where the largest score of a row of y (..., C) stands at the class that t names, else 0; (...)."""
-    xp = namespace_of(y)
-    named = t if t.ndim < y.ndim else xp.argmax(t, axis=-1)
-    return xp.astype(xp.equal(xp.argmax(y, axis=-1), named), xp.int64)
+def in_a_row(nodes: Sequence[Any], loss: Any = None, n: int | None = None, result: str | None = None) -> Graph:
+    """Nodes in a row, and perhaps a loss called ``result``, as a Graph over the same nodes with ``n`` inputs.
+
+    The inputs have the names that the first node gives to its own; without ``n`` there are as many.
+    """
+    names = _input_names(nodes[0])
+    if n is not None and n != len(names):
+        names = ["x"] if n == 1 else [f"x{i + 1}" for i in range(n)]
+    inputs = wires = tuple(wire(name) for name in names)
+    for node in nodes:
+        out = record(node, *wires)
+        wires = out if isinstance(out, tuple) else (out,)
+    if loss is not None:
+        inputs = (*inputs, wire("t"))
+        wires = (record(loss, *wires, inputs[-1]),)
+        wires[0].name = result
+    return Graph(inputs, wires)
+
+
+def _input_names(node: Any) -> list[str | None]:
+    """What a node calls its inputs: a Graph by its wires, a Chain as its first node does."""
+    if isinstance(node, Graph):
+        return [w.name for w in node.inputs]
+    if isinstance(node, Chain):
+        return _input_names(node.nodes[0])
+    names = [
+        p.name
+        for p in inspect.signature(node.forward).parameters.values()
+        if p.kind is p.POSITIONAL_ONLY or (p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty)
+    ]
+    return [*names] or ["x"]
 
 
 def _takes_one(forward: Callable[..., Any]) -> bool:
     """Does a forward take one input and no more?"""
     kinds = [p.kind for p in inspect.signature(forward).parameters.values()]
     return len(kinds) == 1 and kinds[0] not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.KEYWORD_ONLY)
-
-
-def _row(a: Any) -> Any:
-    """The first row of an array, by which its kind can be checked; anything else as it is."""
-    return a[: min(1, a.shape[0]), ...] if is_array(a) and a.ndim else a
-
-
-def _slices(x: Array, size: int) -> Iterator[slice]:
-    """Consecutive slices of ``size`` rows; array-api-strict takes no index beyond the end."""
-    return (slice(i, min(i + size, x.shape[0])) for i in range(0, x.shape[0], size))
-
-
-def _positive(who: str, n: int) -> int:
-    if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
-        raise ValueError(f"{who}: batch_size is {n!r}; give a whole number from 1 up.")
-    return n
 
 
 # --- making a model -------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .judging import Evaluation, evaluate, predict
 from .namespace import Array
 from .node import Node
 from .sharing import plan
@@ -53,6 +54,42 @@ class Network(Node):
                 inner = list(zip(names, params, getattr(node, "grads", ()), strict=True))
             rows += [(f"{path}.{name}" if name else path, p, g) for name, p, g in inner]
         return rows
+
+    def _paths(self) -> list[str]:
+        """The paths of ``_named`` alone."""
+        paths = []
+        for path, node in self._inside():
+            if isinstance(node, Network):
+                inner = node._paths()
+            else:
+                params = getattr(node, "params", ())
+                names = getattr(node, "names", ()) or [str(k) for k in range(len(params))]
+                inner = [name for name, _ in zip(names, params, strict=False)]
+            paths += [f"{path}.{name}" if name else path for name in inner]
+        return paths
+
+    @abstractmethod
+    def _scores(self, *inputs: Any) -> Any:
+        """What ``predict`` returns, of one batch."""
+
+    @abstractmethod
+    def _judged(self, *inputs: Any) -> tuple[Any, Any, Any]:
+        """(loss, scores, labels) of one batch, labels last; scores and labels are None where there are no classes."""
+
+    def predict(self, x: Array, batch_size: int | None = None) -> Any:
+        """The output for all rows (before the loss: scores, not probabilities), (N, ...).
+
+        Of a Graph with a loss, what goes into it, without labels. NumPy data is moved to the model's library,
+        ``batch_size`` rows at a time (None: all at once). Raises TypeError for a Graph whose output needs more than x.
+        """
+        return predict(self, x, batch_size)
+
+    def evaluate(self, x: Array, t: Array, batch_size: int = 1024) -> Evaluation:
+        """Mean loss and accuracy over all rows; NumPy data is moved to the model's library, a batch at a time.
+
+        Raises TypeError for a model without a loss, and for a Graph that does not take (x, t).
+        """
+        return evaluate(self, x, t, batch_size)
 
     def save(self, path: str | Path) -> None:
         """Write weights and structure to one safetensors file; it replaces an older one only when it is complete."""

@@ -18,6 +18,7 @@ from .shapes import (
     check_matrix,
     check_rows,
     count,
+    is_whole,
     joint,
     kept_shape,
     left_shape,
@@ -68,10 +69,17 @@ def repeat_grad(xp: Any, dy: Array, n: int, axis: int) -> Array:
     return xp.sum(xp.reshape(dy, runs), axis=axis + 1)
 
 
+def widened(xp: Any, x: Array) -> Array:
+    """x in float32 if its dtype is narrower, else x itself."""
+    return xp.astype(x, xp.float32) if getattr(x.dtype, "itemsize", 4) < 4 else x
+
+
 @kernel
 def sum_over(xp: Any, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
-    """y = Σ x over the axes."""
-    return xp.sum(x, axis=axes, keepdims=keepdims)
+    """y = Σ x over the axes; in float32 where x is narrower: in float16, 2048 + 1 is 2048."""
+    wide = widened(xp, x)
+    y = xp.sum(wide, axis=axes, keepdims=keepdims)
+    return y if wide is x else xp.astype(y, x.dtype)
 
 
 @kernel
@@ -176,11 +184,11 @@ class Repeat(Node):
 
     def __init__(self, n: int | None = None, axis: int = 0, *, like: Wire | None = None) -> None:
         super().__init__()
-        if isinstance(axis, bool) or not isinstance(axis, int):
+        if not is_whole(axis):
             raise ValueError(f"Repeat: axis is {axis!r}; give the number of one axis.")
         if like is not None and (n is not None or not isinstance(like, Wire)):
             raise TypeError(f"Repeat: n is {n!r} and like is {like!r}; give a number n, or like=, a wire that has it.")
-        self.n, self.axis, self._like = None if n is None else count("Repeat", n), axis, like
+        self.n, self.axis, self._like = None if n is None else count("Repeat", n), int(axis), like
 
     def __call__(self, *wires: Any) -> Any:
         return super().__call__(*wires, *([self._like] if self._like is not None and len(wires) == 1 else []))
@@ -199,6 +207,8 @@ class Repeat(Node):
     def backward(self, dy: Array) -> Array:
         check_gradient("Repeat.backward: ", "dy", dy, self.x, self.shape or ())
         new = self._new_axes()
+        if not new and not self._times():  # like had length 0
+            return namespace_of(dy).zeros_like(self.x)
         return sum_over(dy, new, False) if new else repeat_grad(dy, self._times(), self.axis % dy.ndim)
 
     def _shape(self, x: Array) -> tuple[int, ...]:

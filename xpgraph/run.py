@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from .border import check_labels
 from .errors import DTypeError, NonFiniteError
+from .judging import right_answers
 from .losses import SoftmaxWithLoss
-from .models import Chain, right_answers
 from .namespace import Array, is_array, namespace_of, number, on_host, to_numpy
+from .network import Network
 from .node import parts
 from .report import Progress, Report
 
@@ -48,9 +49,14 @@ class Run:
         shape = getattr(loss, "shape", None) if not isinstance(loss, int | float) else ()
         if shape != ():
             found = f"a {type(loss).__name__}" if shape is None else f"an array of shape {tuple(shape)}"
+            advice = (
+                "loss (the chapter's SoftmaxWithLoss.forward returns y by mistake: it should return loss)."
+                if not shape or max(shape) != 1
+                else "loss: Mean(axis=None, keepdims=False)."
+            )
             raise DTypeError(
                 f"Trainer.fit: {type(model).__name__}.forward returned {found}, not a scalar loss; return the 0-d mean "
-                "loss (the chapter's SoftmaxWithLoss.forward returns y by mistake: it should return loss)."
+                + advice
             )
         self.host = not is_array(loss) or on_host(loss)
         for name, t in self.labels.items():
@@ -172,10 +178,11 @@ def _finite(a: Array) -> bool:
 
 
 def _evaluate(model: Any, x: Array, t: Array) -> tuple[float | None, float | None]:
-    if isinstance(model, Chain):  # a reader's own evaluate may return anything
+    if isinstance(model, Network) and model.loss is not None:  # a reader's own evaluate may return anything
         return model.evaluate(x, t)
     loss = float(number(model.forward(x, t)))  # sync
-    y = model.predict(x) if callable(getattr(model, "predict", None)) else None
+    own = None if isinstance(model, Network) else getattr(model, "predict", None)
+    y = own(x) if callable(own) else None
     if not is_array(y) or not _are_classes(model, y, t):
         return loss, None
     same = right_answers(y, t)

@@ -32,7 +32,7 @@ class Record(Mapping[Wire, Array]):
 @contextmanager
 def nothing_kept(model: Any) -> Iterator[None]:
     """Let no Graph inside a model keep values and gradients while the block runs; what they kept is let go."""
-    graphs = [(part, part.keeps) for part in parts(model) if hasattr(part, "keeps")]
+    graphs = [(part, part.keeps) for part in parts(model) if hasattr(part, "keeps") and hasattr(part, "wiring")]
     for graph, _ in graphs:
         graph.keeps, graph._values, graph._gradients = False, None, None
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from numbers import Integral
+from typing import Any
 
 from .errors import ShapeError
 from .namespace import Array, namespace_of
@@ -68,10 +69,16 @@ def along(who: str, x: Array, axis: int | tuple[int, ...] | None) -> tuple[int, 
 
 def axis_option(who: str, axis: int | list[int] | tuple[int, ...] | None) -> int | tuple[int, ...] | None:
     """A node's ``axis``: one, a tuple of them, or None for all; ValueError for anything else."""
-    kept = tuple(axis) if isinstance(axis, list) else axis
-    if not all(isinstance(a, Integral) for a in (kept if isinstance(kept, tuple) else [kept or 0])):
+    if axis is None:
+        return None
+    if not all(is_whole(a) for a in (axis if isinstance(axis, list | tuple) else [axis])):
         raise ValueError(f"{who}: axis is {axis!r}; give a whole number, a tuple of them, or None.")
-    return kept
+    return tuple(int(a) for a in axis) if isinstance(axis, list | tuple) else int(axis)
+
+
+def is_whole(n: Any) -> bool:
+    """A whole number, NumPy's too; True and False are none. Options are kept as int, which a file can hold."""
+    return isinstance(n, Integral) and not isinstance(n, bool)
 
 
 def kept_shape(x: Array, axes: tuple[int, ...]) -> tuple[int, ...]:
@@ -86,6 +93,6 @@ def left_shape(x: Array, axes: tuple[int, ...], keepdims: bool) -> tuple[int, ..
 
 def count(who: str, n: int) -> int:
     """n as an int; ValueError unless it is a whole number from 1 up."""
-    if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
+    if not is_whole(n) or n < 1:
         raise ValueError(f"{who}: n is {n!r}; give a whole number from 1 up.")
     return int(n)

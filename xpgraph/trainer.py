@@ -9,6 +9,7 @@ from typing import Any
 
 from .border import check_lengths, first_parameter, import_data
 from .errors import DTypeError, ShapeError
+from .judging import check_two
 from .namespace import HOST, Array, dtype_name, home, is_array, library_of, namespace_of, on_device, place_of
 from .replay import replay
 from .report import Lines, Report
@@ -73,6 +74,7 @@ class Trainer:
         OutOfMemoryError, with a batch size to try.
         """
         _check_arguments(max_epoch, batch_size, max_grad, eval_interval, graph)
+        check_two("Trainer.fit", self.model)
         batch_size = int(batch_size)  # of NumPy's whole numbers, a CUDA kernel would read too many bytes
         report = report if report is not None else Report() if eval_interval is None else Lines()
         x, t = self._import(x, t, "fit", report)

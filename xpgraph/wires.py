@@ -62,14 +62,27 @@ def wire(name: str | None = None) -> Wire:
 def parameter(array: Array, name: str | None = None) -> Wire:
     """A wire that owns an array, which is trained: the Graph lists it in ``params``, and updates write into it.
 
-    Raises DTypeError for what is no array of real floating numbers.
+    Raises DTypeError for what is no array of real floating numbers, TypeError or ValueError for a name that a file of
+    weights cannot have.
     """
+    check_name("parameter", name)
     who = f"parameter{'' if name is None else f' {name!r}'}: "
     if not is_array(array):
         raise DTypeError(f"{who}found a {type(array).__name__}; give an array, such as numpy.asarray(1.1).")
     if not namespace_of(array).isdtype(array.dtype, "real floating"):
         raise DTypeError(f"{who}it is {dtype_name(array)}; convert it to a real floating dtype, such as float32.")
     return Wire(name, array=array)
+
+
+def check_name(who: str, name: Any) -> None:
+    """A parameter's name is a part of its path, 0.b, and a key in the file of weights."""
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"{who}: the name is {name!r}; give a string, or None.")
+    if name is not None and (not name or "." in name or name == "__metadata__"):
+        raise ValueError(
+            f"{who}: the name is {name!r}; a file of weights needs one that is not empty, without a dot, and not "
+            "'__metadata__'. Give another, such as 'b'."
+        )
 
 
 def record(node: Any, *wires: Wire, outputs: int | None = None) -> Any:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from .losses import SoftmaxWithLoss
 from .namespace import Array
+from .network import Network
 from .wires import Call, Wire
 
 
@@ -135,7 +136,7 @@ def lay(
 
 def is_loss(node: Any) -> bool:
     """Does it end in a SoftmaxWithLoss: the node itself, a Chain with a loss, or a Graph of one?"""
-    return isinstance(node, SoftmaxWithLoss) or getattr(node, "loss", None) is not None
+    return isinstance(node, SoftmaxWithLoss) or (isinstance(node, Network) and node.loss is not None)
 
 
 def _order(steps: Any, held: range) -> tuple[int, ...]:

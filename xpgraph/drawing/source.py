@@ -9,13 +9,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..graph import Graph
+from ..models import in_a_row
 from ..namespace import Array, is_array, namespace_of
 from ..network import Network
 from ..node import namespace_copy, twin
 from ..nodes import add, matmul
 from ..shapes import like_rows, rows
 from ..sharing import plan
-from ..wires import Wire, record, wire
+from ..wires import Wire
 from ..wiring import takes_input_grad
 from .picture import Edge, Picture, Vertex
 from .signs import vertex
@@ -66,17 +67,7 @@ def chain_graph(chain: Any, *inputs: Array) -> Graph:
     if not isinstance(chain, Network) or not hasattr(chain, "nodes"):
         raise TypeError(f"draw: found a {type(chain).__name__}; give a Graph or a Chain.")
     copied: Any = twin(chain)
-    nodes, loss = copied.nodes, copied.loss
-    n = getattr(nodes[0], "n_inputs", 1) if not inputs else len(inputs) - (loss is not None)
-    given = [wire("x" if n == 1 else f"x{i + 1}") for i in range(n)]
-    y: Any = tuple(given)
-    for node in nodes:
-        y = record(node, *(y if isinstance(y, tuple) else (y,)))
-    if loss is not None:
-        given.append(wire("t"))
-        y = record(loss, *(y if isinstance(y, tuple) else (y,)), given[-1])
-        y.name = "L"
-    return Graph(given, y)
+    return in_a_row(copied.nodes, copied.loss, len(inputs) - (copied.loss is not None) if inputs else None, "L")
 
 
 class _Reader:

@@ -34,9 +34,10 @@ def update(page: Explanation) -> None:
             _gather(page, edges)
     rows = [(i, _called(page, made.get(i, []), named[i][0])) for i in _groups(slots)]
     params, grads = remove_duplicates(graph.params, graph.grads)
-    state = [(slot, getattr(optimizer, slot, None)) for slot in getattr(optimizer, "slots", ())]
+    found = [(slot, getattr(optimizer, slot, None)) for slot in getattr(optimizer, "slots", ())]
+    state = [(slot, [] if a is None else a) for slot, a in found]
     before = [[page.shown(params[j], "θ", name, "value"), page.shown(grads[j], "g", f"d{name}", "gradient"),
-               *(page.shown(a[j] if a is not None else 0.0, slot, "state", "local") for slot, a in state)]
+               *(page.shown(a[j] if j < len(a) else 0.0, slot, "state", "local") for slot, a in state)]
               for j, (_, name) in enumerate(rows)]  # fmt: skip
     said_before = [said(p) for p in params]
     if params:

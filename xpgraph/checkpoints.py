@@ -103,6 +103,7 @@ class Checkpoints:
 
         StorageError where it cannot be written: then the older ones are as they were.
         """
+        step = int(step)
         path = self.folder / f"checkpoint-{step:06d}.safetensors"
         if not _NAME.fullmatch(path.name):
             raise ValueError(f"Checkpoints.save: step is {step}; give a whole number from 0 to 10**12 - 1.")

@@ -18,6 +18,7 @@ import numpy as np
 from . import __version__
 from .border import first_parameter
 from .errors import CheckpointError
+from .installed import usable
 from .namespace import Array, dtype_name, home, library_of, place_of, to_numpy
 from .node import Node, parts
 from .optimizers import Optimizer
@@ -44,7 +45,7 @@ def state_of(trainer: Any, more: dict[str, Any] | None = None) -> tuple[dict[str
         "seed": int(trainer.seed),
         "steps": int(trainer.steps),
         "epoch": int(trainer.current_epoch),
-        "eval_interval": trainer.eval_interval,
+        "eval_interval": None if trainer.eval_interval is None else int(trainer.eval_interval),
         "loss_list": pack_floats(trainer.loss_list, "loss_list", arrays),
         "history": pack_records(trainer.history, "history", arrays),
         "more": pack(more, "more", arrays),
@@ -117,7 +118,7 @@ def versions(model: Any) -> dict[str, str]:
         "array-api-compat": _compat(), "machine": platform.machine(),
     }  # fmt: skip
     if W is not None:
-        found |= {"backend": home(W), library_of(W).name: library_of(W).xp.__version__}
+        found |= {"backend": home(W), library_of(W).name: usable(library_of(W).name).version}
     return found
 
 

@@ -96,7 +96,7 @@ class FolderLock:
         self._file: int | None = None
         path = folder / LOCK
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            _make(folder)
             file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
         except OSError as error:
             raise StorageError(
@@ -137,6 +137,15 @@ class FolderLock:
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _make(folder: Path) -> None:
+    """Make a folder, and bring its name to the disk: the files in it are lost with it."""
+    new = [parent for parent in (folder, *folder.absolute().parents) if not parent.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in {folder.absolute(), *new}:
+        with contextlib.suppress(OSError):  # a parent that may not be listed cannot be asked
+            sync_folder(made.parent)
 
 
 def _lock(file: int) -> None:

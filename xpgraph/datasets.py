@@ -7,16 +7,14 @@ folder of IDX files). Every row is flat: x has shape (N, D). Integers are scaled
 from __future__ import annotations
 
 import os
-import zipfile
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from . import draws, idx
+from . import draws, idx, npzfile
 from .errors import DataError, DTypeError
 
 NAMES = ("digits", "spiral", "mnist", "fashion-mnist")
@@ -103,7 +101,7 @@ def load_rows(
         data = load(name, seed=seed, dtype=kind)
         return data.x_test, data.t_test
     path = _npz(name)
-    stored = _arrays(path, ("x",), ("t",))
+    stored = npzfile.read(path, ("x",), ("t",))
     x, _ = _rows(path, "x", stored["x"], kind, scale)
     return x, _labels(path, "t", stored["t"], len(x), kind) if "t" in stored else None
 
@@ -156,7 +154,7 @@ def _npz(name: str) -> Path:
 
 
 def _own(path: Path, seed: int, dtype: np.dtype) -> Dataset:
-    stored = _arrays(path, ("x", "t"), ("x_test", "t_test"))
+    stored = npzfile.read(path, ("x", "t"), ("x_test", "t_test"))
     x, scale = _rows(path, "x", stored["x"], dtype)
     t = _labels(path, "t", stored["t"], len(x), dtype)
     if len(stored) == 2:
@@ -177,34 +175,6 @@ def _own(path: Path, seed: int, dtype: np.dtype) -> Dataset:
     if classes > max(1000, len(x)):  # an id or a measurement, and a model with as many outputs
         raise DataError(f"Reading {path}: t runs to {classes - 1} for {len(x)} rows. Number the classes from 0.")
     return Dataset(path.stem, x, t, x_test, t_test, scale, classes, str(path))
-
-
-def _arrays(path: Path, needed: tuple[str, ...], optional: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """The named arrays of a .npz file; nothing else in it is read, and nothing is unpickled."""
-    try:
-        with path.open("rb") as file:
-            return _members(file, path, needed, optional)
-    except DataError:
-        raise
-    except FileNotFoundError as error:
-        raise DataError(f"Reading {path}: there is no such file. Check the path.") from error
-    except Exception as error:  # whatever zip, its codecs or NumPy make of a damaged file, MemoryError included
-        raise DataError(f"Reading {path}: {error}. Make it again with numpy.savez from arrays of numbers.") from error
-
-
-def _members(file: BinaryIO, path: Path, needed: tuple[str, ...], optional: tuple[str, ...]) -> dict[str, np.ndarray]:
-    if not zipfile.is_zipfile(file):
-        raise DataError(f"Reading {path}: not a .npz file, or a truncated one. Make it again with numpy.savez.")
-    file.seek(0)
-    with np.load(file, allow_pickle=False) as archive:
-        missing = [key for key in needed if key not in archive.files]
-        if missing:
-            found = ", ".join(archive.files) or "none"
-            raise DataError(
-                f"Reading {path}: array {' and '.join(missing)} missing, found {found}. "
-                f"Save it with numpy.savez({path.name!r}, x=..., t=...)."
-            )
-        return {key: np.asarray(archive[key]) for key in (*needed, *optional) if key in archive.files}
 
 
 def _rows(

@@ -1,4 +1,4 @@
-"""Data sets by name or from a user's .npz file, as rows and labels ready for training on the host.
+"""Data sets by name or from a user's .npz or .csv file, as rows and labels ready for training on the host.
 
 Four names: ``digits`` (shipped), ``spiral`` (drawn), ``mnist`` and ``fashion-mnist`` (downloaded once, or read from a
 folder of IDX files). Every row is flat: x has shape (N, D). Integers are scaled, floating values are taken as given.
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from . import draws, idx, npzfile
+from . import csvdata, draws, idx, npzfile
 from .errors import DataError, DTypeError
 
 NAMES = ("digits", "spiral", "mnist", "fashion-mnist")
@@ -37,6 +37,7 @@ class Dataset:
     t: (N,) and t_test: (M,), int64 labels 0..classes-1; or (N, classes) and (M, classes), probabilities of x's dtype.
     scale: what stored values were multiplied by to give x: 1/16 (digits), 1/255 (images), 1.0 (as stored).
     classes: the number of classes. source: where the data came from, in one line.
+    csv: of a .csv file, its columns, the names of its classes and the scale of each column.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Dataset:
     scale: float
     classes: int
     source: str
+    csv: csvdata.Kept | None = None
 
 
 def load(
@@ -55,8 +57,9 @@ def load(
     data_dir: str | os.PathLike[str] | None = None,
     seed: int = 0,
     dtype: npt.DTypeLike = np.float32,
+    label: str | int = "",
 ) -> Dataset:
-    """A data set by one of ``NAMES``, or from a ``.npz`` file of your own.
+    """A data set by one of ``NAMES``, or from a ``.npz`` or ``.csv`` file of your own.
 
     data_dir: a folder of the four IDX files, for mnist and fashion-mnist only; None downloads them into a cache.
     seed: fixes the split of digits and of a .npz without test rows (the last 360, or a fifth, of a permutation), and
@@ -66,9 +69,18 @@ def load(
     x of another integer type is cast as it is, floating x is cast as it is. ``t`` is integers 0..C-1 of shape (N,), or
     one-hot rows or probabilities of shape (N, C).
 
+    A .csv file has one example a line, numbers but for the column of labels, and perhaps a header of names. label:
+    that column's name, or its number from 1; "" is the last. Columns are scaled to mean 0 and standard deviation 1
+    over the training rows; a fifth of the rows, drawn by ``seed``, is kept for the test.
+
     Raises DataError if data is missing, damaged or of the wrong kind; DTypeError if dtype is not floating.
     """
     name, kind = os.fspath(name_or_path), _floating(dtype)
+    if _is_csv(name):
+        (x, t, x_test, t_test), kept = csvdata.load(Path(name), label, seed, kind)
+        return Dataset(Path(name).stem, x, t, x_test, t_test, 1.0, len(kept.classes), name, kept)
+    if label != "":
+        raise DataError(f"Loading {name!r}: a label is a column of a .csv file, and this is none; leave it out.")
     if name == "digits":
         return _digits(seed, kind)
     if name == "spiral":
@@ -87,14 +99,23 @@ def load_rows(
     seed: int = 0,
     dtype: npt.DTypeLike = np.float32,
     scale: float | None = None,
+    csv: csvdata.Kept | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Rows to predict, with their labels if there are any: (x of shape (N, D), t as in ``Dataset`` or None).
 
     A name gives the test rows of ``load`` with the same seed. A .npz file gives all rows of its ``x``, with ``t`` if it
     holds one. scale: what integer x of a .npz is multiplied by, that of the data the model was trained on; None takes
-    the rule of ``load``. Floating x counts as scaled already. Other arguments and errors are those of ``load``.
+    the rule of ``load``. Floating x counts as scaled already. A .csv file gives all its rows, with labels if it has
+    their column, by ``csv``: the ``Dataset.csv`` of the training. Other arguments and errors are those of ``load``.
     """
     name, kind = os.fspath(name_or_path), _floating(dtype)
+    if _is_csv(name):
+        if csv is None:
+            raise DataError(
+                f"Reading {name}: expected what the training kept of its csv file, found none. Give rows to a run that "
+                "was trained on a .csv file, or a .npz file."
+            )
+        return csvdata.load_rows(Path(name), csv, kind)
     if name in idx.SHA256:
         return _images(name, "t10k", data_dir, kind)
     if name in NAMES:
@@ -143,12 +164,16 @@ def _scaled(stored: np.ndarray, scale: float, dtype: np.dtype) -> np.ndarray:
         return np.multiply(stored.reshape(len(stored), -1), dtype.type(scale), dtype=dtype, order="C")
 
 
+def _is_csv(name: str) -> bool:
+    return Path(name).suffix.lower() == ".csv"
+
+
 def _npz(name: str) -> Path:
     path = Path(name)
     if path.suffix.lower() != ".npz":
         raise DataError(
             f"Loading {name!r}: there is no data set of that name. "
-            f"Choose one of {', '.join(NAMES)}, or give the path of a .npz file."
+            f"Choose one of {', '.join(NAMES)}, or give the path of a .npz or .csv file."
         )
     return path
 

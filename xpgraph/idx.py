@@ -135,6 +135,11 @@ def _unpacked(path: Path, where: str) -> bytearray:
             raw += stream.read(HEADER)
             dtype, shape, start = _header(raw, where)
             need = start + math.prod(shape) * dtype.itemsize
+            if need > LIMIT and (packed or os.fstat(file.fileno()).st_size > LIMIT):
+                raise DataError(
+                    f"Reading {where}: expected at most {LIMIT} bytes, found a header {shape} of {dtype.name} that "
+                    f"claims {need}. Get the file again."
+                )
             most = min(need, LIMIT) + 1
             while len(raw) < most and (piece := stream.read(min(PIECE, most - len(raw)))):
                 raw += piece
@@ -142,11 +147,6 @@ def _unpacked(path: Path, where: str) -> bytearray:
             raise DataError(f"Unpacking {where}: the gzip data is damaged ({error}). Get the file again.") from error
         except OSError as error:
             raise DataError(f"Reading {where}: {error}. Make the file readable, or give another.") from error
-    if len(raw) > LIMIT:
-        raise DataError(
-            f"Reading {where}: the header {shape} of {dtype.name} claims {need} bytes, expected at most {LIMIT}. "
-            "Get the file again."
-        )
     return raw
 
 

@@ -102,9 +102,16 @@ def _members(file: BinaryIO, path: Path, needed: tuple[str, ...], optional: tupl
                 f"Reading {path}: array {' and '.join(missing)} missing, found {found[:400]}. "
                 f"Save it with numpy.savez({path.name!r}, x=..., t=...)."
             )
-        for key in keys:
-            _check_member(members[f"{key}.npy"], size, path)
-        return {key: _array(archive, members[f"{key}.npy"], path, key) for key in keys}
+        wanted = [members[f"{key}.npy"] for key in keys]
+        for info in wanted:
+            _check_member(info, size, path)
+        packed, unpacked = sum(info.compress_size for info in wanted), sum(info.file_size for info in wanted)
+        if unpacked > max(SMALL, RATIO * packed):
+            _refuse(
+                path, f"members {', '.join(keys)}", f"at most {RATIO} times their {packed} bytes",
+                f"{unpacked} once unpacked", "If they are yours, save them with numpy.savez, which does not pack.",
+            )  # fmt: skip
+        return {key: _array(archive, info, path, key) for key, info in zip(keys, wanted, strict=True)}
 
 
 def _check_member(info: zipfile.ZipInfo, size: int, path: Path) -> None:
@@ -118,11 +125,6 @@ def _check_member(info: zipfile.ZipInfo, size: int, path: Path) -> None:
         _refuse(path, where, f"at most the file's {size} bytes", f"{info.compress_size}: it is truncated")
     if info.compress_type == zipfile.ZIP_STORED and info.compress_size != info.file_size:
         _refuse(path, where, f"{info.compress_size} bytes, as are stored", f"{info.file_size}")
-    if info.file_size > max(SMALL, RATIO * info.compress_size):
-        _refuse(
-            path, where, f"at most {RATIO} times its {info.compress_size} bytes",
-            f"{info.file_size} once unpacked", "If it is yours, save it with numpy.savez, which does not pack.",
-        )  # fmt: skip
 
 
 def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, key: str) -> np.ndarray:

@@ -88,13 +88,17 @@ def restore(trainer: Any, arrays: Mapping[str, np.ndarray], meta: Mapping[str, A
             "changed. Give one that a run wrote."
         ) from error
     for name, p in rows:
-        p[...] = place_of(p).asarray(weights[name], copy=True)
+        _overwrite(p, weights[name])
     _give(optimizer, held)
     for (_, give), state in zip(stateful, states, strict=True):
         give(state)
     trainer.seed, trainer.steps, trainer.current_epoch = counts
     trainer.loss_list[:], trainer.history[:], trainer.eval_interval = losses, history, interval
     return more
+
+
+def _overwrite(p: Array, value: np.ndarray) -> None:
+    p[...] = place_of(p).asarray(value, copy=True)
 
 
 def named_parameters(model: Any) -> list[tuple[str, Array]]:

@@ -70,7 +70,10 @@ def checkpoints():
     yield "offsets from behind", sealed({"a": row(offsets=[8, 0])}, eight)
     yield "something behind the arrays", sealed({"a": row()}, eight + b"!")
     yield "a dtype of another world", sealed({"a": row("BF16", [4])}, eight)
-    yield "a name that stands twice", sealed('"a":{"x":1},"a":{"y":2}', eight)
+    once = '"a":' + json.dumps(row())
+    sums = {"a": hashlib.sha256(eight).hexdigest()}
+    yield "a name that stands twice", sealed(f"{once},{once}", eight, own={"format": 1, "sha256": sums, "meta": 0})
+    yield "a sum without an array", sealed({}, own={"format": 1, "sha256": sums, "meta": {"step": 1, "state": {}}})
     yield "an array without a sum", sealed({"a": row()}, eight, own={"format": 1, "sha256": {}, "meta": 0})
     yield "a header a hundred thousand deep", sealed('"a":' + "[" * 100_000 + "]" * 100_000)
     yield "a description a hundred thousand deep", sealed({}, own="[" * 100_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
 import re
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from checkpointing import file_bytes, small
 
+from xpgraph import tensorfile
 from xpgraph.checkpoints import read
 from xpgraph.errors import CheckpointError
 
@@ -84,11 +86,16 @@ def test_nothing_is_handed_out_before_the_last_array_is_checked(tmp_path):
         read(path)
 
 
+@pytest.mark.parametrize("kept", [4, 30, len(WHOLE) - 60, len(WHOLE) - 1])
+def test_a_file_that_shrinks_while_it_is_read(kept):
+    """Its size was asked before: there is an end to waiting for the rest."""
+    with pytest.raises(CheckpointError, match=r"found [0-9]+: the file ended"):
+        tensorfile._Reader(io.BytesIO(WHOLE[:kept]), len(WHOLE), "f").read()
+
+
 def test_a_swap_of_two_equal_arrays_names_is_seen():
     """Equal bytes, so equal sums: only the header's own sha256 tells."""
     arrays = {"a": np.zeros(3), "b": np.ones(3)}
     raw = file_bytes(arrays, {})
-    from xpgraph import tensorfile
-
     with pytest.raises(CheckpointError, match="the header: expected sha256"):
         tensorfile.from_bytes(raw.replace(b'"a":', b'"?":').replace(b'"b":', b'"a":').replace(b'"?":', b'"b":'), "f")

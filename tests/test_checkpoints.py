@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from checkpointing import file_bytes, small, value_of
 
-from xpgraph import tensorfile
+from xpgraph import storage, tensorfile
 from xpgraph.checkpoints import Checkpoints, latest, read
 from xpgraph.errors import CheckpointError, FolderInUseError, StorageError
 
@@ -184,6 +184,20 @@ def test_a_damaged_one_that_lies_ahead_is_removed_once_another_is_safe(tmp_path)
         assert value_of(kept.latest()) == 21.0
 
 
+def test_a_run_that_begins_again_before_the_newest_takes_the_folder_over(tmp_path):
+    with Checkpoints(tmp_path) as kept:
+        kept.save(10, *small(10.0)), kept.save(20, *small(20.0)), kept.save(15, *small(15.0))
+        assert [read(path).step for path in sorted(tmp_path.glob("*.safetensors"))] == [10, 15]
+
+
+def test_the_names_of_new_folders_are_brought_to_the_disk(tmp_path, monkeypatch):
+    """A checkpoint is lost with the folder that holds it."""
+    synced, real = [], storage.sync_folder
+    monkeypatch.setattr(storage, "sync_folder", lambda folder: (synced.append(folder), real(folder)))
+    Checkpoints(tmp_path / "a" / "b").close()
+    assert set(synced) == {tmp_path, tmp_path / "a"}
+
+
 def test_none_whole_is_an_error_that_names_each(tmp_path):
     with Checkpoints(tmp_path) as kept:
         kept.save(1, *small()), kept.save(2, *small())
@@ -268,8 +282,6 @@ def test_a_killed_run_leaves_no_lock_and_its_children_hold_none(tmp_path):
 
 
 def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch):
-    from xpgraph import storage
-
     def no_locks(file):
         raise OSError(37, "No locks available")
 

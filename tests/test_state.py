@@ -32,7 +32,11 @@ def params(by):
 
 def same(a, b):
     assert [p.tobytes() for p in params(a)] == [p.tobytes() for p in params(b)]
-    assert a.loss_list == b.loss_list and (a.steps, a.current_epoch) == (b.steps, b.current_epoch)
+    assert (
+        a.eval_interval == b.eval_interval
+        and a.loss_list == b.loss_list
+        and (a.steps, a.current_epoch) == (b.steps, b.current_epoch)
+    )
     told = [[{**record, "seconds": 0} for record in each.history] for each in (a, b)]
     assert told[0] == told[1] and repr(a.optimizer) == repr(b.optimizer)
 
@@ -128,9 +132,9 @@ def with_model(model, optimizer=None):
 
 MISFITS = {
     "size": (
-        unlike(h=5), r"parameter 0\.W is float64 \(4, 6\) in the checkpoint, but float64 \(4, 5\) in the model; nothing"
+        unlike(h=5), r": parameter 0\.W is float64 \(4, 6\) in the checkpoint, but float64 \(4, 5\) in the model; "
     ),
-    "dtype": (unlike(dtype="float32"), r"parameter 0\.W is float64 \(4, 6\) in the checkpoint, but float32 \(4, 6\)"),
+    "dtype": (unlike(dtype="float32"), r": parameter 0\.W is float64 \(4, 6\) in the checkpoint, but float32 \(4, 6\)"),
     "names": (
         with_model(Chain(MatMul(np.zeros((4, 6))))),
         r"holds 4 parameters, the model has 1; only the checkpoint has 0\.b, 2\.W, 2\.b, only the model none; nothing",
@@ -171,6 +175,8 @@ LACKS = {
     "a slot of another shape": lambda arrays, meta: arrays.update({"optimizer.v.0.b": np.zeros(7)}),
     "a slot of another dtype": lambda arrays, meta: arrays.update({"optimizer.v.0.b": np.zeros(6, np.float32)}),
     "a slot too many": lambda arrays, meta: slots(meta)["m"]["list"].append({"array": "optimizer.m.0.W"}),
+    "a rate": lambda arrays, meta: remove(meta, "lr"),
+    "nothing, but has more": lambda arrays, meta: put(meta, "warmup", 3.0),
     "a slot": lambda arrays, meta: remove(meta, "v"),
     "a number for a slot": lambda arrays, meta: put(meta, "v", 3.0),
     "a state of text": lambda arrays, meta: meta["optimizer"].update(state="text"),

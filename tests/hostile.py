@@ -39,7 +39,7 @@ class Evil:
 
 def sealed(header, body=b"", own=None, length=None):
     """A checkpoint whose header has the right sha256 and says what it likes."""
-    digests = {name: hashlib.sha256(body).hexdigest() for name in header}
+    digests = dict.fromkeys([] if isinstance(header, str) else header, hashlib.sha256(body).hexdigest())
     own = {"format": 1, "sha256": digests, "meta": {"step": 1, "state": {}}} if own is None else own
     words = own if isinstance(own, str) else json.dumps(own)
     rest = header if isinstance(header, str) else json.dumps(header)[1:-1]

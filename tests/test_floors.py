@@ -18,9 +18,10 @@ FLOORS = {
     1: {"kernel"},
     2: {"node", "wires"},
     3: {"nodes", "shapes", "operators", "axes", "layers", "losses", "optimizers", "clipping", "replay"},
-    4: {"sharing", "border", "report", "live", "plot", "network", "wiring", "running", "graph", "edges"} | {"judging"},
+    4: {"sharing", "border", "report", "live", "plot", "network", "wiring", "running", "graph", "edges", "judging"}
+    | {"storage", "tensorfile", "packing", "npzfile"},
     5: {"trainer", "steps", "run", "profiler", "models", "files", "datasets", "idx", "testing"}
-    | {"drawing", "explaining"},
+    | {"drawing", "explaining", "checkpoints", "state", "progress", "csvfile", "csvdata"},
     6: {"cli", "commands", "__main__"},
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
@@ -31,7 +32,15 @@ HOST_FILES = {
     "draws",
     "datasets",
     "idx",
+    "csvfile",
+    "csvdata",
+    "npzfile",
     "files",
+    "tensorfile",
+    "packing",
+    "checkpoints",
+    "state",
+    "progress",
     "testing",
     "cli",
     "cli_predict",

@@ -1,4 +1,4 @@
-"""Data sets by name or from a user's .npz file, as rows and labels ready for training on the host.
+"""Data sets by name or from a user's .npz or .csv file, as rows and labels ready for training on the host.
 
 Four names: ``digits`` (shipped), ``spiral`` (drawn), ``mnist`` and ``fashion-mnist`` (downloaded once, or read from a
 folder of IDX files). Every row is flat: x has shape (N, D). Integers are scaled, floating values are taken as given.
@@ -7,16 +7,14 @@ folder of IDX files). Every row is flat: x has shape (N, D). Integers are scaled
 from __future__ import annotations
 
 import os
-import zipfile
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from . import draws, idx
+from . import csvdata, draws, idx, npzfile
 from .errors import DataError, DTypeError
 
 NAMES = ("digits", "spiral", "mnist", "fashion-mnist")
@@ -39,6 +37,7 @@ class Dataset:
     t: (N,) and t_test: (M,), int64 labels 0..classes-1; or (N, classes) and (M, classes), probabilities of x's dtype.
     scale: what stored values were multiplied by to give x: 1/16 (digits), 1/255 (images), 1.0 (as stored).
     classes: the number of classes. source: where the data came from, in one line.
+    csv: of a .csv file, its columns, the names of its classes and the scale of each column.
     """
 
     name: str
@@ -49,6 +48,7 @@ class Dataset:
     scale: float
     classes: int
     source: str
+    csv: csvdata.Kept | None = None
 
 
 def load(
@@ -57,8 +57,9 @@ def load(
     data_dir: str | os.PathLike[str] | None = None,
     seed: int = 0,
     dtype: npt.DTypeLike = np.float32,
+    label: str | int = "",
 ) -> Dataset:
-    """A data set by one of ``NAMES``, or from a ``.npz`` file of your own.
+    """A data set by one of ``NAMES``, or from a ``.npz`` or ``.csv`` file of your own.
 
     data_dir: a folder of the four IDX files, for mnist and fashion-mnist only; None downloads them into a cache.
     seed: fixes the split of digits and of a .npz without test rows (the last 360, or a fifth, of a permutation), and
@@ -68,9 +69,18 @@ def load(
     x of another integer type is cast as it is, floating x is cast as it is. ``t`` is integers 0..C-1 of shape (N,), or
     one-hot rows or probabilities of shape (N, C).
 
+    A .csv file has one example a line, numbers but for the column of labels, and perhaps a header of names. label:
+    that column's name, or its number from 1; "" is the last. Columns are scaled to mean 0 and standard deviation 1
+    over the training rows; a fifth of the rows, drawn by ``seed``, is kept for the test.
+
     Raises DataError if data is missing, damaged or of the wrong kind; DTypeError if dtype is not floating.
     """
     name, kind = os.fspath(name_or_path), _floating(dtype)
+    if _is_csv(name):
+        (x, t, x_test, t_test), kept = csvdata.load(Path(name), label, seed, kind)
+        return Dataset(Path(name).stem, x, t, x_test, t_test, 1.0, len(kept.classes), name, kept)
+    if label != "":
+        raise DataError(f"Loading {name!r}: a label is a column of a .csv file, and this is none; leave it out.")
     if name == "digits":
         return _digits(seed, kind)
     if name == "spiral":
@@ -89,21 +99,30 @@ def load_rows(
     seed: int = 0,
     dtype: npt.DTypeLike = np.float32,
     scale: float | None = None,
+    csv: csvdata.Kept | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Rows to predict, with their labels if there are any: (x of shape (N, D), t as in ``Dataset`` or None).
 
     A name gives the test rows of ``load`` with the same seed. A .npz file gives all rows of its ``x``, with ``t`` if it
     holds one. scale: what integer x of a .npz is multiplied by, that of the data the model was trained on; None takes
-    the rule of ``load``. Floating x counts as scaled already. Other arguments and errors are those of ``load``.
+    the rule of ``load``. Floating x counts as scaled already. A .csv file gives all its rows, with labels if it has
+    their column, by ``csv``: the ``Dataset.csv`` of the training. Other arguments and errors are those of ``load``.
     """
     name, kind = os.fspath(name_or_path), _floating(dtype)
+    if _is_csv(name):
+        if csv is None:
+            raise DataError(
+                f"Reading {name}: expected what the training kept of its csv file, found none. Give rows to a run that "
+                "was trained on a .csv file, or a .npz file."
+            )
+        return csvdata.load_rows(Path(name), csv, kind)
     if name in idx.SHA256:
         return _images(name, "t10k", data_dir, kind)
     if name in NAMES:
         data = load(name, seed=seed, dtype=kind)
         return data.x_test, data.t_test
     path = _npz(name)
-    stored = _arrays(path, ("x",), ("t",))
+    stored = npzfile.read(path, ("x",), ("t",))
     x, _ = _rows(path, "x", stored["x"], kind, scale)
     return x, _labels(path, "t", stored["t"], len(x), kind) if "t" in stored else None
 
@@ -145,18 +164,22 @@ def _scaled(stored: np.ndarray, scale: float, dtype: np.dtype) -> np.ndarray:
         return np.multiply(stored.reshape(len(stored), -1), dtype.type(scale), dtype=dtype, order="C")
 
 
+def _is_csv(name: str) -> bool:
+    return Path(name).suffix.lower() == ".csv"
+
+
 def _npz(name: str) -> Path:
     path = Path(name)
     if path.suffix.lower() != ".npz":
         raise DataError(
             f"Loading {name!r}: there is no data set of that name. "
-            f"Choose one of {', '.join(NAMES)}, or give the path of a .npz file."
+            f"Choose one of {', '.join(NAMES)}, or give the path of a .npz or .csv file."
         )
     return path
 
 
 def _own(path: Path, seed: int, dtype: np.dtype) -> Dataset:
-    stored = _arrays(path, ("x", "t"), ("x_test", "t_test"))
+    stored = npzfile.read(path, ("x", "t"), ("x_test", "t_test"))
     x, scale = _rows(path, "x", stored["x"], dtype)
     t = _labels(path, "t", stored["t"], len(x), dtype)
     if len(stored) == 2:
@@ -177,34 +200,6 @@ def _own(path: Path, seed: int, dtype: np.dtype) -> Dataset:
     if classes > max(1000, len(x)):  # an id or a measurement, and a model with as many outputs
         raise DataError(f"Reading {path}: t runs to {classes - 1} for {len(x)} rows. Number the classes from 0.")
     return Dataset(path.stem, x, t, x_test, t_test, scale, classes, str(path))
-
-
-def _arrays(path: Path, needed: tuple[str, ...], optional: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """The named arrays of a .npz file; nothing else in it is read, and nothing is unpickled."""
-    try:
-        with path.open("rb") as file:
-            return _members(file, path, needed, optional)
-    except DataError:
-        raise
-    except FileNotFoundError as error:
-        raise DataError(f"Reading {path}: there is no such file. Check the path.") from error
-    except Exception as error:  # whatever zip, its codecs or NumPy make of a damaged file, MemoryError included
-        raise DataError(f"Reading {path}: {error}. Make it again with numpy.savez from arrays of numbers.") from error
-
-
-def _members(file: BinaryIO, path: Path, needed: tuple[str, ...], optional: tuple[str, ...]) -> dict[str, np.ndarray]:
-    if not zipfile.is_zipfile(file):
-        raise DataError(f"Reading {path}: not a .npz file, or a truncated one. Make it again with numpy.savez.")
-    file.seek(0)
-    with np.load(file, allow_pickle=False) as archive:
-        missing = [key for key in needed if key not in archive.files]
-        if missing:
-            found = ", ".join(archive.files) or "none"
-            raise DataError(
-                f"Reading {path}: array {' and '.join(missing)} missing, found {found}. "
-                f"Save it with numpy.savez({path.name!r}, x=..., t=...)."
-            )
-        return {key: np.asarray(archive[key]) for key in (*needed, *optional) if key in archive.files}
 
 
 def _rows(

@@ -34,6 +34,18 @@ class ModelFileError(Error, ValueError):
     """A saved model cannot be read, or does not fit the model that it is loaded into."""
 
 
+class CheckpointError(Error, ValueError):
+    """A checkpoint is damaged or foreign, or does not fit the training that it is restored into."""
+
+
+class StorageError(Error, OSError):
+    """A folder or a file cannot be written; what was there before is still there."""
+
+
+class FolderInUseError(Error, RuntimeError):
+    """Another run writes into this folder."""
+
+
 class CaptureError(Error, RuntimeError):
     """A training step cannot be captured as a CUDA graph, and ``graph=True`` demands it."""
 

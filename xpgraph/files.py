@@ -7,8 +7,6 @@ again after loading.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from .errors import ModelFileError
 from .namespace import Array, Place, dtype_name, namespace_of, place, place_of, to_numpy
 from .node import Node
 from .sharing import plan
+from .storage import write_whole
 
 FORMAT = 1
 _CLASSES = {
@@ -48,17 +47,7 @@ def save_model(model: Any, path: Path) -> None:
     header = {"format": FORMAT, "model": _describe(model), "aliases": aliases}
     data = save(tensors, metadata={"xpgraph": json.dumps(header)})
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_whole(path, [data])
 
 
 def load_weights(model: Any, path: Path) -> None:
@@ -224,9 +213,3 @@ def _graph(described: dict[str, Any], path: str, weights: _Weights, nodes: list[
             w.name = names[len(made)]
             made.append(w)
     return graph.Graph(made[:n], [made[s] for s in described["outputs"]])
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

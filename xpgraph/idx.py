@@ -13,10 +13,13 @@ import os
 import tempfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .errors import DataError
+from .npzfile import open_regular
+from .storage import PIECE
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
@@ -45,9 +48,8 @@ MIRRORS = {
         "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
     ),
 }
-LIMIT = (
-    1 << 26
-)  # bytes that one file may unpack to: the largest holds 47 MB, and a hostile gzip must not fill the memory
+HEADER = 4 + 4 * 32  # bytes of the longest header
+LIMIT = 48 << 20  # bytes that one file may hold: the largest has 47 MB, and a hostile one must not fill the memory
 
 
 def read(dataset: str, stem: str, data_dir: str | os.PathLike[str] | None = None) -> np.ndarray:
@@ -74,20 +76,13 @@ def read(dataset: str, stem: str, data_dir: str | os.PathLike[str] | None = None
     return _download(dataset, stem, path)
 
 
-def parse(raw: bytes, where: str) -> np.ndarray:
+def parse(raw: bytes | bytearray, where: str) -> np.ndarray:
     """The array in the bytes of an IDX file; ``where`` names the file in errors.
 
     Returns an array of the file's shape, a read-only view of ``raw`` for bytes and in native byte order otherwise.
     Raises DataError if the header is not one of IDX, or claims another size than the bytes have.
     """
-    known = len(raw) >= 4 and raw[:2] == b"\0\0" and raw[2] in TYPES and 1 <= raw[3] <= 32
-    if not known:
-        raise DataError(
-            f"Reading {where}: an IDX file begins with 00 00, a type code and a count of dimensions, "
-            f"found {raw[:4].hex(' ') or 'an empty file'}. Give the original file, packed with gzip or not."
-        )
-    dtype, start = np.dtype(TYPES[raw[2]]), 4 + 4 * raw[3]
-    shape = tuple(int.from_bytes(raw[i : i + 4], "big") for i in range(4, min(start, len(raw)), 4))
+    dtype, shape, start = _header(raw, where)
     need = start + math.prod(shape) * dtype.itemsize
     if len(raw) != need:  # before anything of the claimed size exists
         found = "it is truncated" if len(raw) < need else "something follows the values"
@@ -95,7 +90,21 @@ def parse(raw: bytes, where: str) -> np.ndarray:
             f"Reading {where}: the header {shape} of {dtype.name} needs {need} bytes, found {len(raw)}: {found}. "
             "Get the file again."
         )
-    return np.frombuffer(raw, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
+    array = np.frombuffer(memoryview(raw).toreadonly(), dtype, offset=start).reshape(shape)
+    return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _header(raw: bytes | bytearray, where: str) -> tuple[np.dtype, tuple[int, ...], int]:
+    """(dtype, shape, where the values begin) as the first bytes claim them."""
+    known = len(raw) >= 4 and raw[:2] == b"\0\0" and raw[2] in TYPES and 1 <= raw[3] <= 32
+    if not known:
+        raise DataError(
+            f"Reading {where}: an IDX file begins with 00 00, a type code and a count of dimensions, "
+            f"found {raw[:4].hex(' ') or 'an empty file'}. Give the original file, packed with gzip or not."
+        )
+    start = 4 + 4 * raw[3]
+    shape = tuple(int.from_bytes(raw[i : i + 4], "big") for i in range(4, min(start, len(raw)), 4))
+    return np.dtype(TYPES[raw[2]]), shape, start
 
 
 def _checked(path: Path, where: str, dataset: str, stem: str) -> np.ndarray:
@@ -112,20 +121,33 @@ def _checked(path: Path, where: str, dataset: str, stem: str) -> np.ndarray:
     return array
 
 
-def _unpacked(path: Path, where: str) -> bytes:
-    """The file's bytes, without gzip where its first two bytes are those of gzip, whatever its name; at most LIMIT."""
-    try:
-        with path.open("rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
-            file.seek(0)
-            if not packed:
-                return file.read(LIMIT + 1)
-            with gzip.GzipFile(fileobj=file) as stream:
-                return stream.read(LIMIT + 1)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"Unpacking {where}: the gzip data is damaged ({error}). Get the file again.") from error
-    except OSError as error:
-        raise DataError(f"Reading {where}: {error}. Make the file readable, or give another.") from error
+def _unpacked(path: Path, where: str) -> bytearray:
+    """The file's bytes, without gzip where its first two bytes are those of gzip, whatever its name.
+
+    They grow with what is there, to one byte more than the header says, and not beyond LIMIT.
+    """
+    with open_regular(path) as file:
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        raw = bytearray()
+        try:
+            stream: Any = gzip.GzipFile(fileobj=file) if packed else file
+            raw += stream.read(HEADER)
+            dtype, shape, start = _header(raw, where)
+            need = start + math.prod(shape) * dtype.itemsize
+            if need > LIMIT and (packed or os.fstat(file.fileno()).st_size > LIMIT):
+                raise DataError(
+                    f"Reading {where}: expected at most {LIMIT} bytes, found a header {shape} of {dtype.name} that "
+                    f"claims {need}. Get the file again."
+                )
+            most = min(need, LIMIT) + 1
+            while len(raw) < most and (piece := stream.read(min(PIECE, most - len(raw)))):
+                raw += piece
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise DataError(f"Unpacking {where}: the gzip data is damaged ({error}). Get the file again.") from error
+        except OSError as error:
+            raise DataError(f"Reading {where}: {error}. Make the file readable, or give another.") from error
+    return raw
 
 
 def _find(dataset: str, stem: str, folder: Path) -> Path:

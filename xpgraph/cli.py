@@ -39,9 +39,10 @@ def commands() -> None:
 @_backend
 @click.option(
     "--data", default="digits", show_default=True, metavar="NAME|PATH",
-    help="digits, spiral, mnist, fashion-mnist, or a .npz file with x and t.",
+    help="digits, spiral, mnist, fashion-mnist, or a .npz or .csv file of your own.",
 )  # fmt: skip
 @_data_dir
+@click.option("--label", default="", metavar="COLUMN", help="Name or number of the labels in a .csv file.  [the last]")
 @click.option("--hidden", metavar="500,100", help="Units of the hidden layers; none for a linear model.")
 @click.option("--activation", type=click.Choice(list(ACTIVATIONS)), default="sigmoid", show_default=True)
 @click.option(
@@ -88,7 +89,7 @@ def train(seeds: int, out: str | None, quiet: bool, debug: bool, **choices: obje
 @commands.command()
 @click.argument("run")
 @click.option(
-    "--data", metavar="NAME|PATH", help="What to predict; rows of a .npz need no labels.  [the run's test rows]"
+    "--data", metavar="NAME|PATH", help="What to predict; rows of a .npz or .csv need no labels.  [the run's test rows]"
 )
 @_data_dir
 @_backend

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from . import datasets, drawing, explaining
+from . import drawing, explaining
 from .cli_predict import opened
 from .commands import Choices
 from .errors import DataError, Error
@@ -42,7 +42,7 @@ def _row(folder: str, out: str, sample: int) -> tuple[Path, Any, tuple[Any, Any]
         raise DataError(f"{folder} has no configuration beside it, so its test rows are unknown; give a run's folder.")
     choices = Choices(**config["choices"])
     dtype = dtype_name(model.params[0])
-    held = datasets.load(choices.data, data_dir=choices.data_dir, seed=choices.seed, dtype=dtype)
+    held = choices.load(dtype=dtype)
     n = held.x_test.shape[0]
     if sample >= n:
         raise DataError(f"--sample is {sample}, and {folder} has {n} test rows; give a row from 0 to {n - 1}.")

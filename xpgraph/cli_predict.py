@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from . import datasets
 from .commands import Choices, choose_backend
+from .csvdata import Kept
 from .errors import DataError
 from .files import load
 from .layers import softmax
@@ -27,12 +29,14 @@ def run(
         raise DataError(f"{folder} has no configuration beside it, so its test rows are unknown; give --data.")
     choices = Choices(**config.get("choices", {}))
     dtype = dtype_name(model.params[0])
+    stored = config.get("data", {}).get("csv")
+    kept = None if stored is None else Kept.from_json(stored)
     if data is None:
-        held = datasets.load(choices.data, data_dir=data_dir or choices.data_dir, seed=choices.seed, dtype=dtype)
+        held = choices.load(data_dir, dtype)
         rows: tuple[np.ndarray, np.ndarray | None] = held.x_test, held.t_test
     else:
         scale = config.get("data", {}).get("scale")
-        rows = datasets.load_rows(data, data_dir=data_dir, seed=choices.seed, dtype=dtype, scale=scale)
+        rows = datasets.load_rows(data, data_dir=data_dir, seed=choices.seed, dtype=dtype, scale=scale, csv=kept)
     x, t = rows
     wanted = model.params[0].shape[0]
     if x.shape[1] != wanted:
@@ -44,7 +48,7 @@ def run(
         y = to_numpy(softmax(model.predict(x, batch_size=1024)))
     named = None if t is None else t if t.ndim == 1 else t.argmax(axis=1)
     path = Path(out) if out else (Path(folder) if Path(folder).is_dir() else Path(folder).parent) / "predictions.csv"
-    _write(path, y, named)
+    _write(path, y, named, range(y.shape[1]) if kept is None else kept.classes)
     return path, None if named is None else float((y.argmax(axis=1) == named).mean())
 
 
@@ -62,12 +66,13 @@ def opened(folder: Path, backend: str) -> tuple[Any, dict[str, Any]]:
     return model, config
 
 
-def _write(path: Path, y: np.ndarray, named: np.ndarray | None) -> None:
-    """row, class, probability, and label where there is one; probabilities y (N, C)."""
+def _write(path: Path, y: np.ndarray, named: np.ndarray | None, classes: Sequence[Any]) -> None:
+    """row, class, probability, and label where there is one; probabilities y (N, C) of ``classes``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["row", "class", "probability", *([] if named is None else ["label"])])
         for i, row in enumerate(y):
             best = int(row.argmax())
-            writer.writerow([i, best, f"{row[best]:.6f}", *([] if named is None else [int(named[i])])])
+            label = [] if named is None else [classes[int(named[i])]]
+            writer.writerow([i, classes[best], f"{row[best]:.6f}", *label])

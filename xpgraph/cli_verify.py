@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import __version__, datasets
+from . import __version__
 from .commands import Choices
 from .errors import DataError
 from .files import load
@@ -85,7 +85,7 @@ def _trained(folder: str, rule: Any, max_grad: float | None) -> Network:
     if "choices" not in config:
         raise DataError(f"--model {folder} is no run's folder with a config.json; give the folder that train left.")
     choices = Choices(**config["choices"])
-    data = datasets.load(choices.data, data_dir=choices.data_dir, seed=choices.seed)
+    data = choices.load()
     rule = rule or OPTIMIZERS[choices.optimizer](lr=choices.lr or 0.01)
     max_grad = choices.max_grad if max_grad is None else max_grad
     return Network(folder, model, data.x, data.t, rule, max_grad, choices.batch_size or 32)

@@ -48,6 +48,7 @@ class Choices:
     backend: str = "auto"
     data: str = "digits"
     data_dir: str | None = None
+    label: str = ""
     hidden: str | None = None
     activation: str = "sigmoid"
     optimizer: str = "adam"
@@ -73,8 +74,14 @@ class Choices:
             lr=lr if self.lr is None else self.lr,
             epochs=usual["epochs"] if self.epochs is None else self.epochs,
             batch_size=usual["batch_size"] if self.batch_size is None else self.batch_size,
-            data=str(Path(self.data).absolute()) if Path(self.data).suffix.lower() == ".npz" else self.data,
+            data=str(Path(self.data).absolute()) if Path(self.data).suffix.lower() in (".npz", ".csv") else self.data,
             data_dir=None if self.data_dir is None else str(Path(self.data_dir).absolute()),
+        )
+
+    def load(self, data_dir: str | None = None, dtype: str = "") -> datasets.Dataset:
+        """The data, from another folder of IDX files or in another dtype if given."""
+        return datasets.load(
+            self.data, data_dir=data_dir or self.data_dir, seed=self.seed, dtype=dtype or self.dtype, label=self.label
         )
 
     def sizes(self) -> list[int]:
@@ -144,7 +151,7 @@ def train(choices: Choices, seeds: int, out: str | None, quiet: bool) -> float:
 def _prepare(choices: Choices, where: Place) -> tuple[datasets.Dataset, Trainer]:
     optimizer = OPTIMIZERS[choices.optimizer](lr=choices.lr)  # type: ignore[arg-type]  # settled: not None
     hidden = choices.sizes()
-    data = datasets.load(choices.data, data_dir=choices.data_dir, seed=choices.seed, dtype=choices.dtype)
+    data = choices.load()
     sizes = [data.x.shape[1], *hidden, data.classes]
     with on_device(where):
         model = mlp(sizes, choices.activation, seed=choices.seed, dtype=choices.dtype, backend=where)
@@ -249,6 +256,7 @@ def _config(choices: Choices, where: Place, data: datasets.Dataset) -> dict[str,
             "columns": data.x.shape[1],
             "rows": len(data.x),
             "test_rows": len(data.x_test),
+            "csv": None if data.csv is None else data.csv.as_json(),
         },
     }
 

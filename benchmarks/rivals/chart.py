@@ -56,7 +56,7 @@ def _panel(axes: Any, result: dict[str, Any]) -> None:
         label.set_fontweight("bold" if row["name"].startswith("xpgraph") else "normal")
     axes.axvline(1, color="black", linewidth=0.8, linestyle=":")
     axes.set_xlim(0, end)
-    axes.set_title(f"{result['workload']['name']}: {result['words']}", fontsize=8.5)
+    axes.set_title(f"{result['workload']['name']}\n{result['words']}", fontsize=8.5)
     axes.tick_params(axis="x", labelsize=8)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)

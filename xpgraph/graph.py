@@ -20,9 +20,9 @@ from .namespace import Array, namespace_of
 from .network import Held, Network
 from .node import namespace_copy, uses
 from .nodes import add
-from .running import Record, distribute, forget, full, seeds, table
-from .wires import Call, Wire, check_name, node_name
-from .wiring import Back, Wires, check, collect, lay, rewire
+from .running import Record, add_up, distribute, forget, full, seeds, table
+from .wires import Call, Wire, check_name
+from .wiring import Wires, check, collect, lay, rewire
 
 _SEVERAL = (tuple, list)
 
@@ -204,7 +204,7 @@ class Graph(Network):
                             before = slopes[s]
                             slopes[s] = d if before is None else add(before, d)
                 else:
-                    self._collect(slopes, labels, back, dx)
+                    add_up(self, slopes, labels, back, dx)
         except Exception as error:
             self._tell(error, "backward", back.node)
             raise
@@ -212,24 +212,6 @@ class Graph(Network):
         if keeps:
             self._gradients = slopes
         return self._input_gradients(slopes, labels) if input_grad else None
-
-    def _collect(self, slopes: list[Any], labels: set[int], back: Back, dx: Any) -> None:
-        """The gradients of several inputs, added up; labels, for which none came, are noted."""
-        source = (back.source,) if isinstance(back.source, int) else back.source
-        found = tuple(dx) if isinstance(dx, tuple | list) else (dx,)
-        who = f"{node_name(self.nodes[back.node])}.backward"
-        if len(found) > len(source):
-            raise ShapeError(
-                f"{who}: it returned {len(found)} gradients for {len(source)} inputs; one for each is due."
-            )
-        if dx is None and any(s >= self.wiring.inputs for s in source):
-            raise Error(f"{who}: it returned None; return the gradient of each input, labels apart.")
-        for i, s in enumerate(source):
-            d = found[i] if i < len(found) else None
-            if d is None:
-                labels.add(s)
-            else:
-                slopes[s] = d if slopes[s] is None else add(slopes[s], d)
 
     def _store(self, slopes: list[Any]) -> None:
         """The gradients of the parameter wires, into their arrays."""

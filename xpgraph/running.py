@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .errors import ShapeError
+from .errors import Error, ShapeError
 from .namespace import Array, is_array, namespace_of
 from .node import check_floating, parts
+from .nodes import add
 from .text import columns
 from .wires import Wire, node_name
+
+if TYPE_CHECKING:
+    from .wiring import Back
 
 
 class Record(Mapping[Wire, Array]):
@@ -84,6 +88,23 @@ def table(graph: Any) -> str:
 def full(value: Any, d: Any) -> Any:
     """A gradient in the form of its value: a loss is given a plain 1."""
     return namespace_of(value).full_like(value, float(d)) if is_number(d) and hasattr(value, "dtype") else d
+
+
+def add_up(graph: Any, slopes: list[Any], labels: set[int], back: Back, dx: Any) -> None:
+    """The gradients of several inputs into their slots; labels, for which none came, are noted."""
+    source = (back.source,) if isinstance(back.source, int) else back.source
+    found = tuple(dx) if isinstance(dx, tuple | list) else (dx,)
+    who = f"{node_name(graph.nodes[back.node])}.backward"
+    if len(found) > len(source):
+        raise ShapeError(f"{who}: it returned {len(found)} gradients for {len(source)} inputs; one for each is due.")
+    if dx is None and any(s >= graph.wiring.inputs for s in source):
+        raise Error(f"{who}: it returned None; return the gradient of each input, labels apart.")
+    for i, s in enumerate(source):
+        d = found[i] if i < len(found) else None
+        if d is None:
+            labels.add(s)
+        else:
+            slopes[s] = d if slopes[s] is None else add(slopes[s], d)
 
 
 def forget(node: Any) -> None:

@@ -128,7 +128,7 @@ def test_buttons_lead_from_the_first_forward_to_the_last_update(browser, pages, 
     assert title(browser) == "Update b2"
     cells = browser.ask(f"[...{NOW}.querySelectorAll('td')].map(c => Number(c.textContent))")
     before, gradient, after = np.reshape(cells[:4], (2, 2))[0], np.asarray(cells[2:4]), np.asarray(cells[4:6])
-    assert np.allclose(after, before - 0.1 * gradient, atol=1e-4)  # the first step of Momentum is one of SGD
+    assert np.allclose(after, before - 0.1 * gradient, atol=1e-3)  # four digits; Momentum begins as SGD
     browser.click("#first")
     assert title(browser) == "Start What goes in"
     browser.click("#last")

@@ -10,7 +10,7 @@ from . import draws
 from .border import first_parameter, import_data
 from .clipping import clip_rate, scale
 from .errors import OutOfMemoryError
-from .namespace import Array, home, library_of, place_of
+from .namespace import Array, home, library_of, on_host, place_of
 from .optimizers import Optimizer
 from .replay import gather
 from .run import Run
@@ -18,6 +18,9 @@ from .sharing import merge, plan
 
 if TYPE_CHECKING:
     from .trainer import Trainer
+
+
+STAGED = 1 << 25  # bytes of rows gathered at once on the host; both threads of BLAS read fast what no cache holds
 
 
 class Gradients(NamedTuple):
@@ -42,6 +45,8 @@ class Steps:
         self.resident = W is None or library_of(x) is library_of(W)
         self.home = place_of(x if W is None else W)
         self.clips = clips(self.optimizer)
+        row = math.prod(x.shape[1:]) * getattr(x.dtype, "itemsize", 8)
+        self.ahead = max(1, STAGED // max(1, row * batch_size)) if on_host(x) else 1  # batches gathered at once
 
     def __enter__(self) -> Steps:
         return self
@@ -62,15 +67,25 @@ class Steps:
         """Draw the order of the rows in this epoch, int64 (N,) on the host; it depends on (seed, epoch) alone."""
         self.permutation = draws.permutation(self.x.shape[0], self.trainer.seed, "order", self.trainer.current_epoch)
         self.order: Array = None  # the same beside x, once it is asked for
+        self.staged, self.first = (None, None), -self.ahead  # gathered rows, the first of their batches
 
     def rows(self, i: int) -> int:
         """How many rows batch i has: the last may be short."""
         return min(self.size, self.x.shape[0] - i * self.size)
 
-    def __call__(self, i: int) -> None:
+    def batch(self, i: int) -> tuple[Array, Array]:
+        """The rows of batch i; on the host, slices of those of several batches."""
         if self.order is None:
             self.order = place_of(self.x).asarray(self.permutation)
-        bx, bt = gather(self.x, self.t, self.order[i * self.size : i * self.size + self.rows(i)])
+        n = self.size
+        if not self.first <= i < self.first + self.ahead:
+            self.staged, self.first = (None, None), i  # let go of before there are new ones
+            self.staged = gather(self.x, self.t, self.order[i * n : min((i + self.ahead) * n, self.x.shape[0])])
+        start, (bx, bt) = (i - self.first) * n, self.staged
+        return bx[start : start + self.rows(i), ...], bt[start : start + self.rows(i), ...]
+
+    def __call__(self, i: int) -> None:
+        bx, bt = self.batch(i)
         if not self.resident:
             W = first_parameter(self.model)
             bx, bt = import_data(bx, "x", "Trainer.fit", W), import_data(bt, "t", "Trainer.fit", W)

@@ -50,3 +50,11 @@ interpreter() {
     "$1" -m venv "$venv" || fail "could not make $venv; on Debian and Ubuntu, install python3-venv first."
     echo "$wanted" >"$made"
 }
+
+# oldest NAMES...: pip's words for the oldest version of each that pyproject.toml declares.
+oldest() {
+    local name
+    for name; do
+        sed -n "s/^ *\"$name>=\([0-9.]*\)\".*/$name==\1/p" "$root/pyproject.toml"
+    done | tr '\n' ' '
+}

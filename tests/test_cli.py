@@ -18,11 +18,12 @@ for needed in ("click", "rich", "safetensors", "matplotlib"):
 
 from xpgraph import load  # noqa: E402
 from xpgraph.cli import main  # noqa: E402
-from xpgraph.commands import DEFAULTS, LR, Choices, new_folder  # noqa: E402
+from xpgraph.commands import DEFAULTS, LR, Choices  # noqa: E402
 from xpgraph.datasets import NAMES  # noqa: E402
 from xpgraph.errors import Error  # noqa: E402
 from xpgraph.installed import Usable, usable  # noqa: E402
 from xpgraph.optimizers import OPTIMIZERS  # noqa: E402
+from xpgraph.runfolder import new_folder  # noqa: E402
 
 QUICK = ["--epochs", "2", "--hidden", "8", "--backend", "numpy"]
 
@@ -267,7 +268,7 @@ def test_auto_says_why_it_took_numpy(capsys, monkeypatch, brief):
 def test_what_to_install_follows_the_driver(monkeypatch, driver, wheel):
     module = sys.modules["xpgraph.installed"]
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(module, "_driver", lambda: (driver, "words"))
+    monkeypatch.setattr(module, "driver", lambda: (driver, "words"))
     found = module.usable.__wrapped__("cupy")
     assert not found.usable
     assert f"pip install {wheel}" in found.why
@@ -308,7 +309,7 @@ def test_info_does_not_import_the_bodies_of_a_library_that_is_not_here(capsys, m
         sys.modules["xpgraph.namespace"], "usable", lambda name: found(name) if name == "numpy" else Usable(False, "no")
     )
     loaded = []
-    monkeypatch.setattr("xpgraph.commands.load_fast", loaded.append)
+    monkeypatch.setattr("xpgraph.cli_info.load_fast", loaded.append)
     code, _, err = run(capsys, "info", "--kernels")
     assert (code, err, loaded) == (0, [], ["numpy"])
 
@@ -379,7 +380,7 @@ def test_an_interrupt_is_one_line(capsys, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("xpgraph.commands.train", interrupt)
+    monkeypatch.setattr("xpgraph.cli_train.train", interrupt)
     code, _, err = run(capsys, "train")
     assert (code, err[-1]) == (130, "xpgraph train: interrupted.")
 

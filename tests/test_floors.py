@@ -14,14 +14,14 @@ import xpgraph
 
 HOME = Path(xpgraph.__file__).parent
 FLOORS = {
-    0: {"namespace", "installed", "errors", "draws", "text", "precision"},
+    0: {"namespace", "installed", "errors", "draws", "text", "precision", "signals", "streams"},
     1: {"kernel"},
-    2: {"node", "wires"},
+    2: {"node", "wires", "machine"},
     3: {"nodes", "shapes", "operators", "axes", "layers", "losses", "optimizers", "clipping", "replay"},
     4: {"sharing", "border", "report", "live", "plot", "network", "wiring", "running", "graph", "edges", "judging"}
     | {"storage", "tensorfile", "packing", "npzfile"},
     5: {"trainer", "steps", "run", "profiler", "models", "files", "datasets", "idx", "testing"}
-    | {"drawing", "explaining", "checkpoints", "state", "progress", "csvfile", "csvdata"},
+    | {"drawing", "explaining", "checkpoints", "state", "progress", "keeping", "runfolder", "csvfile", "csvdata"},
     6: {"cli", "commands", "__main__"},
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
@@ -41,10 +41,11 @@ HOST_FILES = {
     "checkpoints",
     "state",
     "progress",
+    "keeping",
     "testing",
     "cli",
     "cli_predict",
-    "commands",
+    "cli_train",
 }
 LAZY = {
     "threadpoolctl",

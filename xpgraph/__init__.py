@@ -4,6 +4,8 @@ The computational graph of nodes, layers, optimizers and a Trainer, written once
 bring with them: NumPy on the CPU, CuPy on CUDA GPUs.
 """
 
+__version__ = "0.1.0"  # first: it is read while the rest is imported
+
 import importlib
 from typing import Any
 
@@ -38,8 +40,6 @@ from .report import Lines, Report
 from .sharing import remove_duplicates
 from .trainer import Trainer
 from .wires import Wire, parameter, record, wire
-
-__version__ = "0.1.0"
 
 __all__ = [
     "SGD",

@@ -1,7 +1,7 @@
 """Floor 6: the command line. ``xpgraph train`` needs no option; errors are one line on stderr that says what to do.
 
 Exit codes: 0 done, 1 verify found a difference, 2 usage or environment, 3 out of memory, 4 a loss or gradient that is
-not finite, 6 data, 130 interrupted.
+not finite, 5 storage, 6 data, 130 interrupted (SIGINT), 143 terminated (SIGTERM).
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ import sys
 import traceback
 
 import click
+from click.core import ParameterSource
 
 from . import __version__
-from .errors import DataError, ModelFileError, NonFiniteError
+from .errors import CheckpointError, DataError, ModelFileError, NonFiniteError, StorageError
 from .models import ACTIVATIONS
 from .namespace import available
 from .optimizers import OPTIMIZERS
 from .precision import KINDS as PRECISIONS
+from .signals import terminated
+from .streams import steady
 
 _backend = click.option(
     "--backend",
@@ -70,19 +73,35 @@ def commands() -> None:
     help="Replay each step as one CUDA graph, on a GPU.",
 )  # fmt: skip
 @click.option("--profile", is_flag=True, help="Show where the time went, by kernel and node; slower, and no graph.")
+@click.option(
+    "--checkpoint-every", type=click.IntRange(min=1), metavar="N",
+    help="Save the state every N updates.  [after an epoch, a minute after the last time]",
+)  # fmt: skip
 @click.option("--out", metavar="DIR", help="Folder for the run.  [runs/<date-time>-<data>]")
+@click.option("--resume", metavar="RUN", help="Go on with a run that was cut off; its folder has the settings.")
 @click.option("--quiet", is_flag=True, help="Print the last line only.")
 @_debug
-def train(seeds: int, out: str | None, quiet: bool, debug: bool, **choices: object) -> None:
+@click.pass_context
+def train(
+    context: click.Context, seeds: int, out: str | None, resume: str | None, quiet: bool, debug: bool, **choices: object
+) -> None:
     """Train a multi-layer perceptron and leave config.json, history.csv, loss.png and model.safetensors in a folder.
 
     The last line is the accuracy on the test rows after the last epoch (with --seeds, the mean); nothing is selected
-    on them.
+    on them. Ctrl-C ends a run after the step and saves it; --resume goes on, with the same bits as if it had not been
+    cut off. Of the other options, --resume takes --backend, --data-dir and --quiet.
     """
+    from . import cli_train
     from .commands import Choices
-    from .commands import train as run
 
-    accuracy = run(Choices(**choices), seeds, out, quiet)  # type: ignore[arg-type]
+    if resume is None:
+        accuracy = cli_train.train(Choices(**choices), seeds, out, quiet)  # type: ignore[arg-type]
+    else:
+        given = [name for name in context.params if context.get_parameter_source(name) is not ParameterSource.DEFAULT]
+        if others := sorted({*given} - {"resume", "backend", "data_dir", "quiet", "debug"}):
+            raise click.UsageError(f"--resume takes --{others[0].replace('_', '-')} from the run; leave it out.")
+        backend = str(choices["backend"]) if "backend" in given else None
+        accuracy = cli_train.resume(resume, backend, choices["data_dir"], quiet)  # type: ignore[arg-type]
     click.echo(f"test accuracy {accuracy:.4f}")
 
 
@@ -138,8 +157,8 @@ def explain(run: str, out: str, sample: int, debug: bool) -> None:
 @click.option("--kernels", is_flag=True, help="Show the table of kernels and their fast bodies.")
 @_debug
 def info(kernels: bool, debug: bool) -> None:
-    """Say which backends are installed and usable here, and why not."""
-    from .commands import info as lines
+    """Say which backends are usable here and why not, what does the arithmetic, where caches lie, and what to mend."""
+    from .cli_info import info as lines
 
     click.echo("\n".join(lines(kernels)))
 
@@ -178,10 +197,13 @@ def verify(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; the exit code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments is None:
+        arguments = sys.argv[1:]
+        steady()
     who = " ".join(["xpgraph", *arguments[:1]]) if arguments and not arguments[0].startswith("-") else "xpgraph"
     try:
-        result = commands.main(arguments, prog_name="xpgraph", standalone_mode=False)
+        with terminated():
+            result = commands.main(arguments, prog_name="xpgraph", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
@@ -189,13 +211,22 @@ def main(arguments: list[str] | None = None) -> int:
     except click.UsageError as error:
         _say(f"{who}: {error.format_message()} Try '{who} --help'.")
         return 2
-    except (click.Abort, KeyboardInterrupt):
-        _say(f"{who}: interrupted.")
+    except (click.Abort, KeyboardInterrupt) as error:  # click makes an Abort of a KeyboardInterrupt
+        _say("; ".join([f"{who}: interrupted", *_notes(error.__cause__ or error)]) + ".")
         return 130
+    except SystemExit as error:
+        if error.code != 143:
+            raise
+        _say("; ".join([f"{who}: terminated", *_notes(error)]) + ".")
+        return 143
     except Exception as error:  # the border to the user: one line instead of a traceback
         if "--debug" in arguments:
             traceback.print_exc()
         return _explain(who, error)
+
+
+def _notes(error: BaseException) -> list[str]:
+    return getattr(error, "__notes__", [])
 
 
 def _explain(who: str, error: Exception) -> int:
@@ -206,7 +237,9 @@ def _explain(who: str, error: Exception) -> int:
         error = error if isinstance(error, Error) else Error(f"out of memory: {error}; take less data or fewer units.")
     elif isinstance(error, NonFiniteError):
         code = 4
-    elif isinstance(error, DataError | ModelFileError):
+    elif isinstance(error, StorageError):
+        code = 5
+    elif isinstance(error, DataError | ModelFileError | CheckpointError):
         code = 6
     elif isinstance(error, Error | ValueError | TypeError | OSError):
         code = 2

@@ -27,7 +27,7 @@ class Usable(NamedTuple):
 def usable(name: str) -> Usable:
     """Can this library make an array here? Imports it; never raises."""
     if importlib.util.find_spec(name) is None:
-        brief = f"is not installed, and {_driver()[1]}" if name == "cupy" and not _driver()[0] else ""
+        brief = f"is not installed, and {driver()[1]}" if name == "cupy" and not driver()[0] else ""
         return Usable(False, f"is not installed; {_install(name)}", brief=brief)
     try:
         module = importlib.import_module(name)
@@ -35,7 +35,7 @@ def usable(name: str) -> Usable:
         if name != "cupy":
             return Usable(True, version=version, device="cpu")
         if not module.cuda.is_available():  # getDeviceCount would raise where there is no driver
-            return Usable(False, f"is installed ({version}) but finds no usable GPU: {_driver()[1]}", version=version)
+            return Usable(False, f"is installed ({version}) but finds no usable GPU: {driver()[1]}", version=version)
         properties = module.cuda.runtime.getDeviceProperties(module.cuda.Device().id)
         count = module.cuda.runtime.getDeviceCount()
         return Usable(True, version=version, device=properties["name"].decode(), devices=count)
@@ -46,20 +46,20 @@ def usable(name: str) -> Usable:
 def _install(name: str) -> str:
     if name != "cupy":
         return f"pip install {name.replace('_', '-')}"
-    version, words = _driver()
+    version, words = driver()
     wheel = "cupy-cuda12x" if version and version < 13000 else "cupy-cuda13x"
     return f"pip install {wheel} ({words})"
 
 
 @cache
-def _driver() -> tuple[int, str]:
+def driver() -> tuple[int, str]:
     """The newest CUDA version that the installed NVIDIA driver speaks (13000 is 13.0), and the words for it."""
     import ctypes
 
     try:
-        driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+        cuda = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
         version = ctypes.c_int()
-        if driver.cuDriverGetVersion(ctypes.byref(version)) == 0:
+        if cuda.cuDriverGetVersion(ctypes.byref(version)) == 0:
             return version.value, f"a driver for CUDA {version.value // 1000}.{version.value % 1000 // 10} was found"
     except (OSError, AttributeError):
         pass

@@ -50,6 +50,7 @@ def resume(run: Run, progress: Mapping[str, Any]) -> int:
         )
     W = first_parameter(run.trainer.model)
     if W is not None and not on_host(W):  # there a loss is an array until it is looked at
+        run.host = False
         losses = [place_of(W).asarray(loss, dtype_name(W)) for loss in losses]
     run.iteration, run.pending = iteration, list(zip(losses, rows, strict=True))
     run.epoch_total, run.epoch_samples = progress["epoch_total"], progress["epoch_samples"]

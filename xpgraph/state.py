@@ -54,11 +54,17 @@ def state_of(trainer: Any, more: dict[str, Any] | None = None) -> tuple[dict[str
     return arrays, meta
 
 
-def restore(trainer: Any, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> Any:
+def restore(
+    trainer: Any,
+    arrays: Mapping[str, np.ndarray],
+    meta: Mapping[str, Any],
+    check: Callable[[Any], None] | None = None,
+) -> Any:
     """Give a trainer the state of a checkpoint; returns the ``more`` that was saved with it.
 
-    Weights are written into the model's own arrays, on the model's own backend. Raises CheckpointError, which names
-    both sides and leaves the trainer unchanged, for a model or an optimizer that the checkpoint does not fit.
+    Weights are written into the model's own arrays, on the model's own backend. ``check(more)`` may raise before
+    anything is changed. Raises CheckpointError, which names both sides and leaves the trainer unchanged, for a model
+    or an optimizer that the checkpoint does not fit.
     """
     model, optimizer = trainer.model, trainer.optimizer
     rows = named_parameters(model)
@@ -80,6 +86,8 @@ def restore(trainer: Any, arrays: Mapping[str, np.ndarray], meta: Mapping[str, A
         losses = arrays[meta["loss_list"]].tolist()
         history, interval = unpack_records(meta["history"], arrays), meta["eval_interval"]
         more = unpack(meta["more"], arrays)
+        if check is not None:
+            check(more)
     except (KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError) as error:
         if isinstance(error, CheckpointError):
             raise

@@ -67,7 +67,8 @@ class Steps:
         """Draw the order of the rows in this epoch, int64 (N,) on the host; it depends on (seed, epoch) alone."""
         self.permutation = draws.permutation(self.x.shape[0], self.trainer.seed, "order", self.trainer.current_epoch)
         self.order: Array = None  # the same beside x, once it is asked for
-        self.staged, self.first = (None, None), -self.ahead  # gathered rows, the first of their batches
+        self.staged: tuple[Array, Array] = (None, None)  # gathered rows
+        self.first = -self.ahead  # the first of their batches
 
     def rows(self, i: int) -> int:
         """How many rows batch i has: the last may be short."""

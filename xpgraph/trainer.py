@@ -10,6 +10,7 @@ from typing import Any
 from .border import check_lengths, first_parameter, import_data
 from .errors import DTypeError, ShapeError
 from .judging import check_two
+from .keeping import Keeper, Unkept, check_every, check_folder, settings_of
 from .namespace import HOST, Array, dtype_name, home, is_array, library_of, namespace_of, on_device, place_of
 from .replay import replay
 from .report import Lines, Report
@@ -24,9 +25,15 @@ class Trainer:
 
     The order of the data depends on (seed, epoch) alone. ``loss_list`` holds the mean losses that were printed,
     ``history`` one dict per epoch (epoch, loss, val_loss, val_accuracy, lr, samples, seconds).
+
+    ``checkpoint``: a folder in which ``fit`` leaves the state of the training: at its begin, after every ``every``
+    steps (None: at the end of an epoch, a minute after the last), at its end, and at SIGINT and SIGTERM, which end it
+    after the step. The same program, run again, goes on from there with the same bits. docs/checkpoints.md has more.
     """
 
-    def __init__(self, model: Any, optimizer: Any, seed: int = 0) -> None:
+    def __init__(
+        self, model: Any, optimizer: Any, seed: int = 0, *, checkpoint: Any = None, every: int | None = None
+    ) -> None:
         for part, needs in ((model, ("forward", "backward", "params", "grads")), (optimizer, ("update",))):
             if isinstance(part, type):
                 raise TypeError(f"Trainer: {part.__name__} is a class; make one: {part.__name__}(...).")
@@ -39,6 +46,11 @@ class Trainer:
         self.eval_interval: int | None = None
         self.current_epoch = 0
         self.steps = 0  # updates made so far
+        self.checkpoint, self.every = check_folder(checkpoint), check_every(every)
+        self.config: dict[str, Any] = {}  # numbers and words that checkpoints hold for their readers
+        self._fits = 0  # for Keeper: how many are finished
+        self._kept: int | None = None  # the step of the checkpoint
+        self._later: dict[str, Any] | None = None  # what it says of a fit that has not begun here yet
         self._stop = False
 
     def fit(
@@ -71,12 +83,14 @@ class Trainer:
         NumPy data is moved to the model's library once; data that does not fit there moves batch by batch.
         Raises ValueError or TypeError (or a subclass) before the first update for data and arguments that cannot be
         right; NonFiniteError for a loss that is not finite: before the update on the CPU, at the next look on a GPU;
-        OutOfMemoryError, with a batch size to try.
+        OutOfMemoryError, with a batch size to try. With ``checkpoint`` also CheckpointError for one that this fit
+        cannot go on with, StorageError for a folder that cannot be written, FolderInUseError.
         """
         _check_arguments(max_epoch, batch_size, max_grad, eval_interval, graph)
         check_two("Trainer.fit", self.model)
         batch_size = int(batch_size)  # of NumPy's whole numbers, a CUDA kernel would read too many bytes
         report = report if report is not None else Report() if eval_interval is None else Lines()
+        given = x, t
         x, t = self._import(x, t, "fit", report)
         validation = None if validation is None else _checked_pair(validation, x, t)
         n = x.shape[0]
@@ -84,27 +98,38 @@ class Trainer:
         if iterations == 0 and max_epoch:
             raise ValueError(f"Trainer.fit: {n} rows make no full batch of {batch_size}; give a smaller batch_size.")
         held_out = None if validation is None else self._import(*validation, "fit: validation", report)
-        self.eval_interval = self.eval_interval if eval_interval is None else eval_interval
-        self._stop = False
-        labels = {"": t} if held_out is None else {"": t, "validation ": held_out[1]}
-        run = Run(self, report, iterations, self.current_epoch + max_epoch, labels, eval_interval)
-        steps = Steps(self, x, t, batch_size, max_grad, run)
-        _check_slots(steps.slots, list(self.model.grads))
-        report.begin(max_epoch, min(n, iterations * batch_size))
-        try:
-            with on_device(steps.home), nothing_kept(self.model), steps:
-                fast = steps if graph is False else replay(_where(self.model, x), steps, graph)
-                for _ in range(max_epoch):
-                    fast.begin_epoch()
-                    for i in range(iterations):
-                        fast(i)
-                    record = run.end_epoch(held_out)
-                    if on_epoch is not None:
-                        on_epoch(self, record)
-                    if self._stop:
-                        break
-        finally:
-            report.end()
+        keeper = Unkept()
+        if self.checkpoint is not None:
+            keeper = Keeper(self, settings_of(*given, batch_size, drop_last, max_grad), report)
+        with keeper:
+            epochs = keeper.epochs(max_epoch)
+            if epochs == 0 and max_epoch:
+                return
+            self.eval_interval = self.eval_interval if eval_interval is None else eval_interval
+            self._stop = False
+            labels = {"": t} if held_out is None else {"": t, "validation ": held_out[1]}
+            run = Run(self, report, iterations, self.current_epoch + epochs, labels, eval_interval)
+            steps = Steps(self, x, t, batch_size, max_grad, run)
+            _check_slots(steps.slots, list(self.model.grads))
+            first = keeper.begin(run)
+            report.begin(epochs, min(n, iterations * batch_size))
+            try:
+                with on_device(steps.home), nothing_kept(self.model), steps:
+                    fast = steps if graph is False else replay(_where(self.model, x), steps, graph)
+                    for _ in range(epochs):
+                        fast.begin_epoch()
+                        for i in range(first, iterations):
+                            fast(i)
+                            keeper.after_step()
+                        first, record = 0, run.end_epoch(held_out)
+                        if on_epoch is not None:
+                            on_epoch(self, record)
+                        keeper.after_epoch()
+                        if self._stop:
+                            break
+                    keeper.finish()
+            finally:
+                report.end()
 
     def _import(self, x: Any, t: Any, who: str, report: Report) -> tuple[Array, Array]:
         W, who = first_parameter(self.model), f"Trainer.{who}"

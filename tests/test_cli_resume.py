@@ -1,0 +1,260 @@
+"""``xpgraph train --resume``: runs that were cut off, from a folder alone; what else can happen to a run's folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+from cutting import Cut, cut_at
+
+from xpgraph import datasets, storage
+from xpgraph.checkpoints import Checkpoints, latest
+from xpgraph.cli import main
+
+SPIRAL = ["train", "--data", "spiral", "--epochs", "6", "--backend", "numpy"]  # 60 steps
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def run(capsys, *arguments):
+    code = main(list(arguments))
+    out, err = capsys.readouterr()
+    return code, out.splitlines(), err.splitlines()
+
+
+def results(folder):
+    """What a run leaves, less its seconds."""
+    history = [line.rsplit(",", 1)[0] for line in (folder / "history.csv").read_text().splitlines()]
+    config = json.loads((folder / "config.json").read_text())
+    return (folder / "model.safetensors").read_bytes(), history, config["result"], config["choices"]
+
+
+def cut_off(capsys, monkeypatch, step, *arguments, act=None):
+    with monkeypatch.context() as patch:
+        cut_at(patch, step, act)
+        if act is not None:
+            return run(capsys, *SPIRAL, *arguments)
+        with pytest.raises(Cut):
+            main([*SPIRAL, *arguments])
+    capsys.readouterr()
+    return None
+
+
+@pytest.mark.parametrize("options", [[], ["--optimizer", "momentum", "--max-grad", "0.5", "--dtype", "float64"]])
+def test_a_run_that_was_cut_off_goes_on_with_its_own_settings(capsys, monkeypatch, tmp_path, options):
+    assert run(capsys, *SPIRAL, "--out", "straight", *options)[0] == 0
+    cut_off(capsys, monkeypatch, 37, "--out", "r", "--checkpoint-every", "8", *options)
+    assert latest(tmp_path / "r").step == 32
+    code, out, err = run(capsys, "train", "--resume", "r")
+    assert (code, err) == (0, [])
+    assert out[1:3] == ["run folder r", "going on from r/checkpoint-000032.safetensors at step 32"]
+    *same, choices = results(tmp_path / "r")
+    *wanted, first = results(tmp_path / "straight")
+    assert same == wanted and {**choices, "checkpoint_every": None} == first
+    assert choices["checkpoint_every"] == 8
+    for command in ("predict", "draw"):
+        assert run(capsys, command, "r")[0] == 0
+
+
+@pytest.mark.parametrize(("number", "code", "word"), [(2, 130, "interrupted"), (15, 143, "terminated")])
+def test_a_signal_saves_and_says_how_to_go_on(capsys, monkeypatch, tmp_path, number, code, word):
+    run(capsys, *SPIRAL, "--out", "straight")
+    act = lambda: os.kill(os.getpid(), number)  # noqa: E731
+    found, _, err = cut_off(capsys, monkeypatch, 37, "--out", "my run", act=act)
+    assert found == code
+    assert err[-1] == f"xpgraph train: {word}; step 37 is saved in my run; to go on: xpgraph train --resume 'my run'."
+    assert (tmp_path / "my run/history.csv").exists() and not (tmp_path / "my run/model.safetensors").exists()
+    assert run(capsys, "train", "--resume", "my run")[0] == 0
+    assert results(tmp_path / "my run")[:3] == results(tmp_path / "straight")[:3]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_run_ended_while_its_data_is_loaded_begins_at_0(capsys, monkeypatch, tmp_path):
+    run(capsys, *SPIRAL, "--out", "straight")
+    seen = []
+
+    def load(*args, **kwargs):
+        seen.extend(sorted(path.name for path in (tmp_path / "r").iterdir()))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(datasets, "load", load)
+        code, _, err = run(capsys, *SPIRAL, "--out", "r")
+    assert (code, err[-1]) == (130, "xpgraph train: interrupted; to go on: xpgraph train --resume r.")
+    assert seen == [".lock", "checkpoint-000000.safetensors", "config.json"]
+    assert latest(tmp_path / "r").step == 0
+    code, out, _ = run(capsys, "train", "--resume", "r")
+    assert code == 0 and "going on" not in "".join(out)
+    assert results(tmp_path / "r") == results(tmp_path / "straight")
+
+
+def test_a_run_whose_data_is_bad_leaves_nothing_behind(capsys, tmp_path):
+    (tmp_path / "bad.csv").write_text("a,b\n1\n")
+    for options in (["--out", "r"], ["--out", "r", "--seeds", "2"]):
+        assert run(capsys, "train", "--data", "bad.csv", *options)[0] == 6
+        assert [path.name for path in tmp_path.iterdir()] == ["bad.csv"]
+
+
+def test_a_finished_run_says_so_and_nothing_changes(capsys, tmp_path):
+    _, out, _ = run(capsys, *SPIRAL, "--out", "r")
+    before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in (tmp_path / "r").iterdir()}
+    assert run(capsys, "train", "--resume", "r") == (0, ["r is finished; nothing was changed", out[-1]], [])
+    assert run(capsys, "train", "--resume", "r", "--quiet") == (0, [out[-1]], [])
+    assert before == {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in (tmp_path / "r").iterdir()}
+
+
+def test_a_run_killed_after_its_last_step_is_finished(capsys, monkeypatch, tmp_path):
+    run(capsys, *SPIRAL, "--out", "straight")
+    with monkeypatch.context() as patch, pytest.raises(Cut):
+        patch.setattr("xpgraph.cli_train._plot", lambda *_: (_ for _ in ()).throw(Cut))
+        main([*SPIRAL, "--out", "r"])
+    capsys.readouterr()
+    code, out, _ = run(capsys, "train", "--resume", "r")
+    assert code == 0 and "r: these epochs were finished before; nothing is left to do" in out
+    assert results(tmp_path / "r") == results(tmp_path / "straight")
+
+
+def test_seeds_go_on_where_they_were(capsys, monkeypatch, tmp_path):
+    seeds = ["--seeds", "3", "--seed", "4"]
+    wanted = run(capsys, *SPIRAL, *seeds, "--out", "straight")[1][-1]
+    count = []
+
+    def act():
+        count.append(1)
+        if len(count) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    code, _, err = cut_off(capsys, monkeypatch, 37, *seeds, "--out", "r", act=act)
+    assert code == 130 and err[-1].endswith("step 37 is saved in r/seed-5; to go on: xpgraph train --resume r.")
+    code, out, _ = run(capsys, "train", "--resume", "r")
+    assert (code, out[-1]) == (0, wanted)
+    assert "seed 4: test accuracy" in "\n".join(out)
+    for seed in (4, 5, 6):
+        assert results(tmp_path / f"r/seed-{seed}") == results(tmp_path / f"straight/seed-{seed}")
+    code, out, _ = run(capsys, "train", "--resume", "r")
+    assert (code, out) == (0, ["r is finished; nothing was changed", wanted])
+    config = [json.loads((tmp_path / name / "config.json").read_text()) for name in ("r", "straight")]
+    assert config[0] == config[1]
+
+
+def test_options_beside_resume(capsys, monkeypatch):
+    cut_off(capsys, monkeypatch, 37, "--out", "r")
+    code, _, err = run(capsys, "train", "--resume", "r", "--lr", "0.1")
+    assert code == 2 and "--resume takes --lr from the run; leave it out." in err[-1]
+    code, out, _ = run(capsys, "train", "--resume", "r", "--backend", "numpy", "--quiet")
+    assert code == 0 and len(out) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "code", "told"),
+    [
+        (None, None, 2, "there is no such folder"),
+        ("config.json", None, 6, "Reading r/config.json: No such file"),
+        ("config.json", "{", 6, "Reading r/config.json: Expecting property name"),
+        ("config.json", "[]", 6, "expected a JSON object, found list"),
+        ("config.json", "{}", 6, "choices: expected an object, found None"),
+        ("config.json", '{"choices": {"epochs": "many"}}', 6, "epochs: expected int | None, found 'many'"),
+        ("config.json", '{"choices": {"colour": 1}}', 6, "colour: expected no setting, found 1"),
+        ("config.json", '{"choices": {"optimizer": "none"}}', 6, "optimizer: expected one of .*, found 'none'"),
+        ("config.json", '{"choices": {}, "result": 3}', 6, "result: expected its test_accuracy, found '3'"),
+        ("config.json", '{"choices": {}, "seeds": "all"}', 6, "seeds: expected a list"),
+        ("config.json", "[" * 100_000, 6, "Reading r/config.json"),
+    ],
+)
+def test_folders_that_are_no_runs(capsys, tmp_path, name, text, code, told):
+    if name is not None:
+        (tmp_path / "r").mkdir()
+    if text is not None:
+        (tmp_path / "r" / name).write_text(text)
+    found, _, err = run(capsys, "train", "--resume", "r")
+    assert found == code and len(err) == 1
+    assert re.search(told, err[0])
+
+
+def test_checkpoints_that_are_damaged_are_told_and_left_alone(capsys, monkeypatch, tmp_path):
+    cut_off(capsys, monkeypatch, 37, "--out", "r", "--checkpoint-every", "8")
+    paths = sorted((tmp_path / "r").glob("*.safetensors"))
+    assert [path.name[11:17] for path in paths] == ["000024", "000032"]
+    for path in paths:
+        path.write_bytes(path.read_bytes()[:-3])
+    code, _, err = run(capsys, "train", "--resume", "r")
+    assert code == 6 and "none is whole" in err[-1] and len(err) == 1
+
+
+def test_other_data_than_the_run_began_with(capsys, monkeypatch, tmp_path):
+    rows = "\n".join(f"{i},{i % 7},{'ab'[i % 2]}" for i in range(40))
+    (tmp_path / "d.csv").write_text(rows)
+    with monkeypatch.context() as patch, pytest.raises(Cut):
+        cut_at(patch, 3)
+        main(["train", "--data", "d.csv", "--backend", "numpy", "--out", "r"])
+    capsys.readouterr()
+    (tmp_path / "d.csv").write_text(rows.replace("39,4", "39,5"))
+    code, _, err = run(capsys, "train", "--resume", "r")
+    assert code == 6 and "this fit has data of sha256" in err[-1]
+
+
+def test_a_run_that_is_running_is_refused(capsys, monkeypatch, tmp_path):
+    cut_off(capsys, monkeypatch, 37, "--out", "r")
+    with Checkpoints(tmp_path / "r"):
+        code, _, err = run(capsys, "train", "--resume", "r")
+    assert code == 2 and f"the run with process id {os.getpid()} writes into it" in err[-1]
+
+
+def test_a_full_disk_is_exit_code_5(capsys, monkeypatch, tmp_path):
+    def full(file, view):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "_write", full)
+        code, _, err = run(capsys, *SPIRAL, "--out", "r")
+    assert code == 5 and "No space left on device" in err[-1]
+    assert not (tmp_path / "r").exists()
+    act = lambda: monkeypatch.setattr(storage, "_write", full)  # noqa: E731
+    code, _, err = cut_off(capsys, monkeypatch, 37, "--out", "r", "--checkpoint-every", "8", act=act)
+    assert code == 5 and "older files are as they were" in err[-1]
+    assert latest(tmp_path / "r").step == 32
+
+
+@pytest.mark.parametrize("command", [["train", "--data", "spiral", "--epochs", "1"], ["predict", "r"], ["draw", "r"]])
+def test_files_and_folders_in_the_way_are_exit_code_5(capsys, tmp_path, command):
+    if command[0] != "train":
+        run(capsys, *SPIRAL, "--out", "r")
+    (tmp_path / "file").write_text("")
+    code, _, err = run(capsys, *command, "--out", "file/inside")
+    assert code == 5 and len(err) == 1
+    if os.geteuid():
+        (tmp_path / "shut").mkdir(mode=0o500)
+        assert run(capsys, *command, "--out", "shut/inside")[0] == 5
+
+
+def process(*arguments, **options):
+    return subprocess.run([sys.executable, "-m", "xpgraph", *arguments], capture_output=True, text=True, **options)
+
+
+def test_no_reader_no_terminal_and_no_letters(tmp_path):
+    """A pipe whose reader goes, streams that are closed, a locale without letters, a path with blanks and 汉字."""
+    name = "a run 汉字"
+    plain = {**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    told = process("train", "--data", "spiral", "--epochs", "2", "--out", name, env=plain)
+    assert (told.returncode, told.stderr) == (0, "") and "\\u6c49" in told.stdout
+    assert (tmp_path / name / "model.safetensors").exists()
+    told = process("predict", name, env=plain)
+    assert (told.returncode, told.stderr) == (0, "")
+    python = f"{sys.executable} -m xpgraph"
+    for command in (
+        f"{python} train --data spiral --epochs 30 --eval-interval 1 --out p | head -1",
+        f"{python} train --data spiral --epochs 2 --out q >&- 2>&-",
+        f"{python} train --data spiral --epochs 2 --out s </dev/null >/dev/full",
+    ):
+        told = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True)
+        assert (told.returncode, told.stderr) == (0, "")
+    for folder in "pqs":  # nobody read what it said; the work is there all the same
+        assert json.loads((tmp_path / folder / "config.json").read_text())["result"]["epochs"] in (2, 30)

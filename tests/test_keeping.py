@@ -1,0 +1,294 @@
+"""``Trainer(checkpoint=...)``: a program that was cut off and is run again ends with the same bits, or says why not."""
+
+from __future__ import annotations
+
+import signal
+
+import numpy as np
+import pytest
+from checkpointing import T, X, trainer
+from cutting import EPOCHS, ROWS, SIZE, STEPS, Cut, Told, bits, cut_at, program
+
+import xpgraph as xg
+from xpgraph import Report, keeping, storage
+from xpgraph.checkpoints import Checkpoints, latest
+from xpgraph.errors import CheckpointError, FolderInUseError, StorageError
+from xpgraph.namespace import to_numpy
+
+
+def cut_off(monkeypatch, step, run):
+    with monkeypatch.context() as patch, pytest.raises(Cut):
+        cut_at(patch, step)
+        run()
+
+
+@pytest.mark.parametrize("every", [1, 3, 5])
+def test_cut_off_after_any_step_and_run_again(tmp_path, monkeypatch, every):
+    straight = bits(program(None))
+    assert bits(program(tmp_path / "straight", every)) == straight  # to write checkpoints changes nothing
+    for step in range(1, STEPS + 1):
+        folder = tmp_path / str(step)
+        cut_off(monkeypatch, step, lambda folder=folder: program(folder, every))
+        kept = latest(folder).step
+        assert step - every <= kept < step if every > 1 else kept == step - 1
+        report = Told()
+        assert bits(program(folder, every, seed=5, report=report)) == straight
+        assert report.notes == [f"going on from {folder}/checkpoint-{kept:06}.safetensors at step {kept}"]
+
+
+@pytest.mark.parametrize("fit", [{"drop_last": True}, {"max_grad": None}, {"eval_interval": None}, {"batch_size": 50}])
+@pytest.mark.parametrize("optimizer", ["SGD", "Momentum", "AdaGrad", "RMSprop", "Adam"])
+def test_every_optimizer_and_option(tmp_path, monkeypatch, optimizer, fit):
+    straight = bits(program(None, optimizer=optimizer, **fit))
+    step = straight[2] // 2
+    cut_off(monkeypatch, step, lambda: program(tmp_path, 1, optimizer=optimizer, **fit))
+    assert bits(program(tmp_path, 1, optimizer=optimizer, seed=8, **fit)) == straight
+
+
+def test_on_every_backend_and_from_one_to_another(lib, tmp_path, monkeypatch):
+    straight = program(None, place=lib.place)
+    cut_off(monkeypatch, 6, lambda: program(tmp_path / "a", 2, place=lib.place))
+    assert bits(program(tmp_path / "a", 2, place=lib.place, seed=5)) == bits(straight)
+    cut_off(monkeypatch, 6, lambda: program(tmp_path / "b", 2, place=lib.place))
+    report = Told()
+    there = program(tmp_path / "b", 2, report=report)
+    for a, b in zip(there.model.params, straight.model.params, strict=True):
+        np.testing.assert_allclose(to_numpy(a), to_numpy(b), rtol=1e-9, atol=1e-12)
+    assert lib.place.library.name == "numpy" or any("made with backend" in note for note in report.notes)
+
+
+def two_fits(folder, every=2):
+    """A program of two fits, with a smaller rate and another batch size in the second."""
+    by = trainer(seed=1)
+    by.checkpoint, by.every = folder, every
+    told = []
+    by.fit(X[:ROWS], T[:ROWS], 2, SIZE, report=Report(), on_epoch=lambda _, record: told.append(record["epoch"]))
+    by.optimizer.lr = 0.01
+    by.fit(X[:ROWS], T[:ROWS], 2, 10, report=Report(), on_epoch=lambda _, record: told.append(record["epoch"]))
+    return by, told
+
+
+def test_a_program_of_two_fits_is_taken_up_in_the_one_it_was_cut_off_in(tmp_path, monkeypatch):
+    straight, told = two_fits(None)
+    assert told == [1, 2, 3, 4] and straight.steps == 14
+    for step in range(1, 15):
+        folder = tmp_path / str(step)
+        cut_off(monkeypatch, step, lambda folder=folder: two_fits(folder))
+        again, told = two_fits(folder)
+        assert bits(again) == bits(straight)
+        assert told == list(range(told[0] if told else 5, 5))  # what was finished is not made again
+    again, told = two_fits(folder)
+    assert told == [] and bits(again) == bits(straight)
+
+
+def test_a_finished_training_makes_no_step_and_changes_nothing(tmp_path):
+    straight = program(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.safetensors")}
+    report = Told()
+    again = program(tmp_path, seed=5, report=report)
+    assert bits(again) == bits(straight)
+    assert report.notes[-1] == f"{tmp_path}: these epochs were finished before; nothing is left to do"
+    assert before == {path.name: path.read_bytes() for path in tmp_path.glob("*.safetensors")}
+
+
+def test_more_epochs_than_were_asked_for_at_first(tmp_path):
+    program(tmp_path, epochs=2)
+    assert bits(program(tmp_path, seed=5)) == bits(program(None))
+
+
+def test_a_training_that_on_epoch_has_stopped_stays_stopped(tmp_path, monkeypatch):
+    def stop(by, record):
+        if record["epoch"] == 2:
+            by.stop()
+
+    straight = program(None, on_epoch=stop)
+    assert straight.current_epoch == 2
+    cut_off(monkeypatch, 6, lambda: program(tmp_path, on_epoch=stop))
+    assert bits(program(tmp_path, on_epoch=stop)) == bits(straight)
+    assert bits(program(tmp_path, on_epoch=stop)) == bits(straight)
+
+
+def test_when_it_saves(tmp_path, monkeypatch):
+    saved = []
+    save = Checkpoints.save
+
+    def noted(self, step, *rest):
+        saved.append(step)
+        return save(self, step, *rest)
+
+    monkeypatch.setattr(Checkpoints, "save", noted)
+    for every, pause, steps in (
+        (1, 60, [*range(17)]), (3, 60, [0, 3, 6, 9, 12, 15, 16]), (5, 60, [0, 5, 10, 15, 16]), (100, 60, [0, 16]),
+        (None, 60, [0, 16]), (None, 0, [0, 4, 8, 12, 16]),
+    ):  # fmt: skip
+        monkeypatch.setattr(keeping, "PAUSE", pause)
+        saved.clear()
+        program(tmp_path / f"{every}-{pause}", every)
+        assert saved == steps
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"batch_size": 8}, "began with batches of 7 rows, this fit has batches of 8 rows"),
+        ({"drop_last": True}, "began with drop_last=False, this fit has drop_last=True"),
+        ({"max_grad": 0.25}, "began with max_grad=0.5, this fit has max_grad=0.25"),
+        ({"x": X[:ROWS] + 1.0}, "began with data of sha256 [0-9a-f]{12}, this fit has data of sha256"),
+        ({"optimizer": "SGD"}, "holds the state of Adam, the trainer has SGD"),
+    ],
+)
+def test_a_fit_that_is_another_is_refused_and_changes_nothing(tmp_path, monkeypatch, change, told):
+    cut_off(monkeypatch, 7, lambda: program(tmp_path))
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.safetensors")}
+    with pytest.raises(CheckpointError, match=told):
+        program(tmp_path, **change)
+    assert before == {path.name: path.read_bytes() for path in tmp_path.glob("*.safetensors")}
+    assert bits(program(tmp_path)) == bits(program(None))
+
+
+def test_a_trainer_that_has_trained_already_is_refused(tmp_path):
+    program(tmp_path)
+    by = program(None)
+    before = bits(by)
+    by.checkpoint = tmp_path
+    with pytest.raises(CheckpointError, match=r"has made 16 steps.*which of them shall go on"):
+        by.fit(X[:ROWS], T[:ROWS], 1, SIZE, report=Report())
+    assert bits(by) == before
+
+
+def test_a_folder_that_another_run_has_written_into_between_two_fits(tmp_path):
+    by = program(tmp_path, epochs=2)
+    program(tmp_path, epochs=3)
+    with pytest.raises(CheckpointError, match=r"checkpoint of step 12, this trainer wrote that of step 8"):
+        by.fit(X[:ROWS], T[:ROWS], 2, SIZE, report=Report())
+
+
+def test_a_checkpoint_that_no_fit_has_written_is_refused(tmp_path):
+    by = trainer()
+    with Checkpoints(tmp_path) as kept:
+        kept.save(0, *xg.state.state_of(by))
+    with pytest.raises(CheckpointError, match="was not written by a fit"):
+        program(tmp_path)
+
+
+def test_a_second_run_in_the_folder_is_refused(tmp_path):
+    def second(by, record):
+        with pytest.raises(FolderInUseError):
+            program(tmp_path)
+
+    program(tmp_path, epochs=1, on_epoch=second)
+    assert bits(program(tmp_path)) == bits(program(None))  # and the folder is let go of
+
+
+def test_a_save_that_fails_ends_the_training_and_the_older_checkpoint_is_there(tmp_path, monkeypatch):
+    def full():
+        patch.setattr(storage, "_write", no_room)
+
+    def no_room(file, view):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(StorageError, match=r"No space left on device; older files"):
+        cut_at(patch, 7, full)
+        program(tmp_path)
+    assert latest(tmp_path).step == 6
+    assert bits(program(tmp_path)) == bits(program(None))
+
+
+def test_a_damaged_checkpoint_is_passed_over_and_told(tmp_path, monkeypatch):
+    cut_off(monkeypatch, 7, lambda: program(tmp_path))
+    newest = tmp_path / "checkpoint-000006.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-1])
+    report = Told()
+    assert bits(program(tmp_path, report=report)) == bits(program(None))
+    assert [line for line in report.notes if "going on from checkpoint-000003.safetensors, the one before" in line]
+
+
+def test_what_does_the_arithmetic_is_kept_and_a_change_is_told(tmp_path, monkeypatch):
+    cut_off(monkeypatch, 7, lambda: program(tmp_path))
+    monkeypatch.setattr(keeping, "arithmetic", lambda: {"BLAS": "other 1.0", "BLAS threads": "64"})
+    report = Told()
+    program(tmp_path, report=report)
+    assert len(report.notes) == 3
+    assert report.notes[1].endswith("this is other 1.0: the last bits may differ")
+    assert "made with BLAS threads" in report.notes[2]
+
+
+def test_what_a_reader_wants_to_know_stands_in_the_checkpoint(tmp_path):
+    by = trainer()
+    by.checkpoint, by.config = tmp_path, {"text": "汉字", "rate": 0.5, "none": None}
+    by.fit(X[:ROWS], T[:ROWS], 1, SIZE, report=Report())
+    found = latest(tmp_path)
+    from xpgraph.packing import unpack
+
+    more = unpack(found.meta["more"], found.arrays)
+    assert more["config"] == by.config and more["settings"]["rows"] == ROWS
+    assert more["arithmetic"]["BLAS"]
+
+
+def test_fingerprints():
+    x, t = X.copy(), T.copy()
+    one = keeping.fingerprint(x, t)
+    assert (
+        one
+        == keeping.fingerprint(np.asfortranarray(x), t)
+        == keeping.fingerprint(np.tile(x, (1, 2))[:, : x.shape[1]], t)
+    )
+    changed = x.copy()
+    changed[-1, -1] = np.nextafter(changed[-1, -1], 9)
+    others = [(changed, t), (x[::-1], t), (x.astype(np.float32), t), (x, t[::-1]), (x[:, :, None], t), (x[:-1], t[:-1])]
+    prints = [keeping.fingerprint(*pair) for pair in others]
+    assert len({one, *prints}) == 7
+
+
+def test_in_pieces(lib, monkeypatch):
+    x = lib.place.asarray(np.arange(60_000.0).reshape(600, 100))
+    whole = keeping.fingerprint(x)
+    assert whole == keeping.fingerprint(np.arange(60_000.0).reshape(600, 100))
+    big = np.zeros((3, 1 << 20))  # rows larger than a piece
+    other = big.copy()
+    other[2, -1] = 1e-300
+    assert keeping.fingerprint(big) != keeping.fingerprint(other)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "told"),
+    [
+        ({"every": 0}, ValueError, "every is 0; give the number of steps"),
+        ({"every": True}, ValueError, "every is True"),
+        ({"every": 2.5}, ValueError, r"every is 2\.5"),
+        ({"checkpoint": 3}, TypeError, "checkpoint is a int; give the path of a folder"),
+    ],
+)
+def test_bad_arguments(options, error, told):
+    with pytest.raises(error, match=told):
+        xg.Trainer(trainer().model, xg.SGD(), **options)
+
+
+def test_nothing_is_begun_for_no_epoch(tmp_path):
+    by = program(tmp_path, epochs=0)
+    assert by.steps == 0 and latest(tmp_path).step == 0
+    assert EPOCHS and bits(program(tmp_path)) == bits(program(None))
+
+
+def test_called_again_after_an_interrupt_a_fit_goes_on_in_its_place(tmp_path, monkeypatch):
+    by = trainer()
+    by.checkpoint, by.every = tmp_path, 100
+    fit = {"batch_size": SIZE, "max_grad": 0.5, "eval_interval": 3, "report": Report()}
+    for step in (2, 8, 11):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            cut_at(patch, step, lambda: signal.raise_signal(signal.SIGINT))
+            by.fit(X[:ROWS], T[:ROWS], EPOCHS, **fit)
+        assert by.steps == latest(tmp_path).step == step
+    by.fit(X[:ROWS], T[:ROWS], EPOCHS, **fit)
+    assert bits(by) == bits(program(None))
+
+
+def test_a_fit_that_fails_does_not_count(tmp_path):
+    def fail(by, record):
+        raise RuntimeError("a fault of the reader's own")
+
+    by = trainer()
+    by.checkpoint = tmp_path
+    with pytest.raises(RuntimeError, match="own"):
+        by.fit(X[:ROWS], T[:ROWS], EPOCHS, SIZE, max_grad=0.5, eval_interval=3, report=Report(), on_epoch=fail)
+    assert bits(program(tmp_path)) == bits(program(None))

@@ -1,0 +1,152 @@
+"""Runs that are killed, or interrupted, at any moment, in forked children of one warmed process: nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+
+import pytest
+from cutting import STEPS, bits, cut_at, ended, forked, program
+
+from xpgraph import storage
+from xpgraph.checkpoints import latest
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+MANY = int(os.environ.get("XPGRAPH_SOAK", "1"))  # how many times as many
+
+
+@pytest.fixture(scope="module")
+def straight():
+    return bits(program(None))
+
+
+@pytest.fixture(scope="module")
+def seconds(tmp_path_factory):
+    """How long a child takes for the whole run, saving after each step."""
+    took = []
+    for i in range(3):
+        folder, start = tmp_path_factory.mktemp("timed") / str(i), time.perf_counter()
+        assert ended(forked(lambda folder=folder: program(folder, 1))) == 0
+        took.append(time.perf_counter() - start)
+    return sorted(took)[1]
+
+
+def test_50_runs_killed_at_random_moments_end_with_the_same_bits(tmp_path, straight, seconds):
+    drawn, killed, inside = random.Random(1), 0, set()
+    for trial in range(50 * MANY):
+        folder = tmp_path / str(trial)
+        for _ in range(3):  # up to three lives, then one in peace
+            child = forked(lambda folder=folder, trial=trial: program(folder, 1 + trial % 4))
+            time.sleep(drawn.uniform(0, seconds))
+            os.kill(child, signal.SIGKILL)
+            killed += ended(child) == -signal.SIGKILL
+            found = latest(folder) if folder.exists() else None
+            inside.add(None if found is None else found.step)
+        assert bits(program(folder, 1 + trial % 4, seed=5)) == straight, f"trial {trial}"
+        assert not list(folder.glob(f".*{storage.PARTIAL}"))
+    assert killed >= 50 * MANY and len(inside) > STEPS / 2  # they were killed, and in many places
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupts_at_random_moments_end_after_the_step(tmp_path, straight, seconds, number, code):
+    drawn, places = random.Random(code), set()
+    for trial in range(50 * MANY):
+        folder = tmp_path / str(trial)
+        child = forked(lambda folder=folder, trial=trial: program(folder, 1 + trial % 4))
+        time.sleep(drawn.uniform(0, seconds))
+        os.kill(child, number)
+        assert ended(child) in (code, 0)  # 0: it was at its end
+        found = latest(folder) if folder.exists() else None
+        places.add(None if found is None else found.step)
+        assert bits(program(folder, 1 + trial % 4, seed=5)) == straight, f"trial {trial}"
+        assert not list(folder.glob(f".*{storage.PARTIAL}"))
+    assert len(places) > STEPS / 2
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("step", [1, 4, 7, 16])
+def test_a_signal_ends_the_run_after_the_step_in_which_it_comes(tmp_path, monkeypatch, straight, number, code, step):
+    def work():
+        cut_at(monkeypatch, step, lambda: os.kill(os.getpid(), number))
+        program(tmp_path, 100)
+
+    assert ended(forked(work)) == code
+    assert latest(tmp_path).step == step
+    assert bits(program(tmp_path, 100, seed=5)) == straight
+
+
+@pytest.mark.parametrize("call", ["open", "write", "fsync", "replace", "unlink"])
+def test_an_interrupt_inside_a_save_waits_for_its_end(tmp_path, straight, call):
+    """The signal comes within each of the calls of a save, in its child's own ``os``."""
+
+    class Interrupting:
+        def __getattr__(self, name):
+            real = getattr(os, name)
+            if name != call:
+                return real
+
+            def called(*args, **kwargs):
+                found = real(*args, **kwargs)
+                if armed:
+                    armed.clear()
+                    os.kill(os.getpid(), signal.SIGINT)
+                return found
+
+            return called
+
+    armed = []
+
+    def work(patch):
+        from xpgraph import checkpoints
+
+        cut_at(patch, 6, lambda: armed.append(1))
+        for module in (storage, checkpoints):
+            patch.setattr(module, "os", Interrupting())
+        program(tmp_path, 3)
+
+    with pytest.MonkeyPatch.context() as patch:
+        child = forked(lambda: work(patch))
+    assert ended(child) == 130
+    assert latest(tmp_path).step in (6, 7)  # the step after which it was saving, or the next, in which it ended
+    assert bits(program(tmp_path, 3, seed=5)) == straight
+
+
+def test_a_second_signal_stops_at_once(tmp_path, straight):
+    def twice():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+
+    def work(patch):
+        cut_at(patch, 6, twice)
+        program(tmp_path, 4)
+
+    start = time.perf_counter()
+    with pytest.MonkeyPatch.context() as patch:
+        assert ended(forked(lambda: work(patch))) == 130
+    assert time.perf_counter() - start < 5
+    assert latest(tmp_path).step == 4  # nothing more was saved
+    assert bits(program(tmp_path, 4, seed=5)) == straight
+
+
+def test_signals_that_are_ignored_stay_so_and_handlers_come_back(tmp_path, monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        cut_at(monkeypatch, 6, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        assert program(tmp_path).steps == STEPS
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGINT) is not None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_in_another_thread_it_trains_as_well(tmp_path, straight):
+    found = []
+    thread = threading.Thread(target=lambda: found.append(bits(program(tmp_path))))
+    thread.start()
+    thread.join()
+    assert found == [straight]

@@ -150,7 +150,7 @@ class Trials:
 
 
 def run(subjects: Sequence[Subject], count: int | None, seed: int, jobs: int, limit: float | None = None) -> int:
-    """The experiment; ``limit`` in seconds for one change, by default three times what the unchanged source takes."""
+    """The experiment; ``limit``: seconds for one change, by default ten and twice what the unchanged source takes."""
     rows = [(s, c) for s in subjects for c in changes(s.path.read_text("utf-8"), s.short)]
     chosen = set(draw([c for _, c in rows], count, seed))
     survivors, total = [], 0
@@ -162,13 +162,15 @@ def run(subjects: Sequence[Subject], count: int | None, seed: int, jobs: int, li
             except RuntimeError as error:
                 print(f"mutation trials: {error}", file=sys.stderr)
                 return 2
-            done = list(trials.of(s, some, limit or 3 * seconds + 10))
-            left = [t for t in done if t.outcome == "survives"]
-            hung = sum(t.outcome == "ended" for t in done)
-            print(f"{s.short}: {len(done)} changes, {len(done) - len(left)} found ({hung} by time)", flush=True)
-            print(*left, sep="\n", end="\n" if left else "", flush=True)
+            left, hung = [], 0
+            for trial in trials.of(s, some, limit or 2 * seconds + 10):
+                hung += trial.outcome == "ended"
+                if trial.outcome == "survives":
+                    left.append(trial)
+                    print(trial, flush=True)
+            print(f"{s.short}: {len(some)} changes, {len(some) - len(left)} found ({hung} by time)", flush=True)
             survivors += left
-            total += len(done)
+            total += len(some)
     print(f"\nfound {total - len(survivors)} of {total} changes; survivors: {len(survivors)}")
     return int(bool(survivors))
 

@@ -100,12 +100,12 @@ def test_what_is_done_to_an_expression(before, after):
 def test_survivors_are_listed_and_a_change_that_hangs_is_ended(toy, capsys, monkeypatch):
     the_same = (("toy.between", "x > high", "x >= high", "not the same at all, but declared"),)
     monkeypatch.setattr(source_mutations, "THE_SAME", the_same)
-    assert run([toy], None, 0, jobs=2, limit=1.5) == 1
+    assert run([toy], 6, 20, jobs=2, limit=2.0) == 1
     said = capsys.readouterr().out
     assert said == (
-        "toy: 19 changes, 18 found (3 by time)\n"
         "toy.py:6 between, comparison\n    was:  if x < low:\n    is:   if (x <= low):\n"
-        "\nfound 18 of 19 changes; survivors: 1\n"
+        "toy: 6 changes, 5 found (1 by time)\n"
+        "\nfound 5 of 6 changes; survivors: 1\n"
     )
     assert toy.path.read_text("utf-8") == SOURCE
 

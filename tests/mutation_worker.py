@@ -72,6 +72,8 @@ def _child(request: dict[str, Any], folder: str, output: int) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a caller may ignore it
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        seconds = int(request["limit"]) + 10  # of processor time: should nobody be left who ends it
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         for number in (1, 2):
             os.dup2(output, number)

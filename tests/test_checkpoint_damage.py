@@ -155,6 +155,8 @@ HEADERS = [  # headers whose own sha256 is right: what they claim is compared wi
     (sealed('"a":[' + "0," * 200_000 + "0]"), "the header: expected at most 200000 values, found 200"),
     (sealed('"a":1' + " " * (9 << 20)), "byte 0, the header's length: expected at most 8388608, found"),
     (sealed({}, length=10_000), "byte 0, the header's length: expected at most 178 in a file of 186, found 10000"),
+    (sealed({}, length=179), "byte 0, the header's length: expected at most 178 in a file of 186, found 179"),
+    ((27).to_bytes(8, "little") + b'{"__metadata__":{"sha256":"', "the header: expected sha256 , found"),
     (b"\0" * 34, "its size: expected at least 35 bytes, found 34"),
     (sealed({}).replace(b'"xpgraph"', b'"ypgraph"', 1), "the header: expected sha256"),
     (EIGHT + bytes(40), "byte 8: expected the header of a checkpoint of xpgraph, found b''"),
@@ -182,6 +184,14 @@ def test_what_is_allowed_to_the_last_one():
     one = sealed({"a": row("U8", [1] * 32, [0, 1])}, b"1")
     assert tensorfile.from_bytes(one, "f")[0]["a"].shape == (1,) * 32
     assert tensorfile.from_bytes(sealed({}), "f") == ({}, {"step": 1, "state": {}})
+    sums = {"a": hashlib.sha256(EIGHT).hexdigest(), "none": hashlib.sha256().hexdigest()}
+    beside = {"a": row(), "none": row("F64", [0], [0, 0])}  # one without bytes begins where the other does
+    own = {"format": 1, "sha256": sums, "meta": 0}
+    assert list(tensorfile.from_bytes(sealed(beside, EIGHT, own), "f")[0]) == ["none", "a"]
+    turned = {"b": row("U8", [1], [1, 2]), "a": row("U8", [1], [0, 1])}  # the header in another order than the arrays
+    sums = {"a": hashlib.sha256(b"1").hexdigest(), "b": hashlib.sha256(b"2").hexdigest()}
+    found = tensorfile.from_bytes(sealed(turned, b"12", {"format": 1, "sha256": sums, "meta": 0}), "f")[0]
+    assert found == {"a": 49, "b": 50}
     values = sealed({}, own='{"format":1,"sha256":{},"meta":[' + "0," * 199_992 + "0]}")
     assert tensorfile._values(values) == tensorfile.VALUE_LIMIT
     assert len(tensorfile.from_bytes(values, "f")[1]) == 199_993

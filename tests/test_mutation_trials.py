@@ -79,12 +79,15 @@ def test_what_is_changed_and_what_is_not():
     ]
 
 
+SWAPPED = ("2, 'a', 2", "'a', 3, 2", "'a', 1, 2", "'a', 2, 3", "'a', 2, 1")
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
         ("a and not b", {"(a or not b)", "a and (b)"}),
         ("f(a, b, c=1)", {"f(b, a, c=1)", "f(a, b, c=2)", "f(a, b, c=0)"}),
-        ("min(a, b)", set()),
+        ("min(a, b) and f('a', 2, 2)", {"(min(a, b) or f('a', 2, 2))"} | {f"min(a, b) and f({w})" for w in SWAPPED}),
         ("zip(a, strict=True)", set()),
         ("[x for x in a if x in b]", {"[x for x in a if (x not in b)]"}),
         ("a // -2", {"(a * -2)", "a // (-1)", "a // (-3)"}),

@@ -12,7 +12,6 @@ import os
 import weakref
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from .errors import FolderInUseError, StorageError
@@ -129,14 +128,6 @@ class FolderLock:
         if self._file is not None:
             os.close(self._file)
             self._file = None
-
-    def __enter__(self) -> FolderLock:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _make(folder: Path) -> None:

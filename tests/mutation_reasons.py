@@ -9,5 +9,13 @@ THE_SAME: tuple[tuple[str, str, str, str], ...] = (
     ("tensorfile.read", r"buffering=0", r"buffering=\(-1\)", "a buffer of the reader's own changes no byte"),
     ("tensorfile._Reader._places", r"self\.size < at else", r"<= at", "equal sizes were let pass before"),
     ("tensorfile._Reader._exactly", r"len\(found\) < n", r"len\(found\) <= n", "a read of no bytes ends it as well"),
+    (
+        "tensorfile._flat",
+        r"reshape\(-1\)",
+        r"reshape\(\(-2\)\)",
+        "to NumPy, any negative length is the one to be found",
+    ),
+    ("tensorfile._counts", r"least: int = 0", r"least: int = \(-1\)", "no list is shorter than 0"),
+    ("storage.<module>", r"PIECE = 1 << 20", r"PIECE = ", "pieces of any size make the same file"),
     ("keeping.Keeper._check", r"'iteration'|\"iteration\"", r"< set\(more\)", "every fit writes more than these"),
 )

@@ -113,6 +113,7 @@ HEADERS = [  # headers whose own sha256 is right: what they claim is compared wi
     (sealed({"a": row("BF16", [4])}, EIGHT), "expected dtype, shape and offsets"),
     (sealed({"a": row("F32", [-2], [8, 0])}, EIGHT), "expected dtype, shape and offsets"),
     (sealed({"a": row("F32", [True, 2])}, EIGHT), "expected dtype, shape and offsets"),
+    (sealed({"a": row("U8", [-1, 0], [0, 0])}), "expected dtype, shape and offsets"),
     (sealed({"a": row("F32", 2)}, EIGHT), "expected dtype, shape and offsets"),
     (sealed({"a": row("U8", [1 for _ in MANY], [0, 1])}, b"1"), "expected dtype, shape and offsets"),
     (sealed({"a": row("U8", [0, 1 << 62], [0, 0])}), "expected dtype, shape and offsets"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from checkpointing import T, X, small, trainer
-from cutting import ROWS, SIZE, Told, program
+from cutting import ROWS, SIZE, Cut, Told, cut_at, program
 
 from xpgraph import keeping, storage
 from xpgraph.checkpoints import Checkpoints, latest
@@ -24,6 +24,24 @@ def test_fits_are_numbered_from_one_and_say_where_they_began(tmp_path):
     for number, start in ((1, 0), (2, 1), (3, 2)):
         by.fit(X[:ROWS], T[:ROWS], 1, SIZE, report=Told())
         assert more_of(tmp_path)["fit"] == {"number": number, "start": start, "stopped": False}
+
+
+def test_a_second_fit_that_is_another_is_refused_in_its_turn(tmp_path, monkeypatch):
+    """The checkpoint is restored by the first fit, which is finished in it; the second is the one it stands in."""
+
+    def fits(size):
+        by = trainer()
+        by.checkpoint, by.every = tmp_path, 1
+        by.fit(X[:ROWS], T[:ROWS], 1, SIZE, report=Told())
+        by.fit(X[:ROWS], T[:ROWS], 2, size, report=Told())
+        return by
+
+    with monkeypatch.context() as patch, pytest.raises(Cut):
+        cut_at(patch, 6)
+        fits(10)
+    with pytest.raises(CheckpointError, match="began with batches of 10 rows, this fit has batches of 9 rows"):
+        fits(9)
+    fits(10)
 
 
 def test_what_a_cut_off_save_left_is_told_by_a_fit_that_has_nothing_to_do(tmp_path):

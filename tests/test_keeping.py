@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from checkpointing import T, X, trainer
 from cutting import EPOCHS, ROWS, SIZE, STEPS, Cut, Told, bits, cut_at, program
 
 import xpgraph as xg
-from xpgraph import Report, keeping, storage
+from xpgraph import Report, checkpoints, keeping, storage
 from xpgraph.checkpoints import Checkpoints, latest
 from xpgraph.errors import CheckpointError, FolderInUseError, StorageError
 from xpgraph.namespace import to_numpy
@@ -291,4 +292,15 @@ def test_a_fit_that_fails_does_not_count(tmp_path):
     by.checkpoint = tmp_path
     with pytest.raises(RuntimeError, match="own"):
         by.fit(X[:ROWS], T[:ROWS], EPOCHS, SIZE, max_grad=0.5, eval_interval=3, report=Report(), on_epoch=fail)
+    assert bits(program(tmp_path)) == bits(program(None))
+
+
+def test_a_disk_without_room_for_the_checkpoints_to_come_is_told_before_the_first_step(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints.shutil, "disk_usage", lambda folder: SimpleNamespace(free=5000))
+    by = trainer()
+    by.checkpoint = tmp_path
+    with pytest.raises(StorageError, match=r"checkpoints need 0\.\d MiB more, 0\.0 MiB are free; make room"):
+        by.fit(X[:ROWS], T[:ROWS], EPOCHS, SIZE, report=Report())
+    assert by.steps == 0
+    monkeypatch.undo()
     assert bits(program(tmp_path)) == bits(program(None))

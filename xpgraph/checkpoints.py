@@ -118,8 +118,8 @@ class Checkpoints:
         needed, free = 2 * path.stat().st_size, shutil.disk_usage(self.folder).free
         if free < needed:
             raise StorageError(
-                f"Saving into {self.folder}: checkpoints need {needed / 2**20:.1f} MiB more, {free / 2**20:.1f} MiB are "
-                "free; make room or give another folder."
+                f"Saving into {self.folder}: checkpoints need {needed / 2**20:.1f} MiB more, {free / 2**20:.1f} MiB "
+                "are free; make room or give another folder."
             )
 
     def _remove_all_but(self, step: int) -> None:

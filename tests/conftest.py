@@ -8,6 +8,7 @@ What one library cannot run stands, with its reason, in ``backend_exceptions.txt
 from __future__ import annotations
 
 import os
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ BACKENDS = ("numpy", "numpy:readonly", "array_api_strict", "torch", "cupy")
 EXCEPTIONS = Path(__file__).with_name("backend_exceptions.txt")
 
 os.environ.setdefault("XPGRAPH_NUMBA", "0")  # what most people have; test_kernels and test_numba try its bodies
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell sets it for what it runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile(
     "xpgraph", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True

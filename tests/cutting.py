@@ -12,6 +12,7 @@ from checkpointing import T, X, trainer
 from xpgraph import Report, keeping, steps
 from xpgraph.namespace import dtype_name, to_numpy
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 EPOCHS, SIZE, ROWS, STEPS = 4, 7, 24, 16  # four batches an epoch, the last of three rows
 
 
@@ -67,15 +68,18 @@ def bits(by):
 
 def forked(work):
     """The process id of a child that does ``work()`` and ends: 0, 130 or 143 if a signal ended it, 70 for a fault."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the child can take them
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of threads in the parent; the child uses none
         child = os.fork()
     if child:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         return child
     code = 70
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else _terminated)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, _terminated)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         work()
         code = 0
     except KeyboardInterrupt:

@@ -13,9 +13,10 @@ THE_SAME: tuple[tuple[str, str, str, str], ...] = (
         "tensorfile._flat",
         r"reshape\(-1\)",
         r"reshape\(\(-2\)\)",
-        "to NumPy, any negative length is the one to be found",
+        "to NumPy, any negative length is the one it finds",
     ),
     ("tensorfile._counts", r"least: int = 0", r"least: int = \(-1\)", "no list is shorter than 0"),
     ("storage.<module>", r"PIECE = 1 << 20", r"PIECE = ", "pieces of any size make the same file"),
+    ("storage.write_whole", r"O_BINARY", r"O_BINARY., 1", "there is such a thing on Windows alone"),
     ("keeping.Keeper._check", r"'iteration'|\"iteration\"", r"< set\(more\)", "every fit writes more than these"),
 )

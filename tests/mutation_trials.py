@@ -40,7 +40,7 @@ KILLERS = {  # module: the test files that are to see a change of it, the quick 
     "packing": "state_others state",
     "storage": "checkpoints checkpoint_faults run_folder",
     "progress": "keeping progress",
-    "keeping": "keeping_fit keeping trainer_refuses",
+    "keeping": "keeping_fit keeping_parts keeping trainer_refuses",
     "signals": "signals",
 }
 OPTIONS = ("--no-torch",)  # a witness that is slow to ask, and sees what NumPy and the strict namespace see

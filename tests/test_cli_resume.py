@@ -228,11 +228,11 @@ def test_files_and_folders_in_the_way_are_exit_code_5(capsys, tmp_path, command)
     if command[0] != "train":
         run(capsys, *SPIRAL, "--out", "r")
     (tmp_path / "file").write_text("")
-    code, _, err = run(capsys, *command, "--out", "file/inside")
+    code, _, err = run(capsys, *command, "--out", "file/inside.svg")
     assert code == 5 and len(err) == 1
     if os.geteuid():
         (tmp_path / "shut").mkdir(mode=0o500)
-        assert run(capsys, *command, "--out", "shut/inside")[0] == 5
+        assert run(capsys, *command, "--out", "shut/inside.svg")[0] == 5
 
 
 def process(*arguments, **options):
@@ -242,12 +242,13 @@ def process(*arguments, **options):
 def test_no_reader_no_terminal_and_no_letters(tmp_path):
     """A pipe whose reader goes, streams that are closed, a locale without letters, a path with blanks and 汉字."""
     name = "a run 汉字"
-    plain = {**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
-    told = process("train", "--data", "spiral", "--epochs", "2", "--out", name, env=plain)
-    assert (told.returncode, told.stderr) == (0, "") and "\\u6c49" in told.stdout
-    assert (tmp_path / name / "model.safetensors").exists()
-    told = process("predict", name, env=plain)
-    assert (told.returncode, told.stderr) == (0, "")
+    for utf8, letter in (("1", "\\u6c49"), ("0", "\\udce6\\udcb1\\udc89")):
+        plain = {**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": utf8}
+        told = process("train", "--data", "spiral", "--epochs", "2", "--out", name + utf8, env=plain)
+        assert (told.returncode, told.stderr) == (0, "") and letter in told.stdout
+        assert (tmp_path / (name + utf8) / "model.safetensors").exists()
+        told = process("predict", name + utf8, env=plain)
+        assert (told.returncode, told.stderr) == (0, "")
     python = f"{sys.executable} -m xpgraph"
     for command in (
         f"{python} train --data spiral --epochs 30 --eval-interval 1 --out p | head -1",

@@ -127,3 +127,4 @@ def test_streams_of_tests_and_notebooks_are_left_alone(monkeypatch):
 
     assert sys.stdout is own
     print("nobody hears it", file=sys.stderr)
+    sys.stderr.close()

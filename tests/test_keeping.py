@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from checkpointing import T, X, trainer
 from cutting import EPOCHS, ROWS, SIZE, STEPS, Cut, Told, bits, cut_at, program
 
 import xpgraph as xg
-from xpgraph import Report, keeping, storage
+from xpgraph import Report, checkpoints, keeping, storage
 from xpgraph.checkpoints import Checkpoints, latest
 from xpgraph.errors import CheckpointError, FolderInUseError, StorageError
 from xpgraph.namespace import to_numpy
@@ -225,45 +226,6 @@ def test_what_a_reader_wants_to_know_stands_in_the_checkpoint(tmp_path):
     assert more["arithmetic"]["BLAS"]
 
 
-def test_fingerprints():
-    x, t = X.copy(), T.copy()
-    one = keeping.fingerprint(x, t)
-    assert (
-        one
-        == keeping.fingerprint(np.asfortranarray(x), t)
-        == keeping.fingerprint(np.tile(x, (1, 2))[:, : x.shape[1]], t)
-    )
-    changed = x.copy()
-    changed[-1, -1] = np.nextafter(changed[-1, -1], 9)
-    others = [(changed, t), (x[::-1], t), (x.astype(np.float32), t), (x, t[::-1]), (x[:, :, None], t), (x[:-1], t[:-1])]
-    prints = [keeping.fingerprint(*pair) for pair in others]
-    assert len({one, *prints}) == 7
-
-
-def test_in_pieces(lib, monkeypatch):
-    x = lib.place.asarray(np.arange(60_000.0).reshape(600, 100))
-    whole = keeping.fingerprint(x)
-    assert whole == keeping.fingerprint(np.arange(60_000.0).reshape(600, 100))
-    big = np.zeros((3, 1 << 20))  # rows larger than a piece
-    other = big.copy()
-    other[2, -1] = 1e-300
-    assert keeping.fingerprint(big) != keeping.fingerprint(other)
-
-
-@pytest.mark.parametrize(
-    ("options", "error", "told"),
-    [
-        ({"every": 0}, ValueError, "every is 0; give the number of steps"),
-        ({"every": True}, ValueError, "every is True"),
-        ({"every": 2.5}, ValueError, r"every is 2\.5"),
-        ({"checkpoint": 3}, TypeError, "checkpoint is a int; give the path of a folder"),
-    ],
-)
-def test_bad_arguments(options, error, told):
-    with pytest.raises(error, match=told):
-        xg.Trainer(trainer().model, xg.SGD(), **options)
-
-
 def test_nothing_is_begun_for_no_epoch(tmp_path):
     by = program(tmp_path, epochs=0)
     assert by.steps == 0 and latest(tmp_path).step == 0
@@ -291,4 +253,15 @@ def test_a_fit_that_fails_does_not_count(tmp_path):
     by.checkpoint = tmp_path
     with pytest.raises(RuntimeError, match="own"):
         by.fit(X[:ROWS], T[:ROWS], EPOCHS, SIZE, max_grad=0.5, eval_interval=3, report=Report(), on_epoch=fail)
+    assert bits(program(tmp_path)) == bits(program(None))
+
+
+def test_a_disk_without_room_for_the_checkpoints_to_come_is_told_before_the_first_step(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints.shutil, "disk_usage", lambda folder: SimpleNamespace(free=5000))
+    by = trainer()
+    by.checkpoint = tmp_path
+    with pytest.raises(StorageError, match=r"checkpoints need 0\.\d MiB more, 0\.0 MiB are free; make room"):
+        by.fit(X[:ROWS], T[:ROWS], EPOCHS, SIZE, max_grad=0.5, report=Report())
+    assert by.steps == 0
+    monkeypatch.undo()
     assert bits(program(tmp_path)) == bits(program(None))

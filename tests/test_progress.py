@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from checkpointing import T, X, trainer
 from conftest import Lib
 from cuda_arrays import host_view
+from cutting import Cut, cut_at
 from test_state import params, same
 
 from xpgraph import Report, state
@@ -153,3 +155,30 @@ def test_cut_off_on_a_device_with_losses_that_nobody_has_read(cuda, tmp_path, mo
             found = kept.latest()
         resumed = fresh(8)
         same(run_on(resumed, cuda, restore(resumed, found.arrays, found.meta), graph=graph), straight)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("graph", [False, True])
+def test_a_program_on_a_device_is_taken_up(cuda, tmp_path, monkeypatch, graph):
+    """``fit`` itself, with its checkpoints: steps call by call, and steps that are captured and replayed."""
+    if not getattr(cuda, "real", False):
+        monkeypatch.setattr(state, "_overwrite", lambda p, value: np.copyto(host_view(p), value))
+
+    def run(folder, stop=None, seed=0, signal_at=None):
+        by = trainer("Adam", seed, cuda.place, "float32")
+        by.checkpoint, by.every = folder, 3
+        x, t = cuda.place.asarray(X[:ROWS].astype("float32")), cuda.place.asarray(T[:ROWS])
+        with monkeypatch.context() as patch:
+            if stop is not None:
+                cut_at(patch, stop, None if signal_at is None else lambda: signal.raise_signal(signal_at))
+            by.fit(x, t, EPOCHS, SIZE, max_grad=0.5, eval_interval=3, report=Report(), graph=graph)
+        return by
+
+    straight = run(None)
+    for stop in (1, 5, 8, 16):
+        with pytest.raises(Cut):
+            run(tmp_path / str(stop), stop)
+        same(run(tmp_path / str(stop), seed=8), straight)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "signal", 7, signal_at=signal.SIGINT)
+    same(run(tmp_path / "signal", seed=8), straight)

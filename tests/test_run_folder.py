@@ -149,3 +149,17 @@ def test_what_a_cut_off_save_has_left_and_cannot_be_removed_is_told(tmp_path):
     assert gone == "removed .a.partial, which a save that was cut off had left"
     assert left.startswith(".b.partial, left by a save that was cut off, cannot be removed: ")
     assert stuck.exists() and not (tmp_path / ".a.partial").exists()
+
+
+def test_a_file_may_be_read_by_whom_the_user_lets_read(tmp_path):
+    mask = os.umask(0o027)
+    try:
+        with Checkpoints(tmp_path / "run") as kept:
+            path = kept.save(1, *small())
+        assert [p.stat().st_mode & 0o777 for p in (path, path.with_name(storage.LOCK))] == [0o640, 0o640]
+        os.umask(0)
+        with Checkpoints(tmp_path / "open") as kept:
+            path = kept.save(1, *small())
+        assert [p.stat().st_mode & 0o777 for p in (path, path.with_name(storage.LOCK))] == [0o666, 0o666]
+    finally:
+        os.umask(mask)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -111,6 +112,15 @@ class Checkpoints:
         self._damaged.discard(path)
         self._remove_all_but(step)
         return path
+
+    def check_room(self, path: Path) -> None:
+        """Is there room for two more checkpoints like ``path``, as there will be for a moment? StorageError if not."""
+        needed, free = 2 * path.stat().st_size, shutil.disk_usage(self.folder).free
+        if free < needed:
+            raise StorageError(
+                f"Saving into {self.folder}: checkpoints need {needed / 2**20:.1f} MiB more, {free / 2**20:.1f} MiB "
+                "are free; make room or give another folder."
+            )
 
     def _remove_all_but(self, step: int) -> None:
         """Keep this one and the newest whole one before it. What is later belongs to a run that is being made again."""

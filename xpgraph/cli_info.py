@@ -62,17 +62,15 @@ def _gpu() -> Iterator[tuple[str, str]]:
 def _folders() -> Iterator[tuple[str, str]]:
     yield "data cache", _size(Path(idx.cache_folder()))
     if helper("numpy"):
-        yield (
-            "numba cache",
-            _size(Path(os.environ.get("NUMBA_CACHE_DIR") or Path(__file__).parent / "fast/__pycache__")),
-        )
+        folder = os.environ.get("NUMBA_CACHE_DIR") or Path(__file__).parent / "fast/__pycache__"
+        yield "numba cache", _size(Path(folder), "*.nb[ci]")
     if usable("cupy").version:
         yield "CuPy cache", _size(Path(os.environ.get("CUPY_CACHE_DIR") or Path.home() / ".cupy/kernel_cache"))
 
 
-def _size(folder: Path) -> str:
+def _size(folder: Path, names: str = "*") -> str:
     try:
-        files = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+        files = [path.stat().st_size for path in folder.rglob(names) if path.is_file()]
     except OSError as error:
         return f"{folder}: {error.strerror or error}"
     if not folder.is_dir():

@@ -8,7 +8,7 @@ from typing import Any
 from . import drawing, explaining
 from .cli_predict import opened
 from .commands import Choices
-from .errors import DataError, Error
+from .errors import DataError, StorageError
 from .namespace import dtype_name
 from .optimizers import OPTIMIZERS
 
@@ -36,7 +36,7 @@ def _row(folder: str, out: str, sample: int) -> tuple[Path, Any, tuple[Any, Any]
     """The path to write, the run's model, and x and t of one of its test rows."""
     path = Path(out)
     if path.is_dir():
-        raise Error(f"--out {out}: it is a folder; name a file in it.")
+        raise StorageError(f"--out {out}: it is a folder; name a file in it.")
     model, config = opened(Path(folder), "numpy")
     if "choices" not in config:
         raise DataError(f"{folder} has no configuration beside it, so its test rows are unknown; give a run's folder.")

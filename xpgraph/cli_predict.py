@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from .errors import DataError
 from .files import load
 from .layers import softmax
 from .namespace import dtype_name, on_device, to_numpy
+from .storage import write_file
 
 
 def run(
@@ -68,11 +70,11 @@ def opened(folder: Path, backend: str) -> tuple[Any, dict[str, Any]]:
 
 def _write(path: Path, y: np.ndarray, named: np.ndarray | None, classes: Sequence[Any]) -> None:
     """row, class, probability, and label where there is one; probabilities y (N, C) of ``classes``."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["row", "class", "probability", *([] if named is None else ["label"])])
-        for i, row in enumerate(y):
-            best = int(row.argmax())
-            label = [] if named is None else [classes[int(named[i])]]
-            writer.writerow([i, classes[best], f"{row[best]:.6f}", *label])
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["row", "class", "probability", *([] if named is None else ["label"])])
+    for i, row in enumerate(y):
+        best = int(row.argmax())
+        label = [] if named is None else [classes[int(named[i])]]
+        writer.writerow([i, classes[best], f"{row[best]:.6f}", *label])
+    write_file(path, [file.getvalue().encode("utf-8", "surrogatepass")])

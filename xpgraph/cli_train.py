@@ -58,7 +58,10 @@ def resume(run: str, backend: str | None, data_dir: str | None, quiet: bool) -> 
     if not folder.is_dir():
         raise ValueError(f"--resume {run}: there is no such folder; give that of a run, runs/<date-time>-digits.")
     config = read_config(folder)
-    choices = Choices.from_config(config, folder / CONFIG)
+    choices = Choices.from_config(config, folder / CONFIG).settled()
+    wanted = config.get("seeds", [choices.seed])
+    if not isinstance(wanted, list) or not wanted or not all(type(seed) is int for seed in wanted):
+        raise DataError(f"Reading {folder / CONFIG}: seeds: expected a list of numbers. Give a run's folder.")
     accuracy = _result(config, folder, "mean" if "seeds" in config else "test_accuracy")
     if accuracy is not None:
         say(f"{folder} is finished; nothing was changed")
@@ -73,9 +76,6 @@ def resume(run: str, backend: str | None, data_dir: str | None, quiet: bool) -> 
     with _told_how_to_go_on(folder):
         if "seeds" not in config:
             return _train_once(choices, where, folder, quiet, fresh=False)
-        wanted = config["seeds"]
-        if not isinstance(wanted, list) or not wanted or not all(type(seed) is int for seed in wanted):
-            raise DataError(f"Reading {folder / CONFIG}: seeds: expected a list of numbers. Give a run's folder.")
         return _train_all(choices, where, folder, wanted, quiet, fresh=False)
 
 

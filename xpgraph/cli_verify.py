@@ -10,10 +10,11 @@ from typing import Any
 
 from . import __version__
 from .commands import Choices
-from .errors import DataError
+from .errors import DataError, StorageError
 from .files import load
 from .namespace import place
 from .optimizers import OPTIMIZERS
+from .storage import write_file
 from .testing.networks import Network, network, networks
 from .testing.verify import verify
 
@@ -59,7 +60,7 @@ def run(
             "passed": passed,
             "certificates": [found.data() for found in certificates],
         }
-        Path(out).write_text(json.dumps(about, ensure_ascii=False) + "\n", "utf-8")
+        write_file(Path(out), [(json.dumps(about, ensure_ascii=False) + "\n").encode()])
         say(f"wrote {out}")
     failed = [f"{found.network} in {found.dtype}" for found in certificates if not found.passed]
     say("pass: the backends agree" if passed else f"fail: {', '.join(failed)}")
@@ -96,4 +97,4 @@ def _writable(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     except OSError as error:
-        raise ValueError(f"--json {path}: {error.strerror or error}; choose a file that can be written.") from error
+        raise StorageError(f"--json {path}: {error.strerror or error}; choose a file that can be written.") from error

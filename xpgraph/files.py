@@ -18,7 +18,7 @@ from .errors import ModelFileError
 from .namespace import Array, Place, dtype_name, namespace_of, place, place_of, to_numpy
 from .node import Node
 from .sharing import plan
-from .storage import write_whole
+from .storage import write_file
 
 FORMAT = 1
 _CLASSES = {
@@ -46,8 +46,7 @@ def save_model(model: Any, path: Path) -> None:
             aliases[name] = {"of": rows[slot.first][0], "transposed": slot.transposed}
     header = {"format": FORMAT, "model": _describe(model), "aliases": aliases}
     data = save(tensors, metadata={"xpgraph": json.dumps(header)})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, [data])
+    write_file(path, [data])
 
 
 def load_weights(model: Any, path: Path) -> None:

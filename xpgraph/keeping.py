@@ -164,6 +164,7 @@ class Keeper(Unkept):
         first = 0 if self.resumed is None else resume(run, self.resumed)
         if self.resumed is None and not self.past:
             self.save()
+            self.kept.check_room(self.path)
         else:
             self.saved = (self.trainer.steps, self.trainer.current_epoch)
         return first
@@ -200,7 +201,7 @@ class Keeper(Unkept):
             "arithmetic": self.arithmetic,
             "config": trainer.config,
         }
-        self.kept.save(trainer.steps, *state_of(trainer, more))
+        self.path = self.kept.save(trainer.steps, *state_of(trainer, more))
         self._tell()
         self.saved, self.time = (trainer.steps, trainer.current_epoch), time.monotonic()
         trainer._kept = trainer.steps

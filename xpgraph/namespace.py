@@ -43,7 +43,14 @@ def _torch_layout(a: Array) -> Layout:
 
 
 def _dlpack_layout(a: Array) -> Layout:
-    return _numpy_layout(np.from_dlpack(a))
+    return _numpy_layout(_from_dlpack(a))
+
+
+def _from_dlpack(a: Array) -> np.ndarray:
+    try:
+        return np.from_dlpack(a)
+    except BufferError:  # NumPy before 2.1 hands out nothing that is read-only
+        return np.from_dlpack(a.__array_namespace__().asarray(a, copy=True))
 
 
 def _cupy_to_host(a: Array) -> np.ndarray:
@@ -92,7 +99,7 @@ LIBRARIES = {
             lambda a: a.device.type == "cpu",
         ),
         Library(
-            "array_api_strict", "array_api_strict", False, _dlpack_layout, np.from_dlpack, lambda a: a.device,
+            "array_api_strict", "array_api_strict", False, _dlpack_layout, _from_dlpack, lambda a: a.device,
             lambda a: True,
         ),
     )

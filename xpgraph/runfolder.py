@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -20,7 +21,9 @@ def new_folder(out: str | None, data: str) -> Path:
     """Make the run's folder: ``--out``, or runs/<date-time>-<data>; one that holds something is never used."""
     if out is not None:
         folder = Path(out)
-        if folder.exists() and (not folder.is_dir() or _holds_something(folder)):
+        if folder.exists() and not folder.is_dir():
+            raise StorageError(f"--out {out}: it is a file; choose a folder, nothing is overwritten.")
+        if folder.exists() and _holds_something(folder):
             raise Error(f"--out {out}: it exists and is not an empty folder; choose another, nothing is overwritten.")
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -58,6 +61,9 @@ def remove_begun(folder: Path) -> None:
         for name in names:
             (folder / name).unlink()
         folder.rmdir()
+        if folder.parent == Path("runs"):
+            with contextlib.suppress(OSError):  # others are in it
+                folder.parent.rmdir()
 
 
 def write_json(path: Path, value: Any) -> None:

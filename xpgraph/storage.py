@@ -52,6 +52,17 @@ def write_whole(path: Path, pieces: Iterable[Any]) -> None:
         raise
 
 
+def write_file(path: Path, pieces: Iterable[Any]) -> None:
+    """``write_whole``, with the folders above it made."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"Saving {path}: {path.parent} cannot be made: {error.strerror or error}. Give a folder that can be made."
+        ) from error
+    write_whole(path, pieces)
+
+
 def _write(file: int, view: memoryview) -> None:
     while view:  # a write may take less than it is given
         view = view[os.write(file, view[:PIECE]) :]

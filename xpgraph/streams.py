@@ -27,9 +27,13 @@ def steady() -> None:
         stream = getattr(sys, name)
         if stream is None:  # closed before the process began
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
-        elif isinstance(stream, io.TextIOWrapper) and isinstance(getattr(stream.buffer, "raw", None), io.FileIO):
-            if stream.fileno() != number:
-                continue
+        elif isinstance(stream, io.TextIOWrapper) and _descriptor(stream) == number:
             buffer = io.BufferedWriter(_Quiet(number, "w", closefd=False))
             encoding = stream.encoding
             setattr(sys, name, io.TextIOWrapper(buffer, encoding, "backslashreplace", line_buffering=True))
+
+
+def _descriptor(stream: io.TextIOWrapper) -> int | None:
+    """The number of the file that a stream writes into; None for one that is in memory or of another kind."""
+    raw = getattr(stream.buffer, "raw", stream.buffer)  # without buffering, there is the file at once
+    return raw.fileno() if isinstance(raw, io.FileIO) else None

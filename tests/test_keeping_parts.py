@@ -1,0 +1,49 @@
+"""The parts of ``Trainer(checkpoint=...)``: what tells data apart, and arguments that cannot be right."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from checkpointing import T, X, trainer
+
+import xpgraph as xg
+from xpgraph import keeping
+
+
+def test_fingerprints():
+    x, t = X.copy(), T.copy()
+    one = keeping.fingerprint(x, t)
+    assert (
+        one
+        == keeping.fingerprint(np.asfortranarray(x), t)
+        == keeping.fingerprint(np.tile(x, (1, 2))[:, : x.shape[1]], t)
+    )
+    changed = x.copy()
+    changed[-1, -1] = np.nextafter(changed[-1, -1], 9)
+    others = [(changed, t), (x[::-1], t), (x.astype(np.float32), t), (x, t[::-1]), (x[:, :, None], t), (x[:-1], t[:-1])]
+    prints = [keeping.fingerprint(*pair) for pair in others]
+    assert len({one, *prints}) == 7
+
+
+def test_in_pieces(lib, monkeypatch):
+    x = lib.place.asarray(np.arange(60_000.0).reshape(600, 100))
+    whole = keeping.fingerprint(x)
+    assert whole == keeping.fingerprint(np.arange(60_000.0).reshape(600, 100))
+    big = np.zeros((3, 1 << 20))  # rows larger than a piece
+    other = big.copy()
+    other[2, -1] = 1e-300
+    assert keeping.fingerprint(big) != keeping.fingerprint(other)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "told"),
+    [
+        ({"every": 0}, ValueError, "every is 0; give the number of steps"),
+        ({"every": True}, ValueError, "every is True"),
+        ({"every": 2.5}, ValueError, r"every is 2\.5"),
+        ({"checkpoint": 3}, TypeError, "checkpoint is a int; give the path of a folder"),
+    ],
+)
+def test_bad_arguments(options, error, told):
+    with pytest.raises(error, match=told):
+        xg.Trainer(trainer().model, xg.SGD(), **options)

@@ -17,6 +17,7 @@ THE_SAME: tuple[tuple[str, str, str, str], ...] = (
     ),
     ("tensorfile._counts", r"least: int = 0", r"least: int = \(-1\)", "no list is shorter than 0"),
     ("storage.<module>", r"PIECE = 1 << 20", r"PIECE = ", "pieces of any size make the same file"),
-    ("storage.write_whole", r"O_BINARY", r"O_BINARY., 1", "there is such a thing on Windows alone"),
+    ("storage.write_whole", r"O_BINARY", r"O_BINARY., [1(]", "it is there on Windows alone"),
+    ("storage.FolderLock.__init__", r"O_CLOEXEC", r"O_CLOEXEC., [1(]", "it is missing on Windows alone"),
     ("keeping.Keeper._check", r"'iteration'|\"iteration\"", r"< set\(more\)", "every fit writes more than these"),
 )

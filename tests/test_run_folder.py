@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import warnings
+from types import SimpleNamespace
 
 import pytest
 from checkpointing import small
@@ -163,3 +165,30 @@ def test_a_file_may_be_read_by_whom_the_user_lets_read(tmp_path):
         assert [p.stat().st_mode & 0o777 for p in (path, path.with_name(storage.LOCK))] == [0o666, 0o666]
     finally:
         os.umask(mask)
+
+
+def test_a_file_is_written_with_the_folders_above_it(tmp_path):
+    path = tmp_path / "a" / "b" / "f"
+    for body in (b"one", b"two"):
+        storage.write_file(path, [body, b"!"])
+        assert path.read_bytes() == body + b"!"
+    assert [p.name for p in path.parent.iterdir()] == ["f"]
+    with pytest.raises(StorageError, match=r"Saving .*: .*f cannot be made: .*exists. Give a folder that can be made"):
+        storage.write_file(path / "g", [b"three"])
+    with pytest.raises(StorageError, match="g cannot be made: Not a directory"):
+        storage.write_file(path / "g" / "h", [b"three"])
+
+
+def test_room_for_two_more_checkpoints_and_no_byte_less(tmp_path, monkeypatch):
+    path = tmp_path / "f"
+    path.write_bytes(bytes(3 << 19))  # 1.5 MiB
+    with Checkpoints(tmp_path) as kept:
+        monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free))
+        free = 3 << 20
+        kept.check_room(path)
+        free -= 1
+        with pytest.raises(StorageError, match=r"checkpoints need 3\.0 MiB more, 3\.0 MiB are free; make room"):
+            kept.check_room(path)
+        free = 5 << 18
+        with pytest.raises(StorageError, match=r"need 3\.0 MiB more, 1\.2 MiB are free"):
+            kept.check_room(path)

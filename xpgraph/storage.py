@@ -103,7 +103,6 @@ class FolderLock:
 
     def __init__(self, folder: Path) -> None:
         self.note = ""
-        self._file: int | None = None
         path = folder / LOCK
         try:
             _make(folder)
@@ -123,7 +122,7 @@ class FolderLock:
                     "Wait for it or end it, or give another folder."
                 ) from error
             self.note = f"the file system of {folder} has no locks: a second run in it would not be noticed"
-        self._file = file
+        self._file: int | None = file
         _held.add(self)
         try:
             os.ftruncate(file, 0)

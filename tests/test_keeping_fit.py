@@ -53,6 +53,41 @@ def test_what_a_cut_off_save_left_is_told_by_a_fit_that_has_nothing_to_do(tmp_pa
     assert len(report.notes) == 3 and "nothing is left to do" in report.notes[-1]
 
 
+def test_what_was_finished_is_told_once_a_fit_and_written_no_more(tmp_path):
+    done = "these epochs were finished before; nothing is left to do"
+
+    def fits(first, second):
+        by, report = trainer(), Told()
+        by.checkpoint = tmp_path
+        by.fit(X[:ROWS], T[:ROWS], first, SIZE, report=report)
+        by.fit(X[:ROWS], T[:ROWS], second, SIZE, report=report, on_epoch=lambda by, record: by.stop())
+        return by.current_epoch, [note.endswith(done) for note in report.notes].count(True)
+
+    assert fits(2, 3) == (3, 0)  # the second is stopped after its first epoch
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir() if path.suffix == ".safetensors"}
+    assert fits(2, 3) == (3, 2)
+    assert fits(1, 3) == (3, 2)  # the first was finished, whatever it is now
+    assert fits(2, 0) == (3, 1)  # nothing is asked for, and nothing told
+    assert before == {
+        path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir() if path.suffix == ".safetensors"
+    }
+    folder = tmp_path / "shorter"
+    program(folder)
+    report = Told()
+    assert program(folder, epochs=2, report=report).current_epoch == 4
+    assert report.notes[-1].endswith(done)
+
+
+def test_a_fit_that_goes_on_does_not_write_again_what_it_has_read(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(Cut):
+        cut_at(patch, 7)
+        program(tmp_path)
+    steps, save = [], Checkpoints.save
+    monkeypatch.setattr(Checkpoints, "save", lambda self, step, *rest: (steps.append(step), save(self, step, *rest))[1])
+    program(tmp_path)
+    assert steps[0] == 9, steps
+
+
 def test_a_checkpoint_that_no_fit_wrote_is_refused(tmp_path):
     with Checkpoints(tmp_path) as kept:
         kept.save(4, *small())

@@ -192,3 +192,13 @@ def test_room_for_two_more_checkpoints_and_no_byte_less(tmp_path, monkeypatch):
         free = 5 << 18
         with pytest.raises(StorageError, match=r"need 3\.0 MiB more, 1\.2 MiB are free"):
             kept.check_room(path)
+
+
+def test_a_refused_run_leaves_no_file_open(tmp_path, monkeypatch):
+    with Checkpoints(tmp_path):
+        closed, close = [], os.close
+        monkeypatch.setattr(storage.os, "close", lambda file: (closed.append(file), close(file)))
+        monkeypatch.setattr(storage, "sync_folder", lambda folder: None)
+        with pytest.raises(FolderInUseError):
+            storage.FolderLock(tmp_path)
+        assert len(closed) == 1

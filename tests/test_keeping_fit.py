@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+
 import numpy as np
 import pytest
 from checkpointing import T, X, small, trainer
-from cutting import ROWS, SIZE, Cut, Told, cut_at, program
+from cutting import ROWS, SIZE, Cut, Told, bits, cut_at, program
 
 from xpgraph import keeping, storage
 from xpgraph.checkpoints import Checkpoints, latest
@@ -137,3 +139,20 @@ def test_a_piece_of_a_fingerprint_holds_four_million_values(monkeypatch):
     rows.clear()
     keeping.fingerprint(np.zeros((2, 1 << 20)), np.zeros(3), np.zeros((3, 0)))
     assert rows == [1, 1, 3, 3]
+
+
+@pytest.mark.parametrize("epoch", [1, 3, 4])
+@pytest.mark.parametrize("every", [None, 2, 100])
+def test_a_signal_between_two_epochs_ends_the_fit_there(tmp_path, epoch, every):
+    """After ``on_epoch``, and after the last epoch too: what came is never forgotten."""
+
+    def stop(by, record):
+        if record["epoch"] == epoch:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(SystemExit) as caught:
+        program(tmp_path, every, on_epoch=stop)
+    assert caught.value.code == 143
+    assert caught.value.__notes__ == [f"step {4 * epoch} is saved in {tmp_path}"]
+    assert latest(tmp_path).step == 4 * epoch
+    assert bits(program(tmp_path, every)) == bits(program(None))

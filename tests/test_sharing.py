@@ -230,3 +230,14 @@ def train_both(lib, kind, name, w, x, t):
         lib.array(x), lib.array(t), max_epoch=6, batch_size=len(x), eval_interval=None
     )
     return [lib.numpy(p) for _, p, _ in model.named_parameters()], reference.params
+
+
+def test_one_gradient_listed_twice_counts_once(lib):
+    """As where a node gives out one array for both of its slots: it is the sum already."""
+    W, g, other = arrays(lib, (2, 3), (2, 3), (2, 3))
+    before = lib.numpy(g)
+    params, grads = remove_duplicates([W, W], [g, g])
+    assert len(params) == len(grads) == 1 and params[0] is W and grads[0] is g
+    np.testing.assert_array_equal(lib.numpy(g), before)
+    _, grads = remove_duplicates([W, W], [g, other])
+    np.testing.assert_array_equal(lib.numpy(grads[0]), before + lib.numpy(other))

@@ -11,6 +11,7 @@ from test_state import params, same, through_a_file
 
 from xpgraph import SGD, Affine, Chain, Momentum, Node, SoftmaxWithLoss, Trainer
 from xpgraph.errors import CheckpointError
+from xpgraph.namespace import place
 from xpgraph.packing import pack, pack_records, unpack, unpack_records
 from xpgraph.state import restore, state_of
 
@@ -154,3 +155,45 @@ def test_the_numbers_of_a_trainer_may_be_numpys(tmp_path):
     train(by).steps = np.int64(6)
     restore(by, *through_a_file(tmp_path, by))
     assert type(by.seed) is int and by.steps == 6
+
+
+def test_a_list_takes_the_names_only_where_it_has_an_array_for_each():
+    a, names = np.ones(2), ("W", "b")
+    for value, keys in (
+        ([a, a], ["k.W", "k.b"]),
+        ([a, a, a], ["k.0", "k.1", "k.2"]),
+        ([a, 0.5], ["k.0"]),
+        ([0.9, 0.999], []),
+    ):
+        arrays: dict = {}
+        packed = pack(value, "k", arrays, names)
+        assert list(arrays) == keys
+        again = unpack(packed, arrays)
+        assert len(again) == len(value) and all(np.array_equal(x, y) for x, y in zip(again, value, strict=True))
+
+
+@pytest.mark.parametrize("where", [None, place("numpy")], ids=["NumPy", "a place"])
+def test_what_is_unpacked_shares_no_memory_with_the_file(where):
+    arrays: dict = {}
+    packed = pack([np.ones(3)], "k", arrays)
+    assert not np.shares_memory(unpack(packed, arrays, where)[0], arrays["k.0"])
+
+
+@pytest.mark.parametrize(("number", "fits"), [(2**63 - 1, True), (1 - 2**63, True), (2**63, False), (-(2**64), False)])
+def test_whole_numbers_of_records_are_an_array_where_it_can_hold_them(number, fits):
+    arrays: dict = {}
+    records = [{"n": 1, "x": 0.5}, {"n": number, "x": 1.5}]
+    packed = pack_records(records, "h", arrays)
+    assert list(arrays) == (["h.n", "h.x"] if fits else ["h.x"])
+    again = unpack_records(packed, arrays)
+    assert again == records and [type(record["n"]) for record in again] == [int, int]
+
+
+def test_records_that_hold_arrays_or_have_other_names_come_back_too():
+    a = np.arange(3.0)
+    for records in ([{"a": a}, {"a": 2 * a}], [{"a": a, "b": None}, {"a": a}], [{"b": None}, {"b": None}], [{}], []):
+        arrays: dict = {}
+        again = unpack_records(pack_records(records, "h", arrays), arrays)
+        assert [list(record) for record in again] == [list(record) for record in records]
+        for one, other in zip(again, records, strict=True):
+            assert all(np.array_equal(one[name], other[name]) for name in one)

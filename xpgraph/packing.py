@@ -58,7 +58,7 @@ def pack_records(records: Sequence[Mapping[str, Any]], key: str, arrays: dict[st
     table: dict[str, list[Any]] = {name: [] for name in names}
     for record in records:
         if list(record) != names:
-            return {"records": [pack(dict(each), f"{key}.{i}", arrays) for i, each in enumerate(records)]}
+            return _one_by_one(records, key, arrays)
         for name, value in record.items():
             table[name].append(value.item() if isinstance(value, np.generic) else value)
     columns: dict[str, Any] = {}
@@ -70,8 +70,12 @@ def pack_records(records: Sequence[Mapping[str, Any]], key: str, arrays: dict[st
         else:
             columns[name] = None if kinds == {type(None)} else pack(values, f"{key}.{name}", arrays)
     if not any(columns.values()):  # nothing that would tell how many there are
-        return {"records": [pack(dict(each), f"{key}.{i}", arrays) for i, each in enumerate(records)]}
+        return _one_by_one(records, key, arrays)
     return {"columns": list(columns.items())}
+
+
+def _one_by_one(records: Sequence[Mapping[str, Any]], key: str, arrays: dict[str, np.ndarray]) -> Any:
+    return {"records": [pack(dict(each), f"{key}.{i}", arrays) for i, each in enumerate(records)]}
 
 
 def unpack_records(packed: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:

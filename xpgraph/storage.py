@@ -166,7 +166,6 @@ def _lock(file: int) -> None:
 
 def _owner(file: int) -> str:
     try:
-        os.lseek(file, 0, os.SEEK_SET)
         return os.read(file, 20).decode("ascii", "replace").strip() or "unknown"
     except OSError:
         return "unknown"

@@ -29,8 +29,8 @@ TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 KILLERS = {  # module: the test files that are to see a change of it, the quick ones first
     "nodes": "layers agreement sharing nodes table kernels",
-    "layers": "layers agreement stability models kernels",
-    "losses": "layers agreement stability models kernels",
+    "layers": "stability layers agreement kernels",
+    "losses": "stability layers agreement kernels",
     "optimizers": "state optimizers trajectories kernels",
     "clipping": "clipping kernels",
     "sharing": "sharing state",

@@ -9,7 +9,7 @@ import pytest
 from checkpointing import T, X, small, trainer
 from cutting import ROWS, SIZE, Cut, Told, bits, cut_at, program
 
-from xpgraph import keeping, storage
+from xpgraph import checkpoints, keeping, storage
 from xpgraph.checkpoints import Checkpoints, latest
 from xpgraph.errors import CheckpointError
 from xpgraph.packing import unpack
@@ -156,3 +156,15 @@ def test_a_signal_between_two_epochs_ends_the_fit_there(tmp_path, epoch, every):
     assert caught.value.__notes__ == [f"step {4 * epoch} is saved in {tmp_path}"]
     assert latest(tmp_path).step == 4 * epoch
     assert bits(program(tmp_path, every)) == bits(program(None))
+
+
+def test_an_old_checkpoint_that_cannot_be_removed_is_told_when_it_happens(tmp_path, monkeypatch):
+    report, told = Told(), []
+
+    def refuse(path):
+        raise OSError(13, "Permission denied")
+
+    monkeypatch.setattr(checkpoints.os, "unlink", refuse)
+    program(tmp_path, report=report, on_epoch=lambda by, record: told.append(len(report.notes)))
+    assert told == [0, 1, 2, 4]  # after the saves of steps 6, 9, 12 and 15
+    assert set(report.notes) == {f"an old checkpoint of {tmp_path} cannot be removed: Permission denied"}

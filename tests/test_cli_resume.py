@@ -96,11 +96,45 @@ def test_a_run_ended_while_its_data_is_loaded_begins_at_0(capsys, monkeypatch, t
     assert results(tmp_path / "r") == results(tmp_path / "straight")
 
 
-def test_a_run_whose_data_is_bad_leaves_nothing_behind(capsys, tmp_path):
+def test_a_run_whose_data_is_bad_leaves_nothing_behind(capsys, monkeypatch, tmp_path):
     (tmp_path / "bad.csv").write_text("a,b\n1\n")
     for options in (["--out", "r"], ["--out", "r", "--seeds", "2"]):
         assert run(capsys, "train", "--data", "bad.csv", *options)[0] == 6
         assert [path.name for path in tmp_path.iterdir()] == ["bad.csv"]
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")  # a folder that cannot be taken away
+    code, _, err = run(capsys, "train", "--data", "../bad.csv", "--out", ".")
+    assert code == 6 and "line 2: expected 2 columns" in err[-1] and not [*(tmp_path / "here").iterdir()]
+
+
+def test_a_run_killed_before_its_first_file_can_be_begun_again(capsys, tmp_path):
+    (tmp_path / "r").mkdir()
+    for name in (".lock", ".config.json.123.partial"):
+        (tmp_path / "r" / name).write_text("")
+    assert run(capsys, *SPIRAL, "--out", "r")[0] == 0
+    assert not [*(tmp_path / "r").glob("*.partial")]
+    code, _, err = run(capsys, *SPIRAL, "--out", "r")
+    assert code == 2 and "it exists and is not an empty folder" in err[-1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that are not UTF-8: of Linux")
+def test_a_run_whose_data_has_a_name_that_is_not_utf8(capsys, tmp_path):
+    name = os.fsdecode(b"\xff.csv")
+    (tmp_path / name).write_text("\n".join(f"{i},{i % 7},{'ab'[i % 2]}" for i in range(40)))
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Cut):
+        cut_at(patch, 3)
+        main(["train", "--data", name, "--backend", "numpy", "--out", "r"])
+    capsys.readouterr()
+    assert run(capsys, "train", "--resume", "r")[0] == 0
+    assert run(capsys, "predict", "r")[0] == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs os.mkfifo")
+def test_a_config_that_is_a_pipe_is_refused(capsys, tmp_path):
+    (tmp_path / "r").mkdir()
+    os.mkfifo(tmp_path / "r/config.json")
+    code, _, err = run(capsys, "train", "--resume", "r")
+    assert code == 6 and "expected a file, found something else" in err[-1]
 
 
 def test_a_finished_run_says_so_and_nothing_changes(capsys, tmp_path):
@@ -196,9 +230,12 @@ def test_other_data_than_the_run_began_with(capsys, monkeypatch, tmp_path):
         cut_at(patch, 3)
         main(["train", "--data", "d.csv", "--backend", "numpy", "--out", "r"])
     capsys.readouterr()
+    (tmp_path / "r/history.csv").write_text("as it was")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "r").iterdir() if path.name != ".lock"}
     (tmp_path / "d.csv").write_text(rows.replace("39,4", "39,5"))
     code, _, err = run(capsys, "train", "--resume", "r")
     assert code == 6 and "this fit has data of sha256" in err[-1]
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "r").iterdir() if path.name != ".lock"}
 
 
 def test_a_run_that_is_running_is_refused(capsys, monkeypatch, tmp_path):

@@ -7,9 +7,10 @@ import random
 import signal
 import threading
 import time
+import warnings
 
 import pytest
-from cutting import STEPS, bits, cut_at, ended, forked, program
+from cutting import STEPS, Told, bits, cut_at, ended, forked, program
 
 from xpgraph import storage
 from xpgraph.checkpoints import latest
@@ -168,3 +169,48 @@ def test_in_another_thread_it_trains_as_well(tmp_path, straight):
     thread.start()
     thread.join()
     assert found == [straight]
+
+
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+@pytest.mark.parametrize("when", ["end", "finished"])
+def test_a_signal_after_the_last_step_is_not_lost(tmp_path, straight, number, error, when):
+    class Late(Told):
+        def end(self):
+            if when == "end":
+                signal.raise_signal(number)
+
+        def note(self, text):
+            if when in text:  # "these epochs were finished before"
+                signal.raise_signal(number)
+
+    if when == "finished":
+        program(tmp_path)
+    with pytest.raises(error) as raised:
+        program(tmp_path, report=Late())
+    assert raised.value.__notes__ == [f"step {STEPS} is saved in {tmp_path}"]
+    assert bits(program(tmp_path, seed=5)) == straight
+
+
+def test_a_process_forked_by_on_epoch_can_be_terminated(tmp_path):
+    codes = []
+
+    def fork(by, record):
+        reads, writes = os.pipe()
+        child = os.fork()
+        if child == 0:
+            code = 0
+            try:
+                os.write(writes, b"here")
+                time.sleep(5)
+            except SystemExit as error:
+                code = error.code
+            finally:
+                os._exit(code)
+        os.read(reads, 4)
+        os.kill(child, signal.SIGTERM)
+        codes.append(ended(child))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads in the parent; the child uses none
+        assert program(tmp_path, epochs=1, on_epoch=fork).current_epoch == 1
+    assert codes == [143]

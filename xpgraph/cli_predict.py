@@ -64,7 +64,7 @@ def opened(folder: Path, backend: str) -> tuple[Any, dict[str, Any]]:
     model, config = load(folder, backend)
     beside = folder.parent / "config.json"
     if folder.is_file() and beside.exists():
-        config = json.loads(beside.read_text("utf-8"))
+        config = json.loads(beside.read_text("utf-8", "surrogateescape"))
     return model, config
 
 

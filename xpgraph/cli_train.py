@@ -27,6 +27,7 @@ from .precision import precision
 from .profiler import Profile
 from .report import Report
 from .runfolder import CONFIG, new_folder, read_config, remove_begun, write_history, write_json
+from .signals import Signals, ended_by
 from .storage import write_whole
 from .trainer import Trainer
 
@@ -147,12 +148,16 @@ def _train_once(choices: Choices, where: Place, folder: Path, quiet: bool, fresh
                 remove_begun(folder)
             raise
         config |= _about(data)
-        write_json(folder / CONFIG, config)
+        if fresh:  # else once the fit has taken up the checkpoint
+            write_json(folder / CONFIG, config)
         trainer.checkpoint, trainer.every, trainer.config = kept, choices.checkpoint_every, asdict(choices)
         _fit(choices, trainer, data, folder, config, quiet)
         result = trainer.model.evaluate(data.x_test, data.t_test)
         trainer.model.save(folder / "model.safetensors")
-        _plot(trainer, folder / "loss.png")
+        with Signals() as signals:  # an import that is cut off can crash the interpreter
+            _plot(trainer, folder / "loss.png")
+        if signals.caught is not None:
+            raise ended_by(signals.caught)
         config["result"] = {"test_loss": result.loss, "test_accuracy": result.accuracy, "epochs": trainer.current_epoch}
         write_json(folder / CONFIG, config)
         return float(result.accuracy)
@@ -193,8 +198,12 @@ def _fit(
                 lines = profile.lines()
                 write_whole(folder / "profile.txt", [("\n".join(lines) + "\n").encode()])
                 print(*lines, sep="\n")
-    finally:
-        write_history(folder / "history.csv", trainer.history)
+    except BaseException:
+        if trainer._kept is not None:  # else nothing was taken up, and nothing in the folder is to change
+            write_json(folder / CONFIG, config)
+            write_history(folder / "history.csv", trainer.history)
+        raise
+    write_history(folder / "history.csv", trainer.history)
 
 
 @contextmanager

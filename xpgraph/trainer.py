@@ -51,6 +51,7 @@ class Trainer:
         self._fits = 0  # for Keeper: how many are finished
         self._kept: int | None = None  # the step of the checkpoint
         self._later: dict[str, Any] | None = None  # what it says of a fit that has not begun here yet
+        self._passed = False  # was the last fit over before it?
         self._stop = False
 
     def fit(

@@ -69,7 +69,6 @@ RIGHT, FOLLOWS = Right(), IEEE()
 UNLABELLED = NA("takes no labels")
 ONE_BATCH = NA("takes one batch, whole")
 NO_BATCH = NA("takes parameters and gradients, no batches")
-NO_X = NA("takes parameters and gradients")
 NO_CLASSES = NA("knows no classes")
 ONE_COLUMN = NA("a .csv file has one column of labels")
 NAMES = NA("in a .csv file, a label is a name, and every name is a class")
@@ -94,6 +93,7 @@ RANGE = Refused(ValueError, r"t\[\d+\] is (-1|3) but there are 3 classes; indice
 WHERE = Refused(ValueError, r"t\[23\] is (-1|3) but there are 3 classes; indices run from 0 to 2")
 CHANCES = Refused(ValueError, r"t\[23\] (has the sum|holds) \S+; give probabilities that sum to 1")
 INDICES = Refused(DTypeError, "class indices are integers: xp.astype")
+NO_LABELS = Refused(TypeError, "class indices are integers: xp.astype|make t with the same library")
 COLUMN = Refused(ShapeError, r"give class indices .*: xp\.reshape\(t, \(-1,\)\)")
 UNLIKE = Refused(ShapeError, r"t is \(5,\) for x \(6, 3\); give class indices")
 LENGTHS = Refused(ShapeError, "x has 24 rows but t has 23; give one label for each row")
@@ -183,7 +183,7 @@ TABLE: dict[str, dict[str, Verdict]] = {
     "integer": same(FLOATS, RIGHT, RIGHT, RIGHT),
     "bool": same(FLOATS, NUMBERS, RIGHT, CELL),
     "complex": same(FLOATS, NUMBERS, REAL, CELL, losses=Mixed(FLOATS, {": t": INDICES})),
-    "object": same(FLOATS, NUMBERS, OBJECTS, losses=Mixed(FLOATS, {": t": Refused(TypeError, "make t with the same|class indices are integers")})),
+    "object": same(FLOATS, NUMBERS, OBJECTS, losses=Mixed(FLOATS, {": t": NO_LABELS})),
     "masked": same(MASK, MASK, NA("numpy.savez writes no masks")),
     "matrix": same(KIND, KIND, RIGHT),
     "list": same(NO_ARRAY, NO_ARRAY, NO_KIND),

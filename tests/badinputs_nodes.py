@@ -182,9 +182,12 @@ def loss_attempts(lib: Any, name: str, key: str, condition: Condition) -> Iterat
         good_x = x[:, :2]  # of the three classes that t names
         good_t = np.eye(CLASSES, dtype="float32")[t]
 
+    alone = key in (*UNIFORM, "big endian") and not condition.native(lib)  # a loss of NumPy's arrays, here too
+
     def handed(bad: str, which: str, a: np.ndarray) -> Any:
+        a = a.astype(x.dtype) if a.dtype == float else a
         if condition.form is None or which not in bad:
-            return lib.array(a.astype(x.dtype) if a.dtype == float else a)
+            return a if alone else lib.array(a)
         return condition.form(lib, a)
 
     for bad in ("x", "t") if condition.form is not None and key not in UNIFORM else ("xt",):

@@ -44,7 +44,8 @@ def words(verdict: Verdict, reasons: list[str]) -> str:
         return name + ("; on a GPU NaN" if verdict.on_gpu else "")
     groups: dict[str, list[str]] = {}
     for name, each in verdict.but.items():
-        groups.setdefault(words(each, reasons), []).append(name.removeprefix(": "))
+        if words(each, reasons) != words(verdict.rest, reasons):
+            groups.setdefault(words(each, reasons), []).append(name.removeprefix(": "))
     return "; ".join([words(verdict.rest, reasons), *(f"{', '.join(names)}: {w}" for w, names in groups.items())])
 
 

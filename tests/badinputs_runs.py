@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from reference import toy
 
 from xpgraph import SGD, Report, Trainer, load, mlp
 from xpgraph.cli import main
+from xpgraph.namespace import place
 from xpgraph.testing.oracle import FORMULAS
 from xpgraph.testing.reference import Oracle
 
@@ -158,7 +160,7 @@ def cli_attempts(entry: str, lib: Any, key: str, c: Condition, folder: Path, cap
     """``train`` from a .npz or .csv file, ``predict`` of a .npz by a model that was trained on good rows."""
     x, t = data(key, c)
     backend = ("--backend", lib.place.library.name)
-    x = x if c.form is None else c.form(lib, x.astype("float32"))
+    x = x if c.form is None else c.form(replace(lib, name="numpy", place=place("numpy")), x.astype("float32"))
     path = folder / f"bad{entry.partition(' ')[2]}"
     if entry == "predict .npz":
         model = model_for(lib, "", "float64")

@@ -86,7 +86,8 @@ def right_answers(y: Array, t: Array) -> Array:
     xp = namespace_of(y)
     named = t if t.ndim < y.ndim else xp.argmax(t, axis=-1)
     same = xp.equal(xp.argmax(y, axis=-1), named)
-    return xp.astype(same & ~xp.isnan(xp.max(y, axis=-1)), xp.int64)
+    seen = xp.logical_not(xp.isnan(xp.max(y, axis=-1)))
+    return xp.astype(xp.logical_and(same, seen), xp.int64)
 
 
 # --- a Graph, up to its loss ------------------------------------------------------------------------------------

@@ -103,7 +103,7 @@ _BY_TYPE: dict[type, Library | None] = {}  # every array type met so far; None f
 
 
 def _find(kind: type, a: Any) -> Library | None:
-    if isinstance(a, np.ma.MaskedArray):  # kernels would use the numbers under the mask
+    if isinstance(a, np.ma.MaskedArray | np.recarray):  # kernels would use the numbers under the mask
         return None
     if not array_api_compat.is_array_api_obj(a):
         return None

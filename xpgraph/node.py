@@ -45,6 +45,8 @@ class Node(ABC):
     def __init__(self, *params: Array) -> None:
         for name, p in zip(self.names, params, strict=True):
             check_floating(f"{type(self).__name__}: ", name, p)
+            if home(p) == home(params[0]) and not together(p, params[0]):
+                raise apart(f"{type(self).__name__}: ", name, p, self.names[0], params[0])
             if not together(p, params[0]) or p.dtype != params[0].dtype:
                 raise LibraryError(
                     f"{type(self).__name__}: {self.names[0]} is {_kind(params[0])} but {name} is {_kind(p)}; "

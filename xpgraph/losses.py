@@ -69,9 +69,9 @@ class SoftmaxWithLoss(Node):
 
     ``forward(x, t)``: scores x (..., C), a single row (C,) too; t holds class indices (...), or probabilities
     (..., C), one-hot or soft; a row with another sum than 1 is weighted by it. Returns the 0-d mean loss and keeps the
-    probabilities in ``.y``; ``backward(dout=1)`` returns dx. The loss is exact for any scores: no epsilon, no cap (compare the chapter's
-    log(y + 1e-7)). Raises ShapeError and DTypeError for labels of another form, ValueError for an index outside
-    0..C-1 (on a GPU, where looking would stop the device, such an index makes the loss NaN).
+    probabilities in ``.y``; ``backward(dout=1)`` returns dx. The loss is exact for any scores: no epsilon, no cap
+    (compare the chapter's log(y + 1e-7)). Raises ShapeError and DTypeError for labels of another form, ValueError for
+    an index outside 0..C-1 (on a GPU, where looking would stop the device, such an index makes the loss NaN).
     """
 
     saved = ("y", "t", "dx")

@@ -183,6 +183,8 @@ def test_options_beside_resume(capsys, monkeypatch):
     cut_off(capsys, monkeypatch, 37, "--out", "r")
     code, _, err = run(capsys, "train", "--resume", "r", "--lr", "0.1")
     assert code == 2 and "--resume takes --lr from the run; leave it out." in err[-1]
+    code, _, err = run(capsys, "train", "--resume", "r", "--data-dir", "d")
+    assert code == 2 and "--data-dir is for mnist and fashion-mnist, and --data is spiral" in err[-1]
     code, out, _ = run(capsys, "train", "--resume", "r", "--backend", "numpy", "--quiet")
     assert code == 0 and len(out) == 1
 

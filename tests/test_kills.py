@@ -12,8 +12,9 @@ import warnings
 import pytest
 from cutting import STEPS, Told, bits, cut_at, ended, forked, program
 
-from xpgraph import storage
+from xpgraph import cli_train, storage
 from xpgraph.checkpoints import latest
+from xpgraph.cli import main
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 MANY = int(os.environ.get("XPGRAPH_SOAK", "1"))  # how many times as many
@@ -214,3 +215,15 @@ def test_a_process_forked_by_on_epoch_can_be_terminated(tmp_path):
         warnings.simplefilter("ignore", DeprecationWarning)  # of threads in the parent; the child uses none
         assert program(tmp_path, epochs=1, on_epoch=fork).current_epoch == 1
     assert codes == [143]
+
+
+def test_a_signal_while_the_picture_is_drawn_waits_for_it(tmp_path, monkeypatch, capsys):
+    def plot(trainer, path):
+        signal.raise_signal(signal.SIGINT)
+        path.write_text("drawn")
+
+    monkeypatch.setattr(cli_train, "_plot", plot)
+    folder = tmp_path / "r"
+    assert main(["train", "--data", "spiral", "--epochs", "1", "--backend", "numpy", "--out", str(folder)]) == 130
+    assert f"to go on: xpgraph train --resume {folder}" in capsys.readouterr().err
+    assert (folder / "loss.png").read_text() == "drawn"

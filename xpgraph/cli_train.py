@@ -36,8 +36,7 @@ SMALL_PRODUCT = 3e7  # operations: a quarter of a millisecond, measured on two c
 
 def train(choices: Choices, seeds: int, out: str | None, quiet: bool) -> float:
     """Train once, or once for each of ``seeds`` seeds, into a run folder; the (mean) test accuracy."""
-    if choices.data_dir is not None and choices.data not in idx.SHA256:
-        raise ValueError(f"--data-dir is for {' and '.join(idx.SHA256)}, and --data is {choices.data}; leave it out.")
+    _check_data_dir(choices, choices.data_dir)
     choices = choices.settled()
     say = _say(quiet)
     where, why = choose_backend(choices.backend)
@@ -67,6 +66,7 @@ def resume(run: str, backend: str | None, data_dir: str | None, quiet: bool) -> 
     if accuracy is not None:
         say(f"{folder} is finished; nothing was changed")
         return accuracy
+    _check_data_dir(choices, data_dir)
     known = config.get("backend")
     name = backend or (known.get("name") if isinstance(known, dict) else None) or choices.backend
     where, why = choose_backend(str(name))
@@ -78,6 +78,11 @@ def resume(run: str, backend: str | None, data_dir: str | None, quiet: bool) -> 
         if "seeds" not in config:
             return _train_once(choices, where, folder, quiet, fresh=False)
         return _train_all(choices, where, folder, wanted, quiet, fresh=False)
+
+
+def _check_data_dir(choices: Choices, data_dir: str | None) -> None:
+    if data_dir is not None and choices.data not in idx.SHA256:
+        raise ValueError(f"--data-dir is for {' and '.join(idx.SHA256)}, and --data is {choices.data}; leave it out.")
 
 
 def _check(choices: Choices, where: Place) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
+import warnings
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,12 +23,12 @@ from .errors import CheckpointError
 from .machine import arithmetic
 from .namespace import Array, to_numpy
 from .progress import progress_of, resume
+from .report import Report
 from .run import Run
 from .signals import Signals, ended_by
 from .state import differences, restore, state_of
 
 if TYPE_CHECKING:
-    from .report import Report
     from .trainer import Trainer
 
 PAUSE = 60.0  # seconds: how long after one checkpoint the end of an epoch is worth another, where ``every`` is None
@@ -69,8 +70,8 @@ class Unkept:
 class Keeper(Unkept):
     """The checkpoints of one fit of a trainer with a ``checkpoint`` folder.
 
-    ``settings``: what a fit must have in common with the one that it goes on with. SIGINT and SIGTERM end the fit
-    after the step at which they come: the state is saved, then KeyboardInterrupt or SystemExit(143) is raised.
+    ``settings``: what a fit must have in common with the one that it goes on with. SIGINT, SIGTERM and SIGHUP end
+    the fit after the step at which they come: the state is saved, then KeyboardInterrupt or SystemExit is raised.
     """
 
     def __init__(self, trainer: Trainer, settings: dict[str, Any], report: Report) -> None:
@@ -88,7 +89,7 @@ class Keeper(Unkept):
             self.kept = given if isinstance(given, Checkpoints) else stack.enter_context(Checkpoints(given))
             self.number = trainer._fits + 1
             found = self.kept.latest()
-            self._tell()
+            self._tell(loud=found is not None and bool(found.notes))
             if trainer._kept is None:
                 self._restore(found)
             elif trainer._kept != (None if found is None else found.step):
@@ -125,7 +126,7 @@ class Keeper(Unkept):
         lines = differences(found.meta, trainer.model) + _other_arithmetic(trainer._later)
         self.report.note(f"going on from {found.path} at step {found.step}")
         for line in lines:
-            self.report.note(line)
+            self._note(line, loud=True)
 
     def _check(self, more: Any) -> None:
         """Refuse a fit that is not the one the checkpoint stands in; before anything is changed."""
@@ -229,10 +230,16 @@ class Keeper(Unkept):
     def _saved_words(self) -> str:
         return f"step {self.trainer.steps} is saved in {self.kept.folder}"
 
-    def _tell(self) -> None:
+    def _tell(self, loud: bool = False) -> None:
         for note in self.kept.notes:
-            self.report.note(note)
+            self._note(note, loud)
         self.kept.notes.clear()
+
+    def _note(self, text: str, loud: bool) -> None:
+        """A line for the report; what may change numbers, or was lost, is heard where the report is silent."""
+        self.report.note(text)
+        if loud and type(self.report) is Report:
+            warnings.warn(f"Trainer.fit: {text}", RuntimeWarning, stacklevel=2)
 
 
 def settings_of(x: Array, t: Array, batch_size: int, drop_last: bool, max_grad: float | None) -> dict[str, Any]:

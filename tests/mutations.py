@@ -26,10 +26,10 @@ NO_FLOATS = {"extra", "axes", "runs", "n", "classes", "inside", "i", "total", "f
 NO_FLOATS |= {"largest"}  # 0 and 1, which every dtype has
 COMMUTE = {"add", "multiply"}
 
-_OPPOSITE: dict[type, type] = {ast.Add: ast.Sub, ast.Mult: ast.Div, ast.BitAnd: ast.BitOr, ast.And: ast.Or}
-_OPPOSITE |= {new: old for old, new in _OPPOSITE.items()}
-_NEXT: dict[type, type] = {ast.Lt: ast.LtE, ast.Gt: ast.GtE, ast.Eq: ast.NotEq, ast.Is: ast.IsNot, ast.In: ast.NotIn}
-_NEXT |= {new: old for old, new in _NEXT.items()}
+OPPOSITE: dict[type, type] = {ast.Add: ast.Sub, ast.Mult: ast.Div, ast.BitAnd: ast.BitOr, ast.And: ast.Or}
+OPPOSITE |= {new: old for old, new in OPPOSITE.items()}
+NEXT: dict[type, type] = {ast.Lt: ast.LtE, ast.Gt: ast.GtE, ast.Eq: ast.NotEq, ast.Is: ast.IsNot, ast.In: ast.NotIn}
+NEXT |= {new: old for old, new in NEXT.items()}
 
 
 def options(node: ast.AST, dtype: str, types: dict[str, str]) -> Iterator[tuple[str, ast.AST]]:
@@ -43,19 +43,19 @@ def options(node: ast.AST, dtype: str, types: dict[str, str]) -> Iterator[tuple[
     elif isinstance(node, ast.Constant):
         yield from _literal(node, dtype)
     elif isinstance(node, ast.Compare):
-        yield "order", ast.Compare(node.left, [_NEXT[type(node.ops[0])](), *node.ops[1:]], node.comparators)
+        yield "order", ast.Compare(node.left, [NEXT[type(node.ops[0])](), *node.ops[1:]], node.comparators)
     elif isinstance(node, ast.IfExp):
         yield "order", ast.IfExp(node.test, node.orelse, node.body)
     elif isinstance(node, ast.Call):
-        yield from _swaps(node)
+        yield from swaps(node)
     elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
         yield from _parameter(node, types.get(node.id, ""), dtype)
 
 
 def _statement(node: ast.stmt, dtype: str) -> Iterator[tuple[str, ast.AST]]:
     if isinstance(node, ast.AugAssign):
-        if type(node.op) in _OPPOSITE:
-            yield "sign", ast.AugAssign(node.target, _OPPOSITE[type(node.op)](), node.value)
+        if type(node.op) in OPPOSITE:
+            yield "sign", ast.AugAssign(node.target, OPPOSITE[type(node.op)](), node.value)
         yield "missing", ast.Pass()
     if isinstance(node, ast.Expr):
         yield "missing", ast.Pass()
@@ -87,11 +87,11 @@ def _values(node: ast.stmt) -> Iterator[tuple[str, ast.expr, Callable[[ast.expr]
 
 def _operator(node: ast.BinOp | ast.BoolOp) -> Iterator[tuple[str, ast.AST]]:
     if isinstance(node, ast.BoolOp):
-        yield "order", ast.BoolOp(_OPPOSITE[type(node.op)](), node.values)
+        yield "order", ast.BoolOp(OPPOSITE[type(node.op)](), node.values)
         return
-    if type(node.op) in _OPPOSITE:
+    if type(node.op) in OPPOSITE:
         kind = "order" if isinstance(node.op, ast.BitAnd | ast.BitOr) else "sign"
-        yield kind, ast.BinOp(node.left, _OPPOSITE[type(node.op)](), node.right)
+        yield kind, ast.BinOp(node.left, OPPOSITE[type(node.op)](), node.right)
     if isinstance(node.op, ast.Sub | ast.Div | ast.FloorDiv):
         yield "order", ast.BinOp(node.right, node.op, node.left)
 
@@ -124,7 +124,7 @@ def _asks_size(node: ast.AST) -> bool:
     return isinstance(above, ast.Attribute) and ast.unparse(above) == "arrays[0].size"
 
 
-def _swaps(node: ast.Call) -> Iterator[tuple[str, ast.AST]]:
+def swaps(node: ast.Call) -> Iterator[tuple[str, ast.AST]]:
     name = ast.unparse(node.func).rpartition(".")[2]
     for i in range(len(node.args) - 1):
         pair = node.args[i : i + 2]

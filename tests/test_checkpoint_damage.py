@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import random
@@ -10,6 +11,7 @@ import re
 import numpy as np
 import pytest
 from checkpointing import file_bytes, small
+from hostile import row, sealed
 
 from xpgraph import tensorfile
 from xpgraph.checkpoints import read
@@ -99,3 +101,102 @@ def test_a_swap_of_two_equal_arrays_names_is_seen():
     raw = file_bytes(arrays, {})
     with pytest.raises(CheckpointError, match="the header: expected sha256"):
         tensorfile.from_bytes(raw.replace(b'"a":', b'"?":').replace(b'"b":', b'"a":').replace(b'"?":', b'"b":'), "f")
+
+
+MANY = range(33)
+EIGHT = bytes(8)
+HEADERS = [  # headers whose own sha256 is right: what they claim is compared with the file
+    (sealed({"a": 1}), "array a in the header: expected dtype, shape and offsets, found 1"),
+    (sealed({"a": {**row(), "more": 1}}, EIGHT), "expected dtype, shape and offsets"),
+    (sealed({"a": {"dtype": "F32", "shape": [2]}}, EIGHT), "expected dtype, shape and offsets"),
+    (sealed({"a": row([])}, EIGHT), "expected dtype, shape and offsets"),
+    (sealed({"a": row("BF16", [4])}, EIGHT), "expected dtype, shape and offsets"),
+    (sealed({"a": row("F32", [-2], [8, 0])}, EIGHT), "expected dtype, shape and offsets"),
+    (sealed({"a": row("F32", [True, 2])}, EIGHT), "expected dtype, shape and offsets"),
+    (sealed({"a": row("U8", [-1, 0], [0, 0])}), "expected dtype, shape and offsets"),
+    (sealed({"a": row("F32", 2)}, EIGHT), "expected dtype, shape and offsets"),
+    (sealed({"a": row("U8", [1 for _ in MANY], [0, 1])}, b"1"), "expected dtype, shape and offsets"),
+    (sealed({"a": row("U8", [0, 1 << 62], [0, 0])}), "expected dtype, shape and offsets"),
+    (sealed({"a": row("U8", [0, (1 << 62) - 1, 4], [0, 0])}), "expected a shape that an array can have, found"),
+    (sealed({"a": row(offsets=[8])}, EIGHT), "expected dtype, shape and offsets"),
+    (sealed({"a": row(offsets=[0, 8, 8])}, EIGHT), "expected dtype, shape and offsets"),
+    (sealed({"a": row(offsets=[8, 0])}, EIGHT), "expected 8 bytes for float32(2,), found -8"),
+    (sealed({"a": row("F32", [3])}, EIGHT), "expected 12 bytes for float32(3,), found 8"),
+    (sealed({"a": row(offsets=[1, 9])}, EIGHT + b"!"), "array a in the header: expected a beginning at byte"),
+    (sealed({"a": row(), "b": row()}, EIGHT), "array b in the header: expected a beginning at byte"),
+    (sealed({"a": row()}, EIGHT + b"!"), ": something follows the arrays"),
+    (sealed({"a": row()}, EIGHT[1:]), ": truncated"),
+    (
+        sealed({"a": row()}, EIGHT, own={"format": 1, "sha256": {"a": "0" * 64}, "meta": 0}),
+        "array a: expected sha256 000",
+    ),
+    (
+        sealed({}, own={"format": 1, "sha256": {"a": ""}, "meta": 0}),
+        "expected a sha256 for each array, found other names",
+    ),
+    (
+        sealed({}, own={"format": 1, "sha256": {"a": 1}, "meta": 0}),
+        "in the header: expected sha256 and meta, found format",
+    ),
+    (sealed({}, own={"format": 1, "sha256": [], "meta": 0}), "expected sha256 and meta, found format, sha256, meta"),
+    (sealed({}, own={"format": 1, "sha256": {}}), "expected sha256 and meta, found format, sha256"),
+    (sealed({}, own={"format": 0, "sha256": {}, "meta": 0}), "expected a format number, found 0"),
+    (sealed({}, own={"format": True, "sha256": {}, "meta": 0}), "expected a format number, found True"),
+    (sealed({}, own={"sha256": {}, "meta": 0}), "xpgraph in the header: expected a format number, found None"),
+    (
+        sealed({}, own={"format": 2, "sha256": {}, "meta": 0}),
+        "expected format 1 or older, found format 2. Update xpgraph",
+    ),
+    (sealed({}, own="[1]"), "xpgraph in the header: expected a JSON object, found list"),
+    (sealed({}, own="{"), "xpgraph in the header: expected JSON in ASCII, found"),
+    (sealed({}, own='{"format":1,"format":1}'), "found a name stands twice"),
+    (sealed({}, own="[" * 100_000), "xpgraph in the header: expected JSON in ASCII, found"),
+    (sealed('"a":1,"a":1'), "the header: expected JSON in ASCII, found a name stands twice"),
+    (sealed('"θ":1', length=185), "the header: expected JSON in ASCII, found 'ascii' codec"),
+    (sealed('"a":[' + "0," * 200_000 + "0]"), "the header: expected at most 200000 values, found 200"),
+    (sealed('"a":1' + " " * (9 << 20)), "byte 0, the header's length: expected at most 8388608, found"),
+    (sealed({}, length=10_000), "byte 0, the header's length: expected at most 178 in a file of 186, found 10000"),
+    (sealed({}, length=179), "byte 0, the header's length: expected at most 178 in a file of 186, found 179"),
+    ((27).to_bytes(8, "little") + b'{"__metadata__":{"sha256":"', "the header: expected sha256 , found"),
+    (b"\0" * 34, "its size: expected at least 35 bytes, found 34"),
+    (sealed({}).replace(b'"xpgraph"', b'"ypgraph"', 1), "the header: expected sha256"),
+    (EIGHT + bytes(40), "byte 8: expected the header of a checkpoint of xpgraph, found b''"),
+]
+
+
+@pytest.mark.parametrize(("raw", "words"), HEADERS, ids=range(len(HEADERS)))
+def test_a_header_that_claims_what_the_file_does_not_hold_is_refused_for_that(raw, words):
+    with pytest.raises(CheckpointError) as caught:
+        tensorfile.from_bytes(raw, "f")
+    assert str(caught.value).startswith("Reading f: ") and words in str(caught.value)
+
+
+@pytest.mark.parametrize(("more", "found"), [("", "NoneType"), (',"xpgraph":{}', "dict")])
+def test_metadata_without_text_of_ours_is_refused(more, found):
+    text = '{"__metadata__":{"sha256":"' + "0" * 64 + f'"{more}}}}}'
+    raw = len(text).to_bytes(8, "little") + text.encode()
+    raw = raw.replace(b"0" * 64, hashlib.sha256(raw).hexdigest().encode(), 1)
+    with pytest.raises(CheckpointError, match=f"the header: expected text under xpgraph, found {found}"):
+        tensorfile.from_bytes(raw, "f")
+
+
+def test_what_is_allowed_to_the_last_one():
+    """32 axes, format 1, a header as long as it may be: limits are not one off."""
+    one = sealed({"a": row("U8", [1] * 32, [0, 1])}, b"1")
+    assert tensorfile.from_bytes(one, "f")[0]["a"].shape == (1,) * 32
+    assert tensorfile.from_bytes(sealed({}), "f") == ({}, {"step": 1, "state": {}})
+    sums = {"a": hashlib.sha256(EIGHT).hexdigest(), "none": hashlib.sha256().hexdigest()}
+    beside = {"a": row(), "none": row("F64", [0], [0, 0])}  # one without bytes begins where the other does
+    own = {"format": 1, "sha256": sums, "meta": 0}
+    assert list(tensorfile.from_bytes(sealed(beside, EIGHT, own), "f")[0]) == ["none", "a"]
+    turned = {"b": row("U8", [1], [1, 2]), "a": row("U8", [1], [0, 1])}  # the header in another order than the arrays
+    sums = {"a": hashlib.sha256(b"1").hexdigest(), "b": hashlib.sha256(b"2").hexdigest()}
+    found = tensorfile.from_bytes(sealed(turned, b"12", {"format": 1, "sha256": sums, "meta": 0}), "f")[0]
+    assert found == {"a": 49, "b": 50}
+    values = sealed({}, own='{"format":1,"sha256":{},"meta":[' + "0," * 199_992 + "0]}")
+    assert tensorfile._values(values) == tensorfile.VALUE_LIMIT
+    assert len(tensorfile.from_bytes(values, "f")[1]) == 199_993
+    full = tensorfile.HEADER_LIMIT - len(sealed('"a":1')) + 8
+    for blanks, words in ((full, "a sha256 for each array"), (full + 1, "at most 8388608, found 8388609")):
+        with pytest.raises(CheckpointError, match=words):
+            tensorfile.from_bytes(sealed('"a":1' + " " * blanks), "f")

@@ -50,6 +50,23 @@ def test_the_calls_of_a_save_stand_in_the_order_that_makes_it_durable(tmp_path, 
     ]  # fmt: skip
 
 
+def test_an_error_says_what_could_not_be_done(tmp_path, monkeypatch):
+    done = ["made", "written", "written", "written", "brought to the disk", "brought to the disk", "renamed"]
+    done += ["brought to the disk with its folder"] * 2
+    for i, words in enumerate(done):
+
+        def fail(_, n, i=i):
+            if n == i:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        with Checkpoints(started(tmp_path / str(i))) as kept, monkeypatch.context() as patch:
+            Calls(fail).into(patch)
+            with pytest.raises(
+                StorageError, match=f"it cannot be {words}: Input/output error; older files are as they"
+            ):
+                kept.save(NEW, *small(NEW))
+
+
 @pytest.mark.parametrize("code", ERRORS, ids=lambda code: errno.errorcode[code])
 def test_an_error_at_each_step_leaves_a_checkpoint_and_no_litter(tmp_path, monkeypatch, code):
     for i, name in enumerate(calls_of_a_save(tmp_path, monkeypatch)):

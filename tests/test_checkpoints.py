@@ -86,6 +86,25 @@ def test_what_a_file_cannot_hold_is_refused_before_it_is_written(tmp_path, array
     assert names(tmp_path) == [".lock"]
 
 
+def test_what_a_file_holds_to_the_last_value_and_byte(tmp_path):
+    """The limits of the writer are those of the reader, and neither is one off."""
+    n = tensorfile.VALUE_LIMIT - tensorfile._values(file_bytes({}, {"long": [0]})) + 1
+    most = file_bytes({}, {"long": [0] * n})
+    assert tensorfile._values(most) == tensorfile.VALUE_LIMIT
+    assert len(tensorfile.from_bytes(most, "f")[1]["state"]["long"]) == n
+    with pytest.raises(ValueError, match="and 200001 values; a file holds 8388608 and 200000"):
+        file_bytes({}, {"long": [0] * (n + 1)})
+    room = tensorfile.HEADER_LIMIT + 8 - len(file_bytes({}, {"long": ""}))
+    whole = file_bytes({}, {"long": "x" * room})
+    assert len(whole) == tensorfile.HEADER_LIMIT + 8 and tensorfile.from_bytes(whole, "f")[1]["state"] == {
+        "long": "x" * room
+    }
+    pieces = file_bytes({"a": np.arange(3)}, {"long": "x" * (3 << 20)})  # a header read in several pieces, and an array
+    assert tensorfile.from_bytes(pieces, "f")[0]["a"].tolist() == [0, 1, 2]
+    with pytest.raises(ValueError, match="takes 8388616 bytes"):
+        file_bytes({}, {"long": "x" * (room + 8)})
+
+
 def test_the_file_is_as_readable_as_others(tmp_path):
     mask = os.umask(0o027)
     try:

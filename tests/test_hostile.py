@@ -88,6 +88,16 @@ def test_some_are_refused_for_the_reason_that_costs_least(results):
     assert [(what, words[what]) for what, reason in REASONS.items() if reason not in words[what]] == []
 
 
+def test_archives_are_refused_for_their_reason_without_a_meter(tmp_path):
+    """In this process, where the branches that are taken can be counted."""
+    path = tmp_path / "mine.npz"
+    for what, raw in hostile.npzs():
+        path.write_bytes(raw)
+        with pytest.raises(DataError) as caught:
+            datasets.load(path)
+        assert str(path) in str(caught.value) and REASONS.get(f"npz: {what}", "") in str(caught.value), what
+
+
 def test_every_one_is_refused_in_a_second(results):
     slow = [(what, row["seconds"]) for what, row in results if row["seconds"] > 1.0]
     assert slow == []

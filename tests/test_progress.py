@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -99,6 +100,42 @@ def test_another_batch_size_does_not_fit():
     with pytest.raises(CheckpointError, match=r"stands at batch 3 of an epoch, in which this fit makes 2; nothing was"):
         resume(run, progress)
     assert {name: value for name, value in vars(run).items() if name != "settle"} == before
+
+
+@pytest.mark.parametrize(
+    ("iteration", "losses", "rows"), [(-1, [], []), (1, [0.5, 0.5], [1, 1]), (2, [0.5], []), (2, [], [7]), (5, [], [])]
+)
+def test_counts_that_contradict_each_other_are_refused(iteration, losses, rows):
+    run = Run(trainer(), Report(), BATCHES, EPOCHS, {}, 3)
+    progress = {"iteration": iteration, "losses": np.array(losses), "rows": np.array(rows, int)}
+    with pytest.raises(CheckpointError, match=f"stands at batch {iteration} of an epoch, in which this fit makes 4"):
+        resume(run, progress)
+    assert (run.iteration, run.pending) == (0, [])
+
+
+def test_the_seconds_of_an_epoch_go_on_and_a_pause_does_not_count(monkeypatch):
+    clock = iter([100.0, 107.0, 1000.0, 1002.0])
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    progress = progress_of(Run(trainer(), Report(), BATCHES, EPOCHS, {}, 3))
+    assert progress["epoch_seconds"] == 7.0
+    run = SimpleNamespace(iterations=BATCHES, trainer=trainer())
+    resume(run, progress)
+    assert run.epoch_start == 993.0
+
+
+@pytest.mark.cuda
+def test_losses_of_a_device_taken_up_are_there_before_the_next_step(cuda, tmp_path, monkeypatch):
+    if not getattr(cuda, "real", False):
+        monkeypatch.setattr(state, "_overwrite", lambda p, value: np.copyto(host_view(p), value))
+    with Checkpoints(tmp_path) as kept:
+        run_on(trainer("SGD", 0, cuda.place, "float32"), cuda, stop=6, kept=kept)
+        found = kept.latest()
+    by = trainer("SGD", 8, cuda.place, "float32")
+    progress, run = restore(by, found.arrays, found.meta), Run(by, Report(), BATCHES, EPOCHS, {}, 3)
+    assert resume(run, progress) == 2 and len(run.pending) > 0
+    again = progress_of(run)
+    for name in ("losses", "rows"):
+        np.testing.assert_array_equal(again[name], progress[name])
 
 
 @pytest.mark.cuda

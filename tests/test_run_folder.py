@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import warnings
+from types import SimpleNamespace
 
 import pytest
 from checkpointing import small
@@ -76,3 +78,127 @@ def test_a_folder_that_cannot_be_written_is_told_at_once(tmp_path):
         pytest.skip("this user may write everywhere")
     with pytest.raises(StorageError, match="Permission denied"):
         Checkpoints(tmp_path / "shut")
+
+
+def test_the_lock_file_names_its_owner_alone_and_stays(tmp_path):
+    path = tmp_path / storage.LOCK
+    path.write_text("123456789\n" * 9)
+    with Checkpoints(tmp_path) as kept:
+        assert path.read_text() == f"{os.getpid()}\n" and kept.notes == []
+    assert path.exists()
+
+
+@pytest.mark.parametrize("fails", [True, False], ids=["cannot be read", "is empty"])
+def test_an_owner_who_cannot_be_named_is_unknown(tmp_path, monkeypatch, fails):
+    def read(*_):
+        raise OSError(5, "Input/output error")
+
+    with Checkpoints(tmp_path):
+        if fails:
+            monkeypatch.setattr(storage.os, "read", read)
+        else:
+            (tmp_path / storage.LOCK).write_text("")
+        with pytest.raises(FolderInUseError, match="the run with process id unknown writes into it"):
+            Checkpoints(tmp_path)
+
+
+def test_a_disk_too_full_for_the_lock_lets_go_of_the_folder(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage.os, "ftruncate", full)
+        with pytest.raises(StorageError, match=r"Writing into .*: No space left on device. Make room"):
+            storage.FolderLock(tmp_path)
+    storage.FolderLock(tmp_path).close()
+
+
+@pytest.mark.parametrize(("code", "passes"), [(22, True), (95, True), (5, False)])
+def test_a_file_system_that_brings_no_folder_to_the_disk(tmp_path, monkeypatch, code, passes):
+    """EINVAL and EOPNOTSUPP say that there is no such thing; EIO says that it failed."""
+    closed, close = [], os.close
+
+    def fsync(file):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(storage.os, "fsync", fsync)
+    monkeypatch.setattr(storage.os, "close", lambda file: (closed.append(file), close(file)))
+    if passes:
+        storage.sync_folder(tmp_path)
+    else:
+        with pytest.raises(OSError, match="Input/output"):
+            storage.sync_folder(tmp_path)
+    assert len(closed) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_a_forked_child_has_let_go_and_the_parent_has_not(tmp_path):
+    with Checkpoints(tmp_path) as kept:
+        child = fork()
+        if not child:
+            os._exit(0 if kept._lock._file is None else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert kept._lock._file is not None
+    assert kept._lock._file is None
+    kept._lock.close()  # again: nothing is closed that is another's by now
+
+
+def test_what_a_cut_off_save_has_left_and_cannot_be_removed_is_told(tmp_path):
+    stuck = tmp_path / f".b{storage.PARTIAL}"
+    stuck.mkdir()
+    (tmp_path / f".a{storage.PARTIAL}").write_text("")
+    gone, left = storage.clean(tmp_path)
+    assert gone == "removed .a.partial, which a save that was cut off had left"
+    assert left.startswith(".b.partial, left by a save that was cut off, cannot be removed: ")
+    assert stuck.exists() and not (tmp_path / ".a.partial").exists()
+
+
+def test_a_file_may_be_read_by_whom_the_user_lets_read(tmp_path):
+    mask = os.umask(0o027)
+    try:
+        with Checkpoints(tmp_path / "run") as kept:
+            path = kept.save(1, *small())
+        assert [p.stat().st_mode & 0o777 for p in (path, path.with_name(storage.LOCK))] == [0o640, 0o640]
+        os.umask(0)
+        with Checkpoints(tmp_path / "open") as kept:
+            path = kept.save(1, *small())
+        assert [p.stat().st_mode & 0o777 for p in (path, path.with_name(storage.LOCK))] == [0o666, 0o666]
+    finally:
+        os.umask(mask)
+
+
+def test_a_file_is_written_with_the_folders_above_it(tmp_path):
+    path = tmp_path / "a" / "b" / "f"
+    for body in (b"one", b"two"):
+        storage.write_file(path, [body, b"!"])
+        assert path.read_bytes() == body + b"!"
+    assert [p.name for p in path.parent.iterdir()] == ["f"]
+    with pytest.raises(StorageError, match=r"Saving .*: .*f cannot be made: .*exists. Give a folder that can be made"):
+        storage.write_file(path / "g", [b"three"])
+    with pytest.raises(StorageError, match="g cannot be made: Not a directory"):
+        storage.write_file(path / "g" / "h", [b"three"])
+
+
+def test_room_for_two_more_checkpoints_and_no_byte_less(tmp_path, monkeypatch):
+    path = tmp_path / "f"
+    path.write_bytes(bytes(3 << 19))  # 1.5 MiB
+    with Checkpoints(tmp_path) as kept:
+        monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free))
+        free = 3 << 20
+        kept.check_room(path)
+        free -= 1
+        with pytest.raises(StorageError, match=r"checkpoints need 3\.0 MiB more, 3\.0 MiB are free; make room"):
+            kept.check_room(path)
+        free = 5 << 18
+        with pytest.raises(StorageError, match=r"need 3\.0 MiB more, 1\.2 MiB are free"):
+            kept.check_room(path)
+
+
+def test_a_refused_run_leaves_no_file_open(tmp_path, monkeypatch):
+    with Checkpoints(tmp_path):
+        closed, close = [], os.close
+        monkeypatch.setattr(storage.os, "close", lambda file: (closed.append(file), close(file)))
+        monkeypatch.setattr(storage, "sync_folder", lambda folder: None)
+        with pytest.raises(FolderInUseError):
+            storage.FolderLock(tmp_path)
+        assert len(closed) == 1

@@ -41,8 +41,8 @@ _WORDS = {
 class Unkept:
     """The checkpoints of a fit that has none."""
 
-    def __enter__(self) -> Unkept:
-        return self
+    def __enter__(self) -> None:
+        pass
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
@@ -79,10 +79,10 @@ class Keeper(Unkept):
         self.settings = {**settings, "seed": int(trainer.seed)}
         self.every = check_every(trainer.every)
         self.resumed: dict[str, Any] | None = None  # what the checkpoint says that stands inside this fit
-        self.saved: tuple[int, int] | None = None  # steps and epoch of the last checkpoint
+        self.saved: tuple[int, int]  # steps and epoch of the last checkpoint
         self.past = False  # was this fit finished before the checkpoint?
 
-    def __enter__(self) -> Keeper:
+    def __enter__(self) -> None:
         trainer = self.trainer
         with ExitStack() as stack:
             given = trainer.checkpoint
@@ -102,7 +102,6 @@ class Keeper(Unkept):
             self._place(trainer._later)
             self.signals = stack.enter_context(Signals())
             self.stack = stack.pop_all()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
@@ -192,7 +191,7 @@ class Keeper(Unkept):
         elif self.every is None:
             if time.monotonic() - self.time >= PAUSE:
                 self.save()
-        elif self.saved is None or self.trainer.steps // self.every > self.saved[0] // self.every:
+        elif self.trainer.steps // self.every > self.saved[0] // self.every:
             self.save()
 
     def finish(self) -> None:

@@ -43,7 +43,7 @@ def resume(run: Run, progress: Mapping[str, Any]) -> int:
     Raises CheckpointError, and changes nothing, where the fit has fewer batches in an epoch.
     """
     iteration, losses, rows = progress["iteration"], progress["losses"].tolist(), progress["rows"].tolist()
-    if not 0 <= iteration <= run.iterations or len(losses) != len(rows) or len(rows) > iteration:
+    if len(losses) != len(rows) or not len(rows) <= iteration <= run.iterations:
         raise CheckpointError(
             f"Restoring: the checkpoint stands at batch {iteration} of an epoch, in which this fit makes "
             f"{run.iterations}; nothing was changed. Give the data and the batch size that the run began with."

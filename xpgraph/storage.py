@@ -12,7 +12,6 @@ import os
 import weakref
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from .errors import FolderInUseError, StorageError
@@ -104,7 +103,6 @@ class FolderLock:
 
     def __init__(self, folder: Path) -> None:
         self.note = ""
-        self._file: int | None = None
         path = folder / LOCK
         try:
             _make(folder)
@@ -124,7 +122,7 @@ class FolderLock:
                     "Wait for it or end it, or give another folder."
                 ) from error
             self.note = f"the file system of {folder} has no locks: a second run in it would not be noticed"
-        self._file = file
+        self._file: int | None = file
         _held.add(self)
         try:
             os.ftruncate(file, 0)
@@ -140,14 +138,6 @@ class FolderLock:
         if self._file is not None:
             os.close(self._file)
             self._file = None
-
-    def __enter__(self) -> FolderLock:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _make(folder: Path) -> None:

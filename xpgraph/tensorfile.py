@@ -97,8 +97,7 @@ class _Reader:
             self._refuse("the header", "a sha256 for each array", "other names")
         places = self._places(header, 8 + len(head[8:]))
         arrays = {}
-        for name, (begin, _, dtype, shape) in sorted(places.items(), key=lambda item: item[1][:2]):
-            self.file.seek(begin)
+        for name, (_, _, dtype, shape) in places.items():
             try:
                 a = np.empty(shape, dtype)
             except ValueError as error:  # no bytes, but longer axes than an array may have
@@ -155,7 +154,7 @@ class _Reader:
         return own
 
     def _places(self, header: dict[str, Any], start: int) -> dict[str, tuple[int, int, np.dtype, tuple[int, ...]]]:
-        """{name: (begin, end, dtype, shape)} in the file, without a gap from the header to the file's end."""
+        """{name: (begin, end, dtype, shape)} in the file's order, without a gap from the header to the file's end."""
         places = {}
         for name, row in header.items():
             known = isinstance(row, dict) and set(row) == {"dtype", "shape", "data_offsets"} and _kind(row["dtype"])
@@ -166,8 +165,8 @@ class _Reader:
                 needed = math.prod(shape) * dtype.itemsize
                 self._refuse(f"array {name[:60]} in the header", f"{needed} bytes for {dtype}{shape}", f"{end - begin}")
             places[name] = (start + begin, start + end, dtype, shape)
-        at = start
-        for name, (begin, end, _, _) in sorted(places.items(), key=lambda item: item[1][:2]):
+        places, at = dict(sorted(places.items(), key=lambda item: item[1][:2])), start
+        for name, (begin, end, _, _) in places.items():
             if begin != at:
                 self._refuse(f"array {name[:60]} in the header", f"a beginning at byte {at}", f"byte {begin}")
             at = end

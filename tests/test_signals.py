@@ -1,0 +1,124 @@
+"""SIGINT and SIGTERM, noted while a block runs and given back after it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import pytest
+
+from xpgraph.signals import STOPPING, Signals, ended_by, terminated
+
+
+@pytest.fixture(autouse=True)
+def usual():
+    """Python's own handlers, whatever the caller of the tests ignores."""
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def handlers():
+    return [signal.getsignal(number) for number in STOPPING]
+
+
+@pytest.mark.parametrize("number", STOPPING)
+def test_the_first_signal_is_noted_and_the_handlers_come_back(number):
+    before = handlers()
+    with Signals() as signals:
+        assert signals.caught is None
+        assert handlers() == [signals._note] * 2
+        signal.raise_signal(number)
+        assert signals.caught == number
+    assert handlers() == before
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "code"), [(signal.SIGINT, KeyboardInterrupt, None), (signal.SIGTERM, SystemExit, 143)]
+)
+def test_a_second_signal_ends_the_block_at_once(number, kind, code):
+    before = handlers()
+    with pytest.raises(kind) as caught, Signals():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(number)
+        pytest.fail("the second signal did nothing")
+    assert caught.value.__notes__ == ["stopped at once"]
+    assert getattr(caught.value, "code", None) == code
+    assert handlers() == before
+
+
+def test_a_signal_that_is_ignored_stays_ignored_and_the_other_is_noted():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with Signals() as signals:
+        signal.raise_signal(signal.SIGINT)
+        assert signals.caught is None
+        signal.raise_signal(signal.SIGTERM)
+    assert signals.caught == signal.SIGTERM
+    assert handlers() == [signal.SIG_IGN, signal.SIG_DFL]
+
+
+def test_a_handler_set_from_c_is_left_alone(monkeypatch):
+    monkeypatch.setattr(signal, "getsignal", lambda number: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: pytest.fail("it could not be given back"))
+    with Signals() as signals:
+        assert signals._before == {}
+
+
+def test_one_object_can_be_used_twice_and_gives_back_what_it_finds():
+    signals = Signals()
+    with signals:
+        pass
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with signals:
+        pass
+    assert handlers() == [signal.SIG_IGN, signal.SIG_DFL]
+
+
+def test_outside_the_main_thread_nothing_changes():
+    before, seen = handlers(), []
+
+    def inside():
+        try:
+            with Signals():
+                seen.append(handlers())
+            with terminated():
+                seen.append(handlers())
+        except ValueError as error:  # signal only works in the main thread
+            seen.append(error)
+
+    thread = threading.Thread(target=inside)
+    thread.start()
+    thread.join()
+    assert seen == [before, before]
+
+
+def test_what_a_signal_raises():
+    assert type(ended_by(signal.SIGINT)) is KeyboardInterrupt
+    error = ended_by(signal.SIGTERM, "step 3 is saved")
+    assert (type(error), error.code, error.__notes__) == (SystemExit, 143, ["step 3 is saved"])
+    assert not hasattr(ended_by(signal.SIGTERM), "__notes__")
+
+
+def test_while_a_block_runs_sigterm_closes_what_is_open():
+    closed = []
+    with pytest.raises(SystemExit) as caught, terminated():
+        try:
+            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            closed.append(True)
+    assert (caught.value.code, closed) == (143, [True])
+    assert handlers() == [signal.default_int_handler, signal.SIG_DFL]
+
+
+def test_terminated_leaves_a_handler_of_somebody_else():
+    def own(*_):
+        """Somebody else's."""
+
+    signal.signal(signal.SIGTERM, own)
+    with terminated():
+        assert signal.getsignal(signal.SIGTERM) is own
+    assert signal.getsignal(signal.SIGTERM) is own

@@ -288,3 +288,12 @@ def test_the_power_cut_finds_a_save_without_fsync(tmp_path, monkeypatch):
     new = str(folder / "checkpoint-000002.safetensors")
     bodies = {state[new] for state in crash_states(before, careless, folder) if new in state}
     assert b"" in bodies and len(bodies) == 4
+
+
+def test_a_checkpoint_that_cannot_be_removed_is_told_once_and_does_not_keep_the_others(tmp_path):
+    (tmp_path / "checkpoint-000001.safetensors").mkdir()
+    with Checkpoints(tmp_path) as kept:
+        for step in range(2, 7):
+            kept.save(step, *small(step))
+        assert len(kept.notes) == 1 and "cannot be removed" in kept.notes[0]
+    assert [path.name[11:17] for path in sorted(tmp_path.glob("*.safetensors"))] == ["000001", "000005", "000006"]

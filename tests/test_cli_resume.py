@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 
 import pytest
@@ -64,7 +63,9 @@ def test_a_run_that_was_cut_off_goes_on_with_its_own_settings(capsys, monkeypatc
         assert run(capsys, command, "r")[0] == 0
 
 
-@pytest.mark.parametrize(("number", "code", "word"), [(2, 130, "interrupted"), (15, 143, "terminated")])
+@pytest.mark.parametrize(
+    ("number", "code", "word"), [(1, 129, "the terminal was closed"), (2, 130, "interrupted"), (15, 143, "terminated")]
+)
 def test_a_signal_saves_and_says_how_to_go_on(capsys, monkeypatch, tmp_path, number, code, word):
     run(capsys, *SPIRAL, "--out", "straight")
     act = lambda: os.kill(os.getpid(), number)  # noqa: E731
@@ -96,11 +97,45 @@ def test_a_run_ended_while_its_data_is_loaded_begins_at_0(capsys, monkeypatch, t
     assert results(tmp_path / "r") == results(tmp_path / "straight")
 
 
-def test_a_run_whose_data_is_bad_leaves_nothing_behind(capsys, tmp_path):
+def test_a_run_whose_data_is_bad_leaves_nothing_behind(capsys, monkeypatch, tmp_path):
     (tmp_path / "bad.csv").write_text("a,b\n1\n")
     for options in (["--out", "r"], ["--out", "r", "--seeds", "2"]):
         assert run(capsys, "train", "--data", "bad.csv", *options)[0] == 6
         assert [path.name for path in tmp_path.iterdir()] == ["bad.csv"]
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")  # a folder that cannot be taken away
+    code, _, err = run(capsys, "train", "--data", "../bad.csv", "--out", ".")
+    assert code == 6 and "line 2: expected 2 columns" in err[-1] and not [*(tmp_path / "here").iterdir()]
+
+
+def test_a_run_killed_before_its_first_file_can_be_begun_again(capsys, tmp_path):
+    (tmp_path / "r").mkdir()
+    for name in (".lock", ".config.json.123.partial"):
+        (tmp_path / "r" / name).write_text("")
+    assert run(capsys, *SPIRAL, "--out", "r")[0] == 0
+    assert not [*(tmp_path / "r").glob("*.partial")]
+    code, _, err = run(capsys, *SPIRAL, "--out", "r")
+    assert code == 2 and "it exists and is not an empty folder" in err[-1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that are not UTF-8: of Linux")
+def test_a_run_whose_data_has_a_name_that_is_not_utf8(capsys, tmp_path):
+    name = os.fsdecode(b"\xff.csv")
+    (tmp_path / name).write_text("\n".join(f"{i},{i % 7},{'ab'[i % 2]}" for i in range(40)))
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Cut):
+        cut_at(patch, 3)
+        main(["train", "--data", name, "--backend", "numpy", "--out", "r"])
+    capsys.readouterr()
+    assert run(capsys, "train", "--resume", "r")[0] == 0
+    assert run(capsys, "predict", "r")[0] == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs os.mkfifo")
+def test_a_config_that_is_a_pipe_is_refused(capsys, tmp_path):
+    (tmp_path / "r").mkdir()
+    os.mkfifo(tmp_path / "r/config.json")
+    code, _, err = run(capsys, "train", "--resume", "r")
+    assert code == 6 and "expected a file, found something else" in err[-1]
 
 
 def test_a_finished_run_says_so_and_nothing_changes(capsys, tmp_path):
@@ -149,6 +184,8 @@ def test_options_beside_resume(capsys, monkeypatch):
     cut_off(capsys, monkeypatch, 37, "--out", "r")
     code, _, err = run(capsys, "train", "--resume", "r", "--lr", "0.1")
     assert code == 2 and "--resume takes --lr from the run; leave it out." in err[-1]
+    code, _, err = run(capsys, "train", "--resume", "r", "--data-dir", "d")
+    assert code == 2 and "--data-dir is for mnist and fashion-mnist, and --data is spiral" in err[-1]
     code, out, _ = run(capsys, "train", "--resume", "r", "--backend", "numpy", "--quiet")
     assert code == 0 and len(out) == 1
 
@@ -196,9 +233,12 @@ def test_other_data_than_the_run_began_with(capsys, monkeypatch, tmp_path):
         cut_at(patch, 3)
         main(["train", "--data", "d.csv", "--backend", "numpy", "--out", "r"])
     capsys.readouterr()
+    (tmp_path / "r/history.csv").write_text("as it was")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "r").iterdir() if path.name != ".lock"}
     (tmp_path / "d.csv").write_text(rows.replace("39,4", "39,5"))
     code, _, err = run(capsys, "train", "--resume", "r")
     assert code == 6 and "this fit has data of sha256" in err[-1]
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "r").iterdir() if path.name != ".lock"}
 
 
 def test_a_run_that_is_running_is_refused(capsys, monkeypatch, tmp_path):
@@ -233,29 +273,3 @@ def test_files_and_folders_in_the_way_are_exit_code_5(capsys, tmp_path, command)
     if os.geteuid():
         (tmp_path / "shut").mkdir(mode=0o500)
         assert run(capsys, *command, "--out", "shut/inside.svg")[0] == 5
-
-
-def process(*arguments, **options):
-    return subprocess.run([sys.executable, "-m", "xpgraph", *arguments], capture_output=True, text=True, **options)
-
-
-def test_no_reader_no_terminal_and_no_letters(tmp_path):
-    """A pipe whose reader goes, streams that are closed, a locale without letters, a path with blanks and 汉字."""
-    name = "a run 汉字"
-    for utf8, letter in (("1", "\\u6c49"), ("0", "\\udce6\\udcb1\\udc89")):
-        plain = {**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": utf8}
-        told = process("train", "--data", "spiral", "--epochs", "2", "--out", name + utf8, env=plain)
-        assert (told.returncode, told.stderr) == (0, "") and letter in told.stdout
-        assert (tmp_path / (name + utf8) / "model.safetensors").exists()
-        told = process("predict", name + utf8, env=plain)
-        assert (told.returncode, told.stderr) == (0, "")
-    python = f"{sys.executable} -m xpgraph"
-    for command in (
-        f"{python} train --data spiral --epochs 30 --eval-interval 1 --out p | head -1",
-        f"{python} train --data spiral --epochs 2 --out q >&- 2>&-",
-        f"{python} train --data spiral --epochs 2 --out s </dev/null >/dev/full",
-    ):
-        told = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True)
-        assert (told.returncode, told.stderr) == (0, "")
-    for folder in "pqs":  # nobody read what it said; the work is there all the same
-        assert json.loads((tmp_path / folder / "config.json").read_text())["result"]["epochs"] in (2, 30)

@@ -265,3 +265,14 @@ def test_a_disk_without_room_for_the_checkpoints_to_come_is_told_before_the_firs
     assert by.steps == 0
     monkeypatch.undo()
     assert bits(program(tmp_path)) == bits(program(None))
+
+
+def test_what_may_change_numbers_is_heard_where_the_report_is_silent(tmp_path, monkeypatch):
+    cut_off(monkeypatch, 7, lambda: program(tmp_path))
+    newest = tmp_path / "checkpoint-000006.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-1])
+    monkeypatch.setattr(keeping, "arithmetic", lambda: {"BLAS": "other 1.0"})
+    with pytest.warns(RuntimeWarning) as heard:
+        program(tmp_path, report=Report())
+    words = [str(warning.message) for warning in heard]
+    assert any("the one before" in text for text in words) and any("this is other 1.0" in text for text in words)

@@ -7,12 +7,14 @@ import random
 import signal
 import threading
 import time
+import warnings
 
 import pytest
-from cutting import STEPS, bits, cut_at, ended, forked, program
+from cutting import STEPS, Told, bits, cut_at, ended, forked, program
 
-from xpgraph import storage
+from xpgraph import cli_train, storage
 from xpgraph.checkpoints import latest
+from xpgraph.cli import main
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 MANY = int(os.environ.get("XPGRAPH_SOAK", "1"))  # how many times as many
@@ -168,3 +170,60 @@ def test_in_another_thread_it_trains_as_well(tmp_path, straight):
     thread.start()
     thread.join()
     assert found == [straight]
+
+
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+@pytest.mark.parametrize("when", ["end", "finished"])
+def test_a_signal_after_the_last_step_is_not_lost(tmp_path, straight, number, error, when):
+    class Late(Told):
+        def end(self):
+            if when == "end":
+                signal.raise_signal(number)
+
+        def note(self, text):
+            if when in text:  # "these epochs were finished before"
+                signal.raise_signal(number)
+
+    if when == "finished":
+        program(tmp_path)
+    with pytest.raises(error) as raised:
+        program(tmp_path, report=Late())
+    assert raised.value.__notes__ == [f"step {STEPS} is saved in {tmp_path}"]
+    assert bits(program(tmp_path, seed=5)) == straight
+
+
+def test_a_process_forked_by_on_epoch_can_be_terminated(tmp_path):
+    codes = []
+
+    def fork(by, record):
+        reads, writes = os.pipe()
+        child = os.fork()
+        if child == 0:
+            code = 0
+            try:
+                os.write(writes, b"here")
+                time.sleep(5)
+            except SystemExit as error:
+                code = error.code
+            finally:
+                os._exit(code)
+        os.read(reads, 4)
+        os.kill(child, signal.SIGTERM)
+        codes.append(ended(child))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads in the parent; the child uses none
+        assert program(tmp_path, epochs=1, on_epoch=fork).current_epoch == 1
+    assert codes == [143]
+
+
+def test_a_signal_while_the_picture_is_drawn_waits_for_it(tmp_path, monkeypatch, capsys):
+    def plot(trainer, path):
+        signal.raise_signal(signal.SIGINT)
+        path.write_text("drawn")
+
+    monkeypatch.setattr(cli_train, "_plot", plot)
+    folder = tmp_path / "r"
+    assert main(["train", "--data", "spiral", "--epochs", "1", "--backend", "numpy", "--out", str(folder)]) == 130
+    assert f"to go on: xpgraph train --resume {folder}" in capsys.readouterr().err
+    assert (folder / "loss.png").read_text() == "drawn"

@@ -98,7 +98,7 @@ def test_what_is_no_array(lib, wrong):
 def test_a_foreign_byte_order_is_named():
     x = np.zeros((1, 2), np.dtype(float).newbyteorder())
     words = refusal(DTypeError, xg.MatMul(np.zeros((2, 3))).forward, x)
-    assert "x is float64 of foreign byte order but W is float64;" in words
+    assert "x is float64 of foreign byte order; convert it to a real floating dtype" in words
 
 
 def test_wrong_shapes(lib):

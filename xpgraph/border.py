@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from .errors import DTypeError, LibraryError, ShapeError
-from .losses import SoftmaxWithLoss, check_range
-from .namespace import HOST, Array, dtype_name, home, is_array, library_of, namespace_of, place_of, together
+from .losses import SoftmaxWithLoss, check_chances, check_range
+from .namespace import HOST, Array, as_array, dtype_name, home, is_array, library_of, namespace_of, place_of, together
 from .node import parts
 
 
@@ -22,7 +22,7 @@ def first_parameter(model: Any) -> Array | None:
 def import_data(a: Any, name: str, who: str, W: Array | None) -> Array:
     """Data ``a``, called ``name`` ("x" or "t"), where W lives and in W's dtype; labels t keep their integers."""
     if not is_array(a):
-        raise DTypeError(f"{who}: {name} is a {type(a).__name__}; make it an array, such as numpy.asarray({name}).")
+        raise DTypeError(f"{who}: {name} is a {type(a).__name__}; {as_array(a, name)}.")
     if a.ndim == 0 or a.shape[0] == 0:
         raise ShapeError(f"{who}: {name} is {tuple(a.shape)}; it needs at least one row.")
     xp = namespace_of(a)
@@ -36,6 +36,11 @@ def import_data(a: Any, name: str, who: str, W: Array | None) -> Array:
     if library_of(a) is not library_of(W) and library_of(a) is HOST:
         return place_of(W).asarray(a.astype(dtype_name(W) if cast else "int64", copy=False))
     if not together(a, W):
+        if library_of(a) is library_of(W):
+            raise LibraryError(
+                f"{who}: {name} is on {a.device}, the model on {W.device}; move it: "
+                f"xp.asarray({name}, device=...), or give NumPy data, which is moved once."
+            )
         raise LibraryError(
             f"{who}: {name} lives in {home(a)}, the model in {home(W)}; "
             f"give NumPy data, which is moved once: xpgraph.to_numpy({name})."
@@ -50,9 +55,13 @@ def check_lengths(who: str, x: Array, t: Array) -> None:
 
 
 def check_labels(who: str, model: Any, t: Array) -> None:
-    """After one forward: class indices, over all of t, must fit every SoftmaxWithLoss that the model holds."""
+    """After one forward: all of t, indices or probabilities, must fit every SoftmaxWithLoss that the model holds."""
     xp = namespace_of(t)
     for part in parts(model):
-        if isinstance(part, SoftmaxWithLoss) and part.y is not None and t.ndim < part.y.ndim:
+        if not isinstance(part, SoftmaxWithLoss) or part.y is None:
+            continue
+        if tuple(t.shape[1:]) == tuple(part.y.shape[1:]):
+            check_chances(who, t)
+        elif t.ndim < part.y.ndim:
             wide = xp.astype(t, xp.int64, copy=False)  # uint8 labels cannot be compared with 300 classes everywhere
             check_range(who, wide, part.y.shape[-1])

@@ -90,6 +90,7 @@ class Checkpoints:
         self.notes = [self._lock.note] if self._lock.note else []
         self.notes += clean(self.folder)
         self._damaged: set[Path] = set()
+        self._stuck: set[Path] = set()  # what could not be removed
 
     def latest(self) -> Checkpoint | None:
         """``latest`` of the folder; what it notes goes to ``notes`` too."""
@@ -126,11 +127,20 @@ class Checkpoints:
         """Keep this one and the newest whole one before it. What is later belongs to a run that is being made again."""
         try:
             files = _files(self.folder)
-            kept = [path for found, path in files if found <= step and path not in self._damaged][-GENERATIONS:]
-            for _, path in files:
-                if path not in kept:
+        except StorageError as error:  # the new one is safe: not worth the run
+            self._note(self.folder, error)
+            return
+        kept = [path for found, path in files if found <= step and path not in self._damaged][-GENERATIONS:]
+        for _, path in files:
+            if path not in kept:
+                try:
                     os.unlink(path)  # noqa: PTH108
-        except OSError as error:  # the new one is safe: not worth the run
+                except OSError as error:  # the others are in the way all the same
+                    self._note(path, error)
+
+    def _note(self, path: Path, error: OSError) -> None:
+        if path not in self._stuck:  # once
+            self._stuck.add(path)
             self.notes.append(f"an old checkpoint of {self.folder} cannot be removed: {error.strerror or error}")
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 """Floor 6: the command line. ``xpgraph train`` needs no option; errors are one line on stderr that says what to do.
 
 Exit codes: 0 done, 1 verify found a difference, 2 usage or environment, 3 out of memory, 4 a loss or gradient that is
-not finite, 5 storage, 6 data, 130 interrupted (SIGINT), 143 terminated (SIGTERM).
+not finite, 5 storage, 6 data, 129 hung up, 130 interrupted, 143 terminated (SIGHUP, SIGINT, SIGTERM).
 """
 
 from __future__ import annotations
@@ -215,10 +215,11 @@ def main(arguments: list[str] | None = None) -> int:
         _say("; ".join([f"{who}: interrupted", *_notes(error.__cause__ or error)]) + ".")
         return 130
     except SystemExit as error:
-        if error.code != 143:
+        words = {129: "the terminal was closed", 143: "terminated"}.get(error.code)  # type: ignore[arg-type]
+        if words is None:
             raise
-        _say("; ".join([f"{who}: terminated", *_notes(error)]) + ".")
-        return 143
+        _say("; ".join([f"{who}: {words}", *_notes(error)]) + ".")
+        return int(str(error.code))
     except Exception as error:  # the border to the user: one line instead of a traceback
         if "--debug" in arguments:
             traceback.print_exc()

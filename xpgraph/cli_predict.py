@@ -46,12 +46,30 @@ def run(
             f"the rows have {x.shape[1]} columns but the model of {folder} takes {wanted}; "
             "give rows like those it was trained on."
         )
+    _check_labels(t, model.params[-1].shape[-1], folder)
     with on_device(where):
         y = to_numpy(softmax(model.predict(x, batch_size=1024)))
     named = None if t is None else t if t.ndim == 1 else t.argmax(axis=1)
     path = Path(out) if out else (Path(folder) if Path(folder).is_dir() else Path(folder).parent) / "predictions.csv"
     _write(path, y, named, range(y.shape[1]) if kept is None else kept.classes)
     return path, None if named is None else float((y.argmax(axis=1) == named).mean())
+
+
+def _check_labels(t: np.ndarray | None, classes: int, folder: str) -> None:
+    """DataError for labels (N,) or (N, C) that name classes which the model has not."""
+    if t is None:
+        return
+    if t.ndim == 2 and t.shape[1] != classes:
+        raise DataError(
+            f"t names {t.shape[1]} classes but the model of {folder} has {classes} classes; "
+            "give labels like those it was trained on."
+        )
+    if t.ndim == 1 and t.max() >= classes:
+        first = int((t >= classes).argmax())
+        raise DataError(
+            f"t[{first}] is {t[first]} but the model of {folder} has {classes} classes; "
+            "give labels like those it was trained on."
+        )
 
 
 def opened(folder: Path, backend: str) -> tuple[Any, dict[str, Any]]:
@@ -64,7 +82,7 @@ def opened(folder: Path, backend: str) -> tuple[Any, dict[str, Any]]:
     model, config = load(folder, backend)
     beside = folder.parent / "config.json"
     if folder.is_file() and beside.exists():
-        config = json.loads(beside.read_text("utf-8"))
+        config = json.loads(beside.read_text("utf-8", "surrogateescape"))
     return model, config
 
 

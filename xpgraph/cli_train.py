@@ -27,6 +27,7 @@ from .precision import precision
 from .profiler import Profile
 from .report import Report
 from .runfolder import CONFIG, new_folder, read_config, remove_begun, write_history, write_json
+from .signals import Signals, ended_by
 from .storage import write_whole
 from .trainer import Trainer
 
@@ -35,8 +36,7 @@ SMALL_PRODUCT = 3e7  # operations: a quarter of a millisecond, measured on two c
 
 def train(choices: Choices, seeds: int, out: str | None, quiet: bool) -> float:
     """Train once, or once for each of ``seeds`` seeds, into a run folder; the (mean) test accuracy."""
-    if choices.data_dir is not None and choices.data not in idx.SHA256:
-        raise ValueError(f"--data-dir is for {' and '.join(idx.SHA256)}, and --data is {choices.data}; leave it out.")
+    _check_data_dir(choices, choices.data_dir)
     choices = choices.settled()
     say = _say(quiet)
     where, why = choose_backend(choices.backend)
@@ -66,6 +66,7 @@ def resume(run: str, backend: str | None, data_dir: str | None, quiet: bool) -> 
     if accuracy is not None:
         say(f"{folder} is finished; nothing was changed")
         return accuracy
+    _check_data_dir(choices, data_dir)
     known = config.get("backend")
     name = backend or (known.get("name") if isinstance(known, dict) else None) or choices.backend
     where, why = choose_backend(str(name))
@@ -77,6 +78,11 @@ def resume(run: str, backend: str | None, data_dir: str | None, quiet: bool) -> 
         if "seeds" not in config:
             return _train_once(choices, where, folder, quiet, fresh=False)
         return _train_all(choices, where, folder, wanted, quiet, fresh=False)
+
+
+def _check_data_dir(choices: Choices, data_dir: str | None) -> None:
+    if data_dir is not None and choices.data not in idx.SHA256:
+        raise ValueError(f"--data-dir is for {' and '.join(idx.SHA256)}, and --data is {choices.data}; leave it out.")
 
 
 def _check(choices: Choices, where: Place) -> None:
@@ -147,12 +153,16 @@ def _train_once(choices: Choices, where: Place, folder: Path, quiet: bool, fresh
                 remove_begun(folder)
             raise
         config |= _about(data)
-        write_json(folder / CONFIG, config)
+        if fresh:  # else once the fit has taken up the checkpoint
+            write_json(folder / CONFIG, config)
         trainer.checkpoint, trainer.every, trainer.config = kept, choices.checkpoint_every, asdict(choices)
         _fit(choices, trainer, data, folder, config, quiet)
         result = trainer.model.evaluate(data.x_test, data.t_test)
         trainer.model.save(folder / "model.safetensors")
-        _plot(trainer, folder / "loss.png")
+        with Signals() as signals:  # an import that is cut off can crash the interpreter
+            _plot(trainer, folder / "loss.png")
+        if signals.caught is not None:
+            raise ended_by(signals.caught)
         config["result"] = {"test_loss": result.loss, "test_accuracy": result.accuracy, "epochs": trainer.current_epoch}
         write_json(folder / CONFIG, config)
         return float(result.accuracy)
@@ -193,8 +203,12 @@ def _fit(
                 lines = profile.lines()
                 write_whole(folder / "profile.txt", [("\n".join(lines) + "\n").encode()])
                 print(*lines, sep="\n")
-    finally:
-        write_history(folder / "history.csv", trainer.history)
+    except BaseException:
+        if trainer._kept is not None:  # else nothing was taken up, and nothing in the folder is to change
+            write_json(folder / CONFIG, config)
+            write_history(folder / "history.csv", trainer.history)
+        raise
+    write_history(folder / "history.csv", trainer.history)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 
 from .kernel import kernel
 from .namespace import Array, dtype_name
+from .node import check_floating
 
 
 @kernel
@@ -46,6 +47,8 @@ def clip_grads(grads: list[Array], max_norm: float) -> Array:
     """
     if isinstance(max_norm, bool) or not isinstance(max_norm, Real) or not 0 < max_norm < math.inf:
         raise ValueError(f"clip_grads: max_norm is {max_norm!r}; give a positive number.")
+    for i, g in enumerate(grads):
+        check_floating("clip_grads: ", f"grads[{i}]", g)
     rate, norm = clip_rate(grads, float(max_norm))
     scale(grads, rate)
     return norm

@@ -240,4 +240,7 @@ def _labels(path: Path, key: str, stored: np.ndarray, rows: int, dtype: np.dtype
         t = stored.astype(np.int64 if integers else dtype)
     if not np.isfinite(t).all() or t.min() < 0:
         raise DataError(f"{found} with negative or non-finite values. Number the classes from 0; use 0 or more.")
+    off = np.abs(t.sum(axis=-1, dtype=np.float64) - 1) > 1e-3 if t.ndim == 2 else np.zeros(1, bool)
+    if off.any():
+        raise DataError(f"{found}, and row {off.argmax()} has not the sum 1. Save one-hot or probability rows.")
     return t

@@ -100,7 +100,7 @@ def load(run: str | Path, backend: str = "numpy", classes: dict[str, type] | Non
 
 def _config(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text("utf-8")) if path.exists() else {}
+        return json.loads(path.read_text("utf-8", "surrogateescape")) if path.exists() else {}
     except (OSError, ValueError) as error:
         raise ModelFileError(f"load: {path} cannot be read: {error}; give a run folder that was saved.") from error
 

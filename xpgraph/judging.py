@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from numbers import Integral
 from typing import Any, NamedTuple
 
-from .border import check_lengths, first_parameter, import_data
+from .border import check_labels, check_lengths, first_parameter, import_data
 from .losses import SoftmaxWithLoss
 from .namespace import Array, is_array, namespace_of, number, on_device
 from .node import namespace_copy
@@ -50,6 +50,8 @@ def evaluate(model: Any, x: Array, t: Array, batch_size: int) -> Evaluation:
         for rows in _slices(x, _positive(who, batch_size)):
             bx, bt = import_data(x[rows, ...], "x", who, W), import_data(t[rows, ...], "t", who, W)
             loss, y, named = model._judged(bx, bt)
+            if rows.start == 0:
+                check_labels(f"{who}: ", model, t)
             total += number(loss) * bx.shape[0]  # sync
             if y is not None:
                 same = right_answers(y, named)
@@ -77,10 +79,15 @@ def check_two(who: str, model: Any) -> None:
 
 
 def right_answers(y: Array, t: Array) -> Array:
-    """int64 1 where the largest score of a row of y (..., C) stands at the class that t names, else 0; (...)."""
+    """int64 1 where the largest score of a row of y (..., C) stands at the class that t names, else 0; (...).
+
+    A row with a NaN has no largest score, and is never right.
+    """
     xp = namespace_of(y)
     named = t if t.ndim < y.ndim else xp.argmax(t, axis=-1)
-    return xp.astype(xp.equal(xp.argmax(y, axis=-1), named), xp.int64)
+    same = xp.equal(xp.argmax(y, axis=-1), named)
+    seen = xp.logical_not(xp.isnan(xp.max(y, axis=-1)))
+    return xp.astype(xp.logical_and(same, seen), xp.int64)
 
 
 # --- a Graph, up to its loss ------------------------------------------------------------------------------------

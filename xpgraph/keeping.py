@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
+import warnings
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,18 +23,18 @@ from .errors import CheckpointError
 from .machine import arithmetic
 from .namespace import Array, to_numpy
 from .progress import progress_of, resume
+from .report import Report
 from .run import Run
 from .signals import Signals, ended_by
 from .state import differences, restore, state_of
 
 if TYPE_CHECKING:
-    from .report import Report
     from .trainer import Trainer
 
 PAUSE = 60.0  # seconds: how long after one checkpoint the end of an epoch is worth another, where ``every`` is None
 _WORDS = {
     "batch_size": "batches of {} rows", "drop_last": "drop_last={}", "max_grad": "max_grad={}", "rows": "{} rows",
-    "data": "data of sha256 {:.12}",
+    "seed": "seed {}", "data": "data of sha256 {:.12}",
 }  # fmt: skip
 
 
@@ -69,13 +70,14 @@ class Unkept:
 class Keeper(Unkept):
     """The checkpoints of one fit of a trainer with a ``checkpoint`` folder.
 
-    ``settings``: what a fit must have in common with the one that it goes on with. SIGINT and SIGTERM end the fit
-    after the step at which they come: the state is saved, then KeyboardInterrupt or SystemExit(143) is raised.
+    ``settings``: what a fit must have in common with the one that it goes on with. SIGINT, SIGTERM and SIGHUP end
+    the fit after the step at which they come: the state is saved, then KeyboardInterrupt or SystemExit is raised.
     """
 
     def __init__(self, trainer: Trainer, settings: dict[str, Any], report: Report) -> None:
-        self.trainer, self.settings, self.report = trainer, settings, report
-        self.every = trainer.every
+        self.trainer, self.report = trainer, report
+        self.settings = {**settings, "seed": int(trainer.seed)}
+        self.every = check_every(trainer.every)
         self.resumed: dict[str, Any] | None = None  # what the checkpoint says that stands inside this fit
         self.saved: tuple[int, int]  # steps and epoch of the last checkpoint
         self.past = False  # was this fit finished before the checkpoint?
@@ -87,7 +89,7 @@ class Keeper(Unkept):
             self.kept = given if isinstance(given, Checkpoints) else stack.enter_context(Checkpoints(given))
             self.number = trainer._fits + 1
             found = self.kept.latest()
-            self._tell()
+            self._tell(loud=found is not None and bool(found.notes))
             if trainer._kept is None:
                 self._restore(found)
             elif trainer._kept != (None if found is None else found.step):
@@ -95,6 +97,8 @@ class Keeper(Unkept):
                     f"Trainer.fit: {self.kept.folder} has a checkpoint of step {found and found.step}, this trainer "
                     f"wrote that of step {trainer._kept}: another run has written there. Give each run a folder."
                 )
+            elif trainer._passed and found is not None:  # what the program has set since then is older than this
+                trainer._later = restore(trainer, found.arrays, found.meta, self._check)
             self._place(trainer._later)
             self.signals = stack.enter_context(Signals())
             self.stack = stack.pop_all()
@@ -103,6 +107,8 @@ class Keeper(Unkept):
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         self.stack.close()
+        if kind is None and self.signals.caught is not None:  # after the last look at it: it is not to be lost
+            raise ended_by(self.signals.caught, self._saved_words())
 
     def _restore(self, found: Checkpoint | None) -> None:
         """Give the trainer the state of the folder's checkpoint, if it has one."""
@@ -119,7 +125,7 @@ class Keeper(Unkept):
         lines = differences(found.meta, trainer.model) + _other_arithmetic(trainer._later)
         self.report.note(f"going on from {found.path} at step {found.step}")
         for line in lines:
-            self.report.note(line)
+            self._note(line, loud=True)
 
     def _check(self, more: Any) -> None:
         """Refuse a fit that is not the one the checkpoint stands in; before anything is changed."""
@@ -139,17 +145,19 @@ class Keeper(Unkept):
 
     def _place(self, later: dict[str, Any] | None) -> None:
         """Where this fit stands to the checkpoint: before it, in it, or after it."""
-        self.start = self.trainer.current_epoch
+        trainer = self.trainer
+        self.start, trainer._passed = trainer.current_epoch, False
         if later is None:
             return
         self._check(later)
         if later["fit"]["number"] == self.number:
-            self.resumed, self.trainer._later = later, None
+            self.resumed, trainer._later = later, None
             self.start = later["fit"]["start"]
-        self.past = later["fit"]["number"] > self.number
+        self.past = trainer._passed = later["fit"]["number"] > self.number
 
     def epochs(self, max_epoch: int) -> int:
-        if self.past or (self.resumed is not None and self.resumed["fit"]["stopped"]):
+        resumed = self.resumed
+        if self.past or (resumed is not None and resumed["fit"]["stopped"] and not resumed["iteration"]):
             left = 0
         else:
             left = max(0, self.start + max_epoch - self.trainer.current_epoch)
@@ -161,13 +169,15 @@ class Keeper(Unkept):
     def begin(self, run: Run) -> int:
         self.run, self.time = run, time.monotonic()
         self.arithmetic = arithmetic()
-        first = 0 if self.resumed is None else resume(run, self.resumed)
         if self.resumed is None and not self.past:
             self.save()
             self.kept.check_room(self.path)
-        else:
-            self.saved = (self.trainer.steps, self.trainer.current_epoch)
-        return first
+            return 0
+        self.saved = (self.trainer.steps, self.trainer.current_epoch)
+        if self.resumed is None:
+            return 0
+        self.trainer._stop = self.resumed["fit"]["stopped"]
+        return resume(run, self.resumed)
 
     def after_step(self) -> None:
         if self.signals.caught is not None:
@@ -194,8 +204,11 @@ class Keeper(Unkept):
     def save(self) -> dict[str, Any]:
         """Write the checkpoint of this moment, between two steps; what it says of this fit."""
         trainer = self.trainer
+        progress = progress_of(self.run)
+        if not np.isfinite(progress["losses"]).all():  # on a device nobody has looked: such weights replace none
+            self.run._read()
         more = {
-            **progress_of(self.run),
+            **progress,
             "fit": {"number": self.number, "start": self.start, "stopped": bool(trainer._stop)},
             "settings": self.settings,
             "arithmetic": self.arithmetic,
@@ -211,12 +224,21 @@ class Keeper(Unkept):
         """A signal came: save, and raise what it means. The same fit, called again in this process, goes on."""
         assert self.signals.caught is not None
         self.trainer._later = self.save()
-        raise ended_by(self.signals.caught, f"step {self.trainer.steps} is saved in {self.kept.folder}")
+        raise ended_by(self.signals.caught, self._saved_words())
 
-    def _tell(self) -> None:
+    def _saved_words(self) -> str:
+        return f"step {self.trainer.steps} is saved in {self.kept.folder}"
+
+    def _tell(self, loud: bool = False) -> None:
         for note in self.kept.notes:
-            self.report.note(note)
+            self._note(note, loud)
         self.kept.notes.clear()
+
+    def _note(self, text: str, loud: bool) -> None:
+        """A line for the report; what may change numbers, or was lost, is heard where the report is silent."""
+        self.report.note(text)
+        if loud and type(self.report) is Report:
+            warnings.warn(f"Trainer.fit: {text}", RuntimeWarning, stacklevel=2)
 
 
 def settings_of(x: Array, t: Array, batch_size: int, drop_last: bool, max_grad: float | None) -> dict[str, Any]:

@@ -7,7 +7,18 @@ from typing import Any
 
 from .errors import DTypeError, ShapeError
 from .kernel import kernel
-from .namespace import Array, dtype_name, is_array, namespace_of, on_host, place_of, to_numpy, together
+from .namespace import (
+    Array,
+    as_array,
+    dtype_name,
+    is_array,
+    is_known,
+    namespace_of,
+    on_host,
+    place_of,
+    to_numpy,
+    together,
+)
 from .node import Node, apart, check_floating, check_gradient
 
 
@@ -57,10 +68,10 @@ class SoftmaxWithLoss(Node):
     """loss = mean over rows of log Σ e^x - x_t        dx = (softmax(x) - onehot t) · dout / N
 
     ``forward(x, t)``: scores x (..., C), a single row (C,) too; t holds class indices (...), or probabilities
-    (..., C), one-hot or soft. Returns the 0-d mean loss and keeps the probabilities in ``.y``;
-    ``backward(dout=1)`` returns dx. The loss is exact for any scores: no epsilon, no cap (compare the chapter's
-    log(y + 1e-7)). Raises ShapeError and DTypeError for labels of another form, ValueError for an index outside
-    0..C-1 (on a GPU, where looking would stop the device, such an index makes the loss NaN).
+    (..., C), one-hot or soft; a row with another sum than 1 is weighted by it. Returns the 0-d mean loss and keeps the
+    probabilities in ``.y``; ``backward(dout=1)`` returns dx. The loss is exact for any scores: no epsilon, no cap
+    (compare the chapter's log(y + 1e-7)). Raises ShapeError and DTypeError for labels of another form, ValueError for
+    an index outside 0..C-1 (on a GPU, where looking would stop the device, such an index makes the loss NaN).
     """
 
     saved = ("y", "t", "dx")
@@ -108,8 +119,8 @@ def as_labels(who: str, x: Array, t: Any) -> Array:
     """Labels as a kernel takes them: int64 indices (...) or probabilities (..., C) of x's dtype; refused otherwise."""
     if isinstance(t, int) and x.ndim == 1:
         t = place_of(x).asarray(t, "int64")
-    if not hasattr(t, "dtype"):
-        raise DTypeError(f"{who}t is a {type(t).__name__}; make it an array of class indices or of probabilities.")
+    if type(t) is not type(x) and not is_known(t):
+        raise DTypeError(f"{who}t is a {type(t).__name__}; {as_array(t, 't')}, of class indices or of probabilities.")
     if not together(t, x):
         raise apart(who, "t", t, "x", x)
     xp = namespace_of(x)
@@ -143,3 +154,14 @@ def check_range(who: str, t: Array, classes: int) -> None:
                 f"{who}t[{first}] is {int(flat[first])} but there are {classes} classes; "
                 f"indices run from 0 to {classes - 1}."
             )
+
+
+def check_chances(who: str, t: Array) -> None:
+    """ValueError unless every row of t (..., C) is of probabilities: 0 or more, in all 1. Reads from the device."""
+    rows = to_numpy(t).reshape(-1, t.shape[-1])  # sync
+    total, least = rows.sum(axis=1, dtype="float64"), rows.min(axis=1)
+    wrong = ~((abs(total - 1) <= 1e-3) & (least >= 0))
+    if wrong.any():
+        first = int(wrong.argmax())
+        found = f"holds {least[first]}" if least[first] < 0 else f"has the sum {total[first]:.4g}"
+        raise ValueError(f"{who}t[{first}] {found}; give probabilities that sum to 1 in each row, or class indices.")

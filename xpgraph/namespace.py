@@ -110,6 +110,8 @@ _BY_TYPE: dict[type, Library | None] = {}  # every array type met so far; None f
 
 
 def _find(kind: type, a: Any) -> Library | None:
+    if isinstance(a, np.ma.MaskedArray | np.recarray):  # kernels would use the numbers under the mask
+        return None
     if not array_api_compat.is_array_api_obj(a):
         return None
     return _BY_NAMESPACE.get(array_api_compat.array_namespace(a).__name__)
@@ -123,6 +125,11 @@ def is_array(a: Any) -> bool:
     return _BY_TYPE[kind] is not None and not isinstance(a, np.generic)
 
 
+def is_known(a: Any) -> bool:
+    """``is_array``, or one of NumPy's scalars."""
+    return is_array(a) or isinstance(a, np.generic)
+
+
 def library_of(a: Array) -> Library:
     """The library of an array (or of a NumPy scalar), found once per type."""
     kind = type(a)
@@ -133,9 +140,16 @@ def library_of(a: Array) -> Library:
     if library is None:
         raise LibraryError(
             f"namespace: found {kind.__module__}.{kind.__qualname__}, which is no array of a library known here; "
-            f"make one with numpy.asarray or cupy.asarray. Known: {', '.join(LIBRARIES)}."
+            f"{as_array(a, 'x')}. Known: {', '.join(LIBRARIES)}."
         )
     return library
+
+
+def as_array(a: Any, name: str, dtype: str = "") -> str:
+    """The advice for what is no array; NumPy's own conversion would forget a mask."""
+    if isinstance(a, np.ma.MaskedArray):
+        return f"say what stands for the masked numbers: {name}.filled(0)"
+    return f"make it an array, such as numpy.asarray({name}{dtype and f', dtype=numpy.{dtype}'})"
 
 
 def namespace_of(a: Array) -> Any:
@@ -159,6 +173,11 @@ def to_numpy(a: Array) -> np.ndarray:
     Raises LibraryError when ``a`` is not an array.
     """
     return library_of(a).to_host(a)
+
+
+def is_writable(a: Array) -> bool:
+    """False for an array that refuses to be changed in place."""
+    return getattr(getattr(a, "flags", None), "writeable", True)
 
 
 def number(a: Array | float) -> float:

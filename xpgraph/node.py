@@ -14,7 +14,20 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
 from .errors import DTypeError, Error, LibraryError, ShapeError
-from .namespace import Array, Place, dtype_name, home, is_array, layout, namespace_of, place, place_of, together
+from .namespace import (
+    Array,
+    Place,
+    as_array,
+    dtype_name,
+    home,
+    is_array,
+    is_known,
+    layout,
+    namespace_of,
+    place,
+    place_of,
+    together,
+)
 from .wires import record
 
 
@@ -32,6 +45,8 @@ class Node(ABC):
     def __init__(self, *params: Array) -> None:
         for name, p in zip(self.names, params, strict=True):
             check_floating(f"{type(self).__name__}: ", name, p)
+            if home(p) == home(params[0]) and not together(p, params[0]):
+                raise apart(f"{type(self).__name__}: ", name, p, self.names[0], params[0])
             if not together(p, params[0]) or p.dtype != params[0].dtype:
                 raise LibraryError(
                     f"{type(self).__name__}: {self.names[0]} is {_kind(params[0])} but {name} is {_kind(p)}; "
@@ -188,14 +203,16 @@ def check_floating(who: str, letter: str, x: Any) -> None:
         if _floating[type(x), x.dtype]:
             return
     except (KeyError, AttributeError, TypeError):
-        if not is_array(x) and not hasattr(x, "dtype"):
-            raise DTypeError(
-                f"{who}{letter} is a {type(x).__name__}; make it an array of the library you work in, "
-                f"such as numpy.asarray({letter}, dtype=numpy.float32)."
-            ) from None
-        if _floating.setdefault((type(x), x.dtype), bool(namespace_of(x).isdtype(x.dtype, "real floating"))):
+        if not is_known(x):
+            raise DTypeError(f"{who}{letter} is a {type(x).__name__}; {as_array(x, letter, 'float32')}.") from None
+        if _floating.setdefault((type(x), x.dtype), _is_floating(x)):
             return
-    raise DTypeError(f"{who}{letter} is {dtype_name(x)}; convert it to a real floating dtype, such as float32.")
+    raise DTypeError(f"{who}{letter} is {_dtype(x)}; convert it to a real floating dtype, such as float32.")
+
+
+def _is_floating(x: Array) -> bool:
+    """Real floating numbers in the machine's own byte order."""
+    return bool(namespace_of(x).isdtype(x.dtype, "real floating")) and not _foreign(x)
 
 
 def check_pair(who: str, a_name: str, a: Array, b_name: str, b: Array) -> None:
@@ -241,5 +258,8 @@ def _kind(a: Array) -> str:
 
 
 def _dtype(a: Array) -> str:
-    foreign = getattr(a.dtype, "byteorder", "=") in ("<", ">")  # str() would give ">f8" for it
-    return f"{a.dtype.name} of foreign byte order" if foreign else dtype_name(a)
+    return f"{a.dtype.name} of foreign byte order" if _foreign(a) else dtype_name(a)  # str() would give ">f8" for it
+
+
+def _foreign(a: Array) -> bool:
+    return getattr(a.dtype, "byteorder", "=") in ("<", ">")

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from numbers import Real
 from typing import Any, ClassVar
 
-from .errors import LibraryError, ShapeError
+from .errors import ShapeError
 from .kernel import kernel
-from .namespace import Array, dtype_name, home, namespace_of, together
-from .node import namespace_copy
+from .namespace import Array, dtype_name, home, is_writable, namespace_of
+from .node import check_floating, check_pair, namespace_copy
 
 
 @kernel
@@ -131,8 +131,12 @@ class Optimizer(ABC):
         ``clip``: a 0-d factor for all gradients. ``numbers`` stand in for ``self.numbers(iter)`` where a captured
         step reads them from its device.
         """
-        seen = [(type(p), p.dtype, p.shape) for p in params]
-        if seen != self._seen or [g.shape for g in grads] != [shape for _, _, shape in seen]:
+        try:
+            seen = [(type(p), p.dtype, p.shape) for p in params]
+            fits = seen == self._seen and [(type(g), g.dtype, g.shape) for g in grads] == seen
+        except AttributeError:  # something is no array
+            fits = False
+        if not fits:
             self._begin(params, grads)
         self.iter += 1
         if params:
@@ -150,6 +154,10 @@ class Optimizer(ABC):
 
     def _begin(self, params: list[Array], grads: list[Array]) -> None:
         who = f"{type(self).__name__}.update: "
+        for i, p in enumerate(params):
+            check_floating(who, f"params[{i}]", p)
+            if not is_writable(p):
+                raise ValueError(f"{who}params[{i}] is read-only; give an array that can be changed in place.")
         now = [_about(p) for p in params]
         then = self._made_for
         if then is not None and now != then:
@@ -160,10 +168,11 @@ class Optimizer(ABC):
         if len(params) != len(grads):
             raise ShapeError(f"{who}{len(params)} params but {len(grads)} grads; give one gradient for each.")
         for i, (p, g) in enumerate(zip(params, grads, strict=True)):
-            if not together(p, g):
-                raise LibraryError(f"{who}params[{i}] lives in {home(p)}, grads[{i}] in {home(g)}; make both in one.")
+            check_pair(who, f"grads[{i}]", g, f"params[{i}]", p)
             if p.shape != g.shape:
-                raise ShapeError(f"{who}params[{i}] is {tuple(p.shape)} but grads[{i}] is {tuple(g.shape)}.")
+                raise ShapeError(
+                    f"{who}params[{i}] is {tuple(p.shape)} but grads[{i}] is {tuple(g.shape)}; give both one shape."
+                )
         for slot in self.slots:
             if getattr(self, slot) is None:
                 setattr(self, slot, [namespace_of(p).zeros_like(_wide(p)) for p in params])

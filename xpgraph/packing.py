@@ -55,6 +55,8 @@ def pack_records(records: Sequence[Mapping[str, Any]], key: str, arrays: dict[st
     A column that is neither whole numbers, nor floats, nor None throughout stays a list.
     """
     names = list(records[0]) if records else []
+    if any(type(name) not in (str, int) for record in records for name in record):
+        raise CheckpointError(f"Saving {key}: found a name that is neither text nor a whole number. Give it another.")
     table: dict[str, list[Any]] = {name: [] for name in names}
     for record in records:
         if list(record) != names:

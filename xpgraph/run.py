@@ -59,9 +59,13 @@ class Run:
                 + advice
             )
         self.host = not is_array(loss) or on_host(loss)
-        for name, t in self.labels.items():
-            check_labels(f"Trainer.fit: {name}", model, t)
+        self.check_labels()
         self.first = False
+
+    def check_labels(self) -> None:
+        """ValueError if a label, of all of t or of the validation data, fits none of the classes."""
+        for name, t in self.labels.items():
+            check_labels(f"Trainer.fit: {name}", self.trainer.model, t)
 
     def look_at(self, loss: Any, norm: Any, rows: int) -> None:
         """Keep the loss; on the host, refuse one that is not finite before it reaches the parameters."""

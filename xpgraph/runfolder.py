@@ -6,12 +6,13 @@ import contextlib
 import csv
 import io
 import json
+import stat
 import time
 from pathlib import Path
 from typing import Any
 
 from .errors import DataError, Error, StorageError
-from .storage import LOCK, write_whole
+from .storage import LOCK, PARTIAL, write_whole
 
 CONFIG = "config.json"
 LARGEST = 1 << 26  # bytes of a config.json; the classes and columns of a .csv file stand in it
@@ -48,8 +49,9 @@ def new_folder(out: str | None, data: str) -> Path:
 
 
 def _holds_something(folder: Path) -> bool:
+    """More than a run leaves that is killed before it has a config.json?"""
     try:
-        return any(folder.iterdir())
+        return not all(path.name == LOCK or path.match(f".*{PARTIAL}") for path in folder.iterdir())
     except OSError as error:
         raise StorageError(f"--out {folder}: {error.strerror or error}; choose a folder that can be read.") from error
 
@@ -60,7 +62,8 @@ def remove_begun(folder: Path) -> None:
     if names <= {CONFIG, LOCK, "checkpoint-000000.safetensors"}:
         for name in names:
             (folder / name).unlink()
-        folder.rmdir()
+        with contextlib.suppress(OSError):  # the working folder, or a link: what could not begin is the error to tell
+            folder.rmdir()
         if folder.parent == Path("runs"):
             with contextlib.suppress(OSError):  # others are in it
                 folder.parent.rmdir()
@@ -87,10 +90,14 @@ def read_config(folder: Path) -> dict[str, Any]:
     """The configuration of a run; DataError where there is none, or none that can be read."""
     path = folder / CONFIG
     try:
-        size = path.stat().st_size
-        if size > LARGEST:
-            raise DataError(f"Reading {path}: expected at most {LARGEST} bytes, found {size}. Give a run's folder.")
-        found = json.loads(path.read_text("utf-8"))
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):  # a pipe would wait for ever
+            raise DataError(f"Reading {path}: expected a file, found something else. Give a run's folder.")
+        if about.st_size > LARGEST:
+            raise DataError(
+                f"Reading {path}: expected at most {LARGEST} bytes, found {about.st_size}. Give a run's folder."
+            )
+        found = json.loads(path.read_text("utf-8", "surrogateescape"))
     except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, DataError):
             raise

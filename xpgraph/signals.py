@@ -1,7 +1,11 @@
-"""Floor 0: Ctrl-C and SIGTERM while a training runs: the first asks for an end after the step, a second ends all."""
+"""Floor 0: signals that end a process, while a training runs: the first asks for an end after the step.
+
+SIGINT (Ctrl-C), SIGTERM (job schedulers), and SIGHUP (the terminal is closed) where the system has it.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -9,11 +13,12 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
-STOPPING = (signal.SIGINT, signal.SIGTERM)
+ENDING = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+STOPPING = [signal.SIGINT, *ENDING]
 
 
 class Signals:
-    """While the block runs, ``caught`` is the first of SIGINT and SIGTERM that came, or None; a second one ends it.
+    """While the block runs, ``caught`` is the first of STOPPING that came, or None; a second one ends it.
 
     Handlers can be set in the main thread alone: elsewhere, and for signals that are ignored, nothing changes.
     """
@@ -21,6 +26,7 @@ class Signals:
     def __init__(self) -> None:
         self.caught: int | None = None
         self._before: dict[int, Any] = {}
+        self._process = os.getpid()
 
     def __enter__(self) -> Signals:
         if threading.current_thread() is threading.main_thread():
@@ -37,13 +43,13 @@ class Signals:
         self._before.clear()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.caught is not None:
+        if self.caught is not None or os.getpid() != self._process:  # a forked child has no block to end
             raise ended_by(number, "stopped at once")
         self.caught = number
 
 
 def ended_by(number: int, words: str = "") -> BaseException:
-    """What a signal raises, with ``words`` as a note: KeyboardInterrupt for SIGINT, SystemExit(143) for SIGTERM."""
+    """What a signal raises, with ``words`` as a note: KeyboardInterrupt for SIGINT, SystemExit(128 + number) else."""
     error = KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
     if words:
         error.add_note(words)
@@ -52,16 +58,17 @@ def ended_by(number: int, words: str = "") -> BaseException:
 
 @contextmanager
 def terminated() -> Iterator[None]:
-    """While the block runs, SIGTERM raises SystemExit(143), so that what is open is closed; main thread only."""
+    """While the block runs, those of ENDING raise SystemExit, so that what is open is closed; main thread only."""
 
     def end(number: int, frame: FrameType | None) -> None:
         raise ended_by(number)
 
-    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    if ours:
-        signal.signal(signal.SIGTERM, end)
+    main = threading.current_thread() is threading.main_thread()
+    ours = [number for number in ENDING if main and signal.getsignal(number) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, end)
     try:
         yield
     finally:
-        if ours:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)

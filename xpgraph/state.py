@@ -8,7 +8,7 @@ seed and the epoch are the whole of its randomness.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from importlib import metadata
 from typing import Any
@@ -182,12 +182,21 @@ def _stateful(model: Any) -> list[tuple[Callable[[], Any], Callable[[Any], None]
     for part in parts(model):
         if callable(getattr(part, "load_state", None)):
             found.append((lambda part=part: part.state, part.load_state))  # type: ignore[misc]
-        for value in vars(part).values() if hasattr(part, "__dict__") else ():
+        for value in _inside(vars(part).values()) if hasattr(part, "__dict__") else ():
             bits = getattr(value, "bit_generator", None) or getattr(value, "_bit_generator", None)
             if isinstance(bits, np.random.BitGenerator) and id(bits) not in seen:
                 seen.add(id(bits))
                 found.append((lambda bits=bits: bits.state, lambda state, bits=bits: setattr(bits, "state", state)))  # type: ignore[misc]
     return found
+
+
+def _inside(values: Iterable[Any]) -> Iterator[Any]:
+    """Values, and those in lists, tuples and dicts among them."""
+    for value in values:
+        if isinstance(value, list | tuple | dict):
+            yield from _inside(value.values() if isinstance(value, dict) else value)
+        else:
+            yield value
 
 
 def _check_weights(rows: list[tuple[str, Array]], weights: Mapping[str, np.ndarray]) -> None:

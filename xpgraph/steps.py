@@ -99,7 +99,12 @@ class Steps:
     def gradients(self, bx: Array, bt: Array) -> Gradients:
         """Forward, backward, and each parameter once with the sum of its gradients."""
         model, run = self.model, self.run
-        loss = model.forward(bx, bt)
+        try:
+            loss = model.forward(bx, bt)
+        except ValueError as error:
+            if run.first and type(error) is ValueError:  # a label of this batch: say where it is in all of t
+                run.check_labels()
+            raise
         if run.first:
             run.begin(loss)
         model.backward()

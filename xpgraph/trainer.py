@@ -11,7 +11,7 @@ from .border import check_lengths, first_parameter, import_data
 from .errors import DTypeError, ShapeError
 from .judging import check_two
 from .keeping import Keeper, Unkept, check_every, check_folder, settings_of
-from .namespace import HOST, Array, dtype_name, home, is_array, library_of, namespace_of, on_device, place_of
+from .namespace import HOST, Array, as_array, dtype_name, home, is_array, library_of, namespace_of, on_device, place_of
 from .replay import replay
 from .report import Lines, Report
 from .run import Run
@@ -51,6 +51,7 @@ class Trainer:
         self._fits = 0  # for Keeper: how many are finished
         self._kept: int | None = None  # the step of the checkpoint
         self._later: dict[str, Any] | None = None  # what it says of a fit that has not begun here yet
+        self._passed = False  # was the last fit over before it?
         self._stop = False
 
     def fit(
@@ -182,7 +183,7 @@ def _checked_pair(validation: Any, x: Array, t: Array) -> tuple[Array, Array]:
         raise TypeError("Trainer.fit: validation is not a pair; give (x, t).")
     for name, a, like in (("x", validation[0], x), ("t", validation[1], t)):
         if not is_array(a):
-            raise DTypeError(f"Trainer.fit: validation {name} is a {type(a).__name__}; make it an array.")
+            raise DTypeError(f"Trainer.fit: validation {name} is a {type(a).__name__}; {as_array(a, name)}.")
         if tuple(a.shape[1:]) != tuple(like.shape[1:]):
             raise ShapeError(
                 f"Trainer.fit: validation {name} has rows of shape {tuple(a.shape[1:])}, the training data of "

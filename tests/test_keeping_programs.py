@@ -1,0 +1,120 @@
+"""Programs around ``fit(checkpoint=...)``: what they set between two fits, in ``on_epoch``, and in their own nodes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from checkpointing import T, X, trainer
+from cutting import ROWS, SIZE, Cut, Told, bits, cut_at, program
+
+from xpgraph import Adam, Affine, Chain, Node, SoftmaxWithLoss, Trainer, run
+from xpgraph.checkpoints import latest
+from xpgraph.errors import CheckpointError, NonFiniteError
+
+
+def cut_and_again(monkeypatch, step, work):
+    """``work()`` cut off at a step, and run again."""
+    with monkeypatch.context() as patch, pytest.raises(Cut):
+        cut_at(patch, step)
+        work()
+    return work()
+
+
+def test_what_is_set_between_two_fits_does_not_undo_what_the_second_has_done(tmp_path, monkeypatch):
+    def slower(by, record):
+        by.optimizer.lr *= 0.5
+
+    def work(folder):
+        by = trainer(seed=1)
+        by.checkpoint, by.every = folder, 1
+        by.fit(X[:ROWS], T[:ROWS], 1, SIZE, report=Told())
+        by.optimizer.lr = 0.01
+        by.fit(X[:ROWS], T[:ROWS], 1, SIZE, report=Told())
+        by.optimizer.lr = 0.02
+        by.fit(X[:ROWS], T[:ROWS], 2, SIZE, report=Told(), on_epoch=slower)
+        return by
+
+    straight = bits(work(None))
+    for step in range(1, 17):  # from 13 on, the smaller rate stands in the checkpoint
+        assert bits(cut_and_again(monkeypatch, step, lambda step=step: work(tmp_path / str(step)))) == straight
+
+
+def test_a_trainer_of_another_seed_is_refused(tmp_path):
+    def work(seed):
+        by = Trainer(trainer().model, Adam(0.05), seed=seed, checkpoint=tmp_path)
+        by.fit(X[:ROWS], T[:ROWS], 1, SIZE, report=Told())
+
+    work(1)
+    with pytest.raises(CheckpointError, match="began with seed 1, this fit has seed 2"):
+        work(2)
+
+
+@pytest.mark.parametrize("every", [0, -1, 2.5, "x"])
+def test_every_is_looked_at_when_a_fit_begins(tmp_path, every):
+    by = trainer()
+    by.checkpoint, by.every = tmp_path, every
+    with pytest.raises(ValueError, match="Trainer: every is"):
+        by.fit(X[:ROWS], T[:ROWS], 1, SIZE, report=Told())
+
+
+def test_a_stop_within_an_epoch_ends_it_where_it_would_have_ended(tmp_path, monkeypatch):
+    class Stops(Told):
+        def step(self, progress):
+            if progress.epoch == 2:
+                self.by.stop()
+
+    def work(folder):
+        by, report = trainer(), Stops()
+        by.checkpoint, by.every, report.by = folder, 1, by
+        by.fit(X[:ROWS], T[:ROWS], 4, SIZE, eval_interval=1, report=report)
+        return by
+
+    straight = bits(work(None))
+    assert straight[2] == 8
+    for step in range(5, 9):
+        assert bits(cut_and_again(monkeypatch, step, lambda step=step: work(tmp_path / str(step)))) == straight
+
+
+def test_on_a_device_losses_that_are_not_finite_end_the_fit_before_they_replace_checkpoints(lib, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "on_host", lambda a: False)  # as on a GPU: nobody looks at a loss before the epoch's end
+    by = trainer(place=lib.place)
+    by.checkpoint, by.every = tmp_path, 1
+    with monkeypatch.context() as patch, pytest.raises(NonFiniteError, match=r"step 8 (was|the loss is) nan"):
+        cut_at(patch, 7, lambda: [p.__setitem__(..., p * float("nan")) for p in by.model.params])
+        by.fit(X[:ROWS], T[:ROWS], 1, 2, eval_interval=None, report=Told())
+    assert latest(tmp_path).step == 7
+    before = sorted(tmp_path.glob("*.safetensors"))[0]
+    assert before.name == "checkpoint-000006.safetensors"
+
+
+class Drop(Node):
+    """A user's own node, with generators in a list and in a dict."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.others = [np.random.default_rng(1)], {"deep": (np.random.RandomState(2),)}
+
+    def forward(self, x):
+        self.mask = (self.first[0].random(x.shape) + self.others["deep"][0].random_sample(x.shape) > 0.5) * 1.0
+        return x * self.mask
+
+    def backward(self, dout):
+        return dout * self.mask
+
+
+def test_generators_in_lists_and_dicts_of_a_node_are_kept(tmp_path, monkeypatch):
+    def work(folder):
+        W1, b1, W2, b2 = trainer().model.params
+        model = Chain(Affine(W1, b1), Drop(), Affine(W2, b2), loss=SoftmaxWithLoss())
+        by = Trainer(model, Adam(0.05), checkpoint=folder, every=2)
+        by.fit(X[:ROWS], T[:ROWS], 2, SIZE, report=Told())
+        return by
+
+    straight = bits(work(None))
+    assert bits(cut_and_again(monkeypatch, 5, lambda: work(tmp_path))) == straight
+
+
+def test_a_record_that_no_checkpoint_could_give_back_is_refused_when_it_is_saved(tmp_path):
+    with pytest.raises(CheckpointError, match="found a name that is neither text nor a whole number"):
+        program(tmp_path, 1, on_epoch=lambda by, record: record.update({(1, 2): 3.0}))
+    assert latest(tmp_path).step == 3

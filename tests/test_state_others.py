@@ -9,7 +9,7 @@ import pytest
 from checkpointing import train, trainer
 from test_state import params, same, through_a_file
 
-from xpgraph import SGD, Affine, Chain, Momentum, Node, SoftmaxWithLoss, Trainer
+from xpgraph import SGD, Affine, Chain, Momentum, Node, SoftmaxWithLoss, Trainer, state
 from xpgraph.errors import CheckpointError
 from xpgraph.namespace import place
 from xpgraph.packing import pack, pack_records, unpack, unpack_records
@@ -197,3 +197,26 @@ def test_records_that_hold_arrays_or_have_other_names_come_back_too():
         assert [list(record) for record in again] == [list(record) for record in records]
         for one, other in zip(again, records, strict=True):
             assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_what_check_refuses_is_told_as_it_is_and_changes_nothing():
+    by, other = train(trainer()), trainer(seed=4)
+    before = [p.copy() for p in params(other)]
+
+    def check(more):
+        raise CheckpointError(f"not with {more}")
+
+    with pytest.raises(CheckpointError, match=r"^not with \{'a': 1\}$"):
+        restore(other, *state_of(by, {"a": 1}), check)
+    assert other.steps == 0 and all(map(np.array_equal, params(other), before))
+
+
+@pytest.mark.parametrize(
+    ("n", "told"), [(0, "none"), (1, "0"), (8, "0, 1, 2, 3, 4, 5, 6, 7"), (9, "0, 1, 2, 3, 4, 5, 6, 7, ...")]
+)
+def test_eight_names_are_told_and_that_there_are_more(n, told):
+    assert state._words([str(i) for i in range(n)]) == told
+
+
+def test_the_version_of_the_layer_beneath_is_among_those_kept():
+    assert state.versions(trainer().model)["array-api-compat"][0].isdigit()

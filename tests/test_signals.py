@@ -1,13 +1,14 @@
-"""SIGINT and SIGTERM, noted while a block runs and given back after it."""
+"""SIGINT, SIGTERM and SIGHUP, noted while a block runs and given back after it."""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 
 import pytest
 
-from xpgraph.signals import STOPPING, Signals, ended_by, terminated
+from xpgraph.signals import ENDING, STOPPING, Signals, ended_by, terminated
 
 
 @pytest.fixture(autouse=True)
@@ -15,7 +16,8 @@ def usual():
     """Python's own handlers, whatever the caller of the tests ignores."""
     before = {number: signal.getsignal(number) for number in STOPPING}
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in ENDING:
+        signal.signal(number, signal.SIG_DFL)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -30,14 +32,14 @@ def test_the_first_signal_is_noted_and_the_handlers_come_back(number):
     before = handlers()
     with Signals() as signals:
         assert signals.caught is None
-        assert handlers() == [signals._note] * 2
+        assert handlers() == [signals._note] * len(STOPPING)
         signal.raise_signal(number)
         assert signals.caught == number
     assert handlers() == before
 
 
 @pytest.mark.parametrize(
-    ("number", "kind", "code"), [(signal.SIGINT, KeyboardInterrupt, None), (signal.SIGTERM, SystemExit, 143)]
+    ("number", "kind", "code"), [(signal.SIGINT, KeyboardInterrupt, None), *((n, SystemExit, 128 + n) for n in ENDING)]
 )
 def test_a_second_signal_ends_the_block_at_once(number, kind, code):
     before = handlers()
@@ -57,7 +59,7 @@ def test_a_signal_that_is_ignored_stays_ignored_and_the_other_is_noted():
         assert signals.caught is None
         signal.raise_signal(signal.SIGTERM)
     assert signals.caught == signal.SIGTERM
-    assert handlers() == [signal.SIG_IGN, signal.SIG_DFL]
+    assert handlers() == [signal.SIG_IGN, *[signal.SIG_DFL] * len(ENDING)]
 
 
 def test_a_handler_set_from_c_is_left_alone(monkeypatch):
@@ -74,7 +76,7 @@ def test_one_object_can_be_used_twice_and_gives_back_what_it_finds():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with signals:
         pass
-    assert handlers() == [signal.SIG_IGN, signal.SIG_DFL]
+    assert handlers() == [signal.SIG_IGN, *[signal.SIG_DFL] * len(ENDING)]
 
 
 def test_outside_the_main_thread_nothing_changes():
@@ -102,16 +104,25 @@ def test_what_a_signal_raises():
     assert not hasattr(ended_by(signal.SIGTERM), "__notes__")
 
 
-def test_while_a_block_runs_sigterm_closes_what_is_open():
+@pytest.mark.parametrize("number", ENDING)
+def test_while_a_block_runs_a_signal_closes_what_is_open(number):
     closed = []
     with pytest.raises(SystemExit) as caught, terminated():
         try:
-            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
-            signal.raise_signal(signal.SIGTERM)
+            assert signal.SIG_DFL not in handlers()
+            signal.raise_signal(number)
         finally:
             closed.append(True)
-    assert (caught.value.code, closed) == (143, [True])
-    assert handlers() == [signal.default_int_handler, signal.SIG_DFL]
+    assert (caught.value.code, closed) == (128 + number, [True])
+    assert handlers() == [signal.default_int_handler, *[signal.SIG_DFL] * len(ENDING)]
+
+
+def test_a_forked_child_has_no_block_to_end_and_is_ended_at_once(monkeypatch):
+    with Signals() as signals:
+        monkeypatch.setattr(os, "getpid", lambda: signals._process + 1)  # as in a child
+        with pytest.raises(SystemExit):
+            signal.raise_signal(signal.SIGTERM)
+        assert signals.caught is None
 
 
 def test_terminated_leaves_a_handler_of_somebody_else():
@@ -122,3 +133,7 @@ def test_terminated_leaves_a_handler_of_somebody_else():
     with terminated():
         assert signal.getsignal(signal.SIGTERM) is own
     assert signal.getsignal(signal.SIGTERM) is own
+
+
+def test_the_signals_that_end_a_process_are_those_of_this_system():
+    assert STOPPING == [signal.SIGINT, signal.SIGTERM, *(n for n in signal.Signals if n.name == "SIGHUP")]

@@ -136,4 +136,4 @@ def test_terminated_leaves_a_handler_of_somebody_else():
 
 
 def test_the_signals_that_end_a_process_are_those_of_this_system():
-    assert STOPPING == [signal.SIGINT, signal.SIGTERM, *(n for n in signal.Signals if n.name == "SIGHUP")]
+    assert [signal.SIGINT, signal.SIGTERM, *(n for n in signal.Signals if n.name == "SIGHUP")] == STOPPING

@@ -29,6 +29,8 @@ EXCEPTIONS = Path(__file__).with_name("backend_exceptions.txt")
 os.environ.setdefault("XPGRAPH_NUMBA", "0")  # what most people have; test_kernels and test_numba try its bodies
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell sets it for what it runs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(getattr(signal, "SIGHUP", signal.SIGTERM)) is signal.SIG_IGN:  # and nohup
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 settings.register_profile(
     "xpgraph", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True

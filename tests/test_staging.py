@@ -32,7 +32,7 @@ def batches(staged, monkeypatch, n=23, size=4, epochs=2, drop_last=False, x=None
 
 
 @pytest.mark.parametrize("drop_last", [False, True])
-@pytest.mark.parametrize("staged", [192 * 2, 192 * 3 + 5, 192 * 6, 1 << 25])
+@pytest.mark.parametrize("staged", [192 * 2, 192 * 3 + 5, 192 * 6, 1 << 21, 1 << 25])
 def test_the_same_batches_however_many_are_gathered_at_once(staged, drop_last, monkeypatch):
     alone = batches(1, monkeypatch, drop_last=drop_last).batches
     model = batches(staged, monkeypatch, drop_last=drop_last)

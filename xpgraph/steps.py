@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .trainer import Trainer
 
 
-STAGED = 1 << 25  # bytes of rows gathered at once on the host; both threads of BLAS read fast what no cache holds
+STAGED = 1 << 21  # bytes of rows gathered at once on the host: fewer calls, and no longer all in the cache of one core
 
 
 class Gradients(NamedTuple):
@@ -83,7 +83,8 @@ class Steps:
             self.staged, self.first = (None, None), i  # let go of before there are new ones
             self.staged = gather(self.x, self.t, self.order[i * n : min((i + self.ahead) * n, self.x.shape[0])])
         start, (bx, bt) = (i - self.first) * n, self.staged
-        return bx[start : start + self.rows(i), ...], bt[start : start + self.rows(i), ...]
+        stop = start + self.rows(i)
+        return bx[start:stop, ...], bt[start:stop, ...]
 
     def __call__(self, i: int) -> None:
         bx, bt = self.batch(i)

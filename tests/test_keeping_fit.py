@@ -7,7 +7,7 @@ import signal
 import numpy as np
 import pytest
 from checkpointing import T, X, small, trainer
-from cutting import ROWS, SIZE, Cut, Told, bits, cut_at, program
+from cutting import ROWS, SIZE, STEPS, Cut, Told, bits, cut_at, program
 
 from xpgraph import checkpoints, keeping, storage
 from xpgraph.checkpoints import Checkpoints, latest
@@ -168,3 +168,27 @@ def test_an_old_checkpoint_that_cannot_be_removed_is_told_when_it_happens(tmp_pa
     program(tmp_path, report=report, on_epoch=lambda by, record: told.append(len(report.notes)))
     assert told == [0, 1, 2, 4]  # after the saves of steps 6, 9, 12 and 15
     assert set(report.notes) == {f"an old checkpoint of {tmp_path} cannot be removed: Permission denied"}
+
+
+def test_a_signal_during_the_last_save_ends_the_program_and_nothing_is_left_to_do(tmp_path, monkeypatch):
+    save = Checkpoints.save
+
+    def interrupted(self, step, *rest):
+        path = save(self, step, *rest)
+        if step == STEPS:
+            signal.raise_signal(signal.SIGINT)
+        return path
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt) as caught:
+        patch.setattr(Checkpoints, "save", interrupted)
+        program(tmp_path, 100)
+    assert caught.value.__notes__ == [f"step {STEPS} is saved in {tmp_path}"]
+    report = Told()
+    assert bits(program(tmp_path, 100, report=report)) == bits(program(None))
+    assert report.notes[-1].endswith("nothing is left to do")
+
+
+def test_the_data_of_a_fit_are_its_x_and_its_t(tmp_path):
+    program(tmp_path, epochs=0)
+    one, other = keeping.fingerprint(X[:ROWS], T[:ROWS]), keeping.fingerprint(T[:ROWS], X[:ROWS])
+    assert more_of(tmp_path)["settings"]["data"] == one != other

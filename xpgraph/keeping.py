@@ -197,8 +197,6 @@ class Keeper(Unkept):
     def finish(self) -> None:
         if not self.past and self.saved != (self.trainer.steps, self.trainer.current_epoch):
             self.save()
-        if self.signals.caught is not None:
-            self._end()
         self.trainer._fits = self.number
 
     def save(self) -> dict[str, Any]:

@@ -154,3 +154,12 @@ def test_counts_are_whole_numbers_from_1_up(n):
 def test_repeat_takes_one_axis(axis):
     with pytest.raises(ValueError, match="give the number of one axis"):
         xg.Repeat(2, axis)
+
+
+def test_a_python_number_is_the_label_of_a_single_row_only(lib):
+    x = lib.array([1.0, 3.0, 2.0])
+    loss = float(xg.SoftmaxWithLoss().forward(x, 1))
+    assert loss == float(xg.SoftmaxWithLoss().forward(x, lib.array(1, "int64"))) < 0.5
+    assert refusal(DTypeError, xg.SoftmaxWithLoss().forward, lib.array([[1.0, 3.0], [2.0, 1.0]]), 1).startswith(
+        "SoftmaxWithLoss.forward: t is a int; make it an array, such as numpy.asarray(t), of class indices"
+    )

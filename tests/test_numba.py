@@ -230,3 +230,18 @@ def test_blocks_on_threads_give_the_bits_of_one_loop(monkeypatch):
     whole = updated(1, threaded=1 << 30)  # not cut at all
     for other in (updated(1), updated(2)):
         assert all(np.array_equal(a, b) for x, y in zip(whole, other, strict=True) for a, b in zip(x, y, strict=True))
+
+
+@pytest.mark.parametrize("shape", [(7, 5), (2, 3, 4), (3, 300)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_loss_is_numpys_in_both_dtypes(dtype, shape):
+    from xpgraph.fast import numpy as plain
+
+    load_fast("numpy")
+    drawn = np.random.default_rng(3)
+    x, t = drawn.normal(0, 200, shape).astype(dtype), drawn.integers(0, shape[-1], shape[:-1])
+    wanted = plain.softmax_cross_entropy(x, t)
+    eps = np.finfo(dtype).eps
+    for found, true in zip(TABLE["softmax_cross_entropy"].fast_bodies["numpy+numba"](x, t), wanted, strict=True):
+        assert found.dtype == dtype and found.shape == true.shape
+        assert np.allclose(found, true, rtol=100 * eps, atol=eps * 1e-3)

@@ -2,8 +2,8 @@
 
 Loops run on one thread, or on those of ``blocks``: numba's own would fight those of BLAS. What a loop is not made for
 (other dtypes, arrays with gaps) goes to the body in numpy.py. Compiled code is kept beside this file or in the user's
-cache folder, so only the first run waits for the compiler. e^x is of the Cephes library's kind; float64, which
-gains nothing here, keeps NumPy's.
+cache folder, so only the first run waits for the compiler. e^x is of the Cephes library's kind; in float64 it is the C
+library's, for the few numbers of a loss, and NumPy's for the activations, which gain nothing here.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import math
 
 import numba
 import numpy as np
+from numba import extending
 
 from .. import layers, losses, optimizers
 from . import numpy as plain
@@ -39,17 +40,16 @@ def compiled(function):
         return to_be(cache=False)
 
 
-def _packed(a):
-    """Float32 in C order, with an axis at least?"""
-    return a.dtype == F32 and a.flags.c_contiguous and a.ndim > 0
+def _packed(a, kinds=(F32,)):
+    """Of these dtypes, in C order, with an axis at least?"""
+    return a.dtype in kinds and a.flags.c_contiguous and a.ndim > 0
 
 
 # --- e^x in float32 -------------------------------------------------------------------------------------------
 
 # x = n ln 2 + r, e^x = 2^n e^r; the constants are those of Cephes' expf (Moshier, netlib.org/cephes).
-ROUND = np.float32(
-    1.5 * 2**23
-)  # added to n, it leaves n in the lowest bits: no conversion, which NaN would not survive
+# Added to n, ROUND leaves n in the lowest bits: no conversion, which NaN would not survive.
+ROUND = np.float32(1.5 * 2**23)
 ROUND_BITS = np.int32(0x4B400000)
 LOG2_E, LN2_HIGH, LN2_LOW = np.float32(1.44269504), np.float32(0.693359375), np.float32(-2.12194440e-4)
 P0, P1, P2 = np.float32(1.9875691500e-4), np.float32(1.3981999507e-3), np.float32(8.3334519073e-3)
@@ -75,6 +75,17 @@ def _exp(x):
     whole = np.int32(np.float32(shifted).view(np.int32) - ROUND_BITS)
     half = np.int32(whole >> 1)
     return p * _power_of_two(half) * _power_of_two(np.int32(whole - half))
+
+
+def _falling(x):
+    """e^x for x up to 0, as a loop of either kind calls it; compiled only."""
+
+
+@extending.overload(_falling, inline="always")
+def _compiled_falling(x):
+    if x == numba.float32:
+        return lambda x: _exp(max(x, LEAST)) if x == x else x
+    return lambda x: math.exp(x)
 
 
 # --- layers ---------------------------------------------------------------------------------------------------
@@ -175,35 +186,35 @@ def _softmax_cross_entropy(x, t, y, dx):
         total -= y[i, t[i]]
     flat, grads = y.reshape(-1), dx.reshape(-1)
     for k in range(flat.size):
-        a = flat[k]
-        if a < LEAST:
-            a = LEAST
-        flat[k] = _exp(a)
-    part = ONE / np.float32(rows)
+        flat[k] = _falling(flat[k])
+    one = x.dtype.type(1)
+    part = one / x.dtype.type(rows)
     for i in range(rows):
         s = 0.0  # in float64: one after the other, many classes would cost many digits
         for j in range(classes):
             s += y[i, j]
         total += math.log(s)
-        r = np.float32(1.0 / s)
+        r = x.dtype.type(1.0 / s)
         for j in range(classes):
             y[i, j] *= r
     for k in range(flat.size):
         grads[k] = flat[k] * part
     for i in range(rows):
-        dx[i, t[i]] = (y[i, t[i]] - ONE) * part
+        dx[i, t[i]] = (y[i, t[i]] - one) * part
     return total / rows
 
 
 @losses.softmax_cross_entropy.fast("numpy", by="numba")
 def softmax_cross_entropy(x, t):
-    if x.ndim != 2 or t.ndim != 1 or t.dtype != np.int64 or not _packed(x):
+    if t.ndim != x.ndim - 1 or t.ndim == 0 or t.dtype != np.int64 or not _packed(x, FLOATS):
         return plain.softmax_cross_entropy(x, t)
-    y, dx = fresh(x.shape, F32), fresh(x.shape, F32)
-    loss = _softmax_cross_entropy(x, t, y, dx)
+    y, dx = fresh(x.shape, x.dtype), fresh(x.shape, x.dtype)
+    given = x, t, y, dx
+    flat = given if x.ndim == 2 else [a.reshape(-1, *a.shape[x.ndim - 1 :]) for a in given]
+    loss = _softmax_cross_entropy(*flat)
     if loss != loss:  # a label out of range, or a score that is not finite
         return plain.softmax_cross_entropy(x, t)
-    return np.float32(loss), y, dx
+    return x.dtype.type(loss), y, dx
 
 
 # --- the updates ----------------------------------------------------------------------------------------------

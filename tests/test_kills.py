@@ -36,9 +36,17 @@ def seconds(tmp_path_factory):
     return sorted(took)[1]
 
 
-def finished(folder, every, found):
-    """The run taken up and made to its end; with other weights, where there is a checkpoint that overrides them."""
-    return bits(program(folder, every, seed=5 if found else 0))
+def step_in(folder):
+    """The step of the newest checkpoint; None where there is none yet."""
+    found = latest(folder) if folder.exists() else None
+    return found and found.step
+
+
+def check_its_end(folder, every, straight):
+    """Take the run up; with other weights, where there is a checkpoint that overrides them. It ends as ``straight``."""
+    seed = 0 if step_in(folder) is None else 5
+    assert bits(program(folder, every, seed=seed)) == straight, folder.name
+    assert not list(folder.glob(f".*{storage.PARTIAL}"))
 
 
 class Moments:
@@ -62,10 +70,8 @@ def test_50_runs_killed_at_random_moments_end_with_the_same_bits(tmp_path, strai
         folder, every = tmp_path / str(trial), 1 + trial % 4
         for _ in range(3):  # up to three lives, then one in peace
             killed += moments.strike(forked(lambda: program(folder, every)), signal.SIGKILL) == -signal.SIGKILL  # noqa: B023
-            found = latest(folder) if folder.exists() else None
-            places.add(found and found.step)
-        assert finished(folder, every, found) == straight, f"trial {trial}"
-        assert not list(folder.glob(f".*{storage.PARTIAL}"))
+            places.add(step_in(folder))
+        check_its_end(folder, every, straight)
         trial += 1
     assert len(places) > 5
 
@@ -78,10 +84,8 @@ def test_interrupts_at_random_moments_end_after_the_step(tmp_path, straight, sec
         how = moments.strike(forked(lambda: program(folder, every)), number)  # noqa: B023
         assert how in (code, 0)  # 0: it was at its end
         stopped += how == code
-        found = latest(folder) if folder.exists() else None
-        places.add(found and found.step)
-        assert finished(folder, every, found) == straight, f"trial {trial}"
-        assert not list(folder.glob(f".*{storage.PARTIAL}"))
+        places.add(step_in(folder))
+        check_its_end(folder, every, straight)
         trial += 1
     assert len(places) > 5
 

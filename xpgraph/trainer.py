@@ -27,8 +27,9 @@ class Trainer:
     ``history`` one dict per epoch (epoch, loss, val_loss, val_accuracy, lr, samples, seconds).
 
     ``checkpoint``: a folder in which ``fit`` leaves the state of the training: at its begin, after every ``every``
-    steps (None: at the end of an epoch, a minute after the last), at its end, and at SIGINT, SIGTERM and SIGHUP,
-    which end it after the step. The same program, run again, goes on from there with the same bits. docs/checkpoints.md has more.
+    steps (None: at the end of an epoch, a minute after the last), at its end, and at SIGINT, SIGTERM and SIGHUP, which
+    end it after the step. The same program, run again, goes on from there with the same bits. docs/checkpoints.md has
+    more.
     """
 
     def __init__(

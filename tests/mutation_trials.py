@@ -28,10 +28,10 @@ from source_mutations import changes
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 KILLERS = {  # module: the test files that are to see a change of it, the quick ones first
-    "nodes": "layers agreement sharing nodes table kernels",
-    "layers": "stability layers agreement kernels",
-    "losses": "stability layers agreement kernels",
-    "optimizers": "state optimizers trajectories kernels",
+    "nodes": "refusals layers agreement sharing buffers table cuda_capture nodes kernels bad_inputs",
+    "layers": "refusals stability layers agreement cuda_capture kernels bad_inputs",
+    "losses": "refusals stability layers losses agreement cuda_capture kernels bad_inputs",
+    "optimizers": "state optimizers trajectories cuda_capture kernels bad_inputs",
     "clipping": "clipping kernels",
     "sharing": "sharing state",
     "tensorfile": "checkpoints checkpoint_damage",

@@ -13,7 +13,7 @@ from checkpointing import file_bytes, small, value_of
 
 from xpgraph import storage, tensorfile
 from xpgraph.checkpoints import Checkpoints, latest, read
-from xpgraph.errors import CheckpointError, StorageError
+from xpgraph.errors import CheckpointError, NewerFormatError, StorageError
 
 GOLDEN = Path(__file__).with_name("checkpoints")
 
@@ -136,6 +136,18 @@ def test_a_newer_format_is_told_from_damage(monkeypatch, tmp_path):
     monkeypatch.undo()
     with pytest.raises(CheckpointError, match=r"^Reading f: .* expected format 1 or older, found format 99\. Update"):
         tensorfile.from_bytes(raw, "f")
+
+
+def test_a_newer_checkpoint_is_not_passed_over_for_an_older_one(monkeypatch, tmp_path):
+    """To go on from the older one would remove the newer one: work that a newer version can take up."""
+    with Checkpoints(tmp_path) as kept:
+        kept.save(1, *small()[:2])
+        monkeypatch.setattr(tensorfile, "FORMAT", 99)
+        kept.save(2, *small()[:2])
+        monkeypatch.undo()
+        with pytest.raises(NewerFormatError, match=r"checkpoint-000002.*found format 99\. Update xpgraph\.$"):
+            kept.latest()
+    assert len(list(tmp_path.glob("*.safetensors"))) == 2
 
 
 @pytest.mark.parametrize("meta", [[], {}, {"step": -1, "state": {}}, {"step": True, "state": {}}, {"step": 1}])

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import tensorfile
-from .errors import CheckpointError, StorageError
+from .errors import CheckpointError, NewerFormatError, StorageError
 from .storage import FolderLock, clean, write_whole
 
 GENERATIONS = 2
@@ -40,7 +40,8 @@ def latest(folder: str | Path) -> Checkpoint | None:
     """The newest checkpoint of a folder that is whole; None where there is none at all.
 
     A damaged one is passed over for the one before it, and ``notes`` says so. Raises CheckpointError where all are
-    damaged, StorageError for a folder that cannot be listed. Takes no lock: a reader beside a run sees whole files.
+    damaged, NewerFormatError for one that a newer xpgraph wrote (to go on without it would remove it), StorageError for
+    a folder that cannot be listed. Takes no lock: a reader beside a run sees whole files.
     """
     notes: list[str] = []
     damaged: list[Path] = []
@@ -51,6 +52,8 @@ def latest(folder: str | Path) -> Checkpoint | None:
                 raise CheckpointError(
                     f"Reading {path}: step: expected {step} by its name, found {found.step}. Give it its own name back."
                 )
+        except NewerFormatError:
+            raise
         except CheckpointError as error:
             notes.append(str(error))
             damaged.append(path)

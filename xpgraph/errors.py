@@ -38,6 +38,10 @@ class CheckpointError(Error, ValueError):
     """A checkpoint is damaged or foreign, or does not fit the training that it is restored into."""
 
 
+class NewerFormatError(CheckpointError):
+    """A checkpoint that a newer xpgraph wrote: it is whole, and neither passed over nor removed."""
+
+
 class StorageError(Error, OSError):
     """A folder or a file cannot be written; what was there before is still there."""
 

@@ -124,7 +124,7 @@ def as_labels(who: str, x: Array, t: Any) -> Array:
     if not together(t, x):
         raise apart(who, "t", t, "x", x)
     xp = namespace_of(x)
-    classes, rows_ = x.shape[-1] if x.ndim else 0, x.shape[:-1]
+    rows_ = x.shape[:-1]
     if t.shape == rows_ and x.ndim and 0 not in x.shape and t.dtype == xp.int64:
         return t
     if 0 in x.shape or x.ndim == 0:
@@ -139,7 +139,7 @@ def as_labels(who: str, x: Array, t: Any) -> Array:
     raise ShapeError(
         f"{who}t is {tuple(t.shape)} for x {tuple(x.shape)}; give class indices {tuple(rows_)} "
         f"or probabilities {tuple(x.shape)}"
-        + (": xp.reshape(t, (-1,))." if t.shape == (*rows_, 1) else f", C={classes}.")
+        + (": xp.reshape(t, (-1,))." if t.shape == (*rows_, 1) else f", C={x.shape[-1]}.")
     )
 
 

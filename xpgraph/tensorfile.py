@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 
-from .errors import CheckpointError
+from .errors import CheckpointError, NewerFormatError
 from .storage import PIECE
 
 FORMAT = 1
@@ -142,11 +142,9 @@ class _Reader:
         if type(number) is not int or number < 1:
             self._refuse("xpgraph in the header", "a format number", repr(number)[:40])
         if number > FORMAT:
-            self._refuse(
-                "xpgraph in the header",
-                f"format {FORMAT} or older",
-                f"format {number}",
-                "Update xpgraph.",
+            raise NewerFormatError(
+                f"Reading {self.where}: xpgraph in the header: expected format {FORMAT} or older, found format {number}. "
+                "Update xpgraph."
             )
         digests = own.get("sha256")
         if not isinstance(digests, dict) or not all(isinstance(d, str) for d in digests.values()) or "meta" not in own:
@@ -203,8 +201,8 @@ class _Reader:
             self._refuse(what, "a JSON object", type(value).__name__)
         return value
 
-    def _refuse(self, place: str, expected: str, found: str, advice: str = "Take an older checkpoint.") -> NoReturn:
-        raise CheckpointError(f"Reading {self.where}: {place}: expected {expected}, found {found}. {advice}")
+    def _refuse(self, place: str, expected: str, found: str) -> NoReturn:
+        raise CheckpointError(f"Reading {self.where}: {place}: expected {expected}, found {found}. Take an older checkpoint.")
 
 
 def _stored(name: str, a: np.ndarray) -> np.ndarray:

@@ -226,6 +226,33 @@ def test_checkpoints_that_are_damaged_are_told_and_left_alone(capsys, monkeypatc
     assert code == 6 and "none is whole" in err[-1] and len(err) == 1
 
 
+@pytest.mark.parametrize("step", [0, 37])
+def test_a_config_that_was_edited_is_refused(capsys, monkeypatch, tmp_path, step):
+    """It would say of the run's numbers what they were not made with. Where they do not depend on it, it may change."""
+    if step:
+        cut_off(capsys, monkeypatch, step, "--out", "r")
+    else:
+        act = lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
+        with monkeypatch.context() as patch:
+            patch.setattr(datasets, "load", act)
+            assert run(capsys, *SPIRAL, "--out", "r")[0] == 143
+    path = tmp_path / "r/config.json"
+    text = path.read_text()
+    files = {file.name for file in path.parent.iterdir()}
+    for name, now in (("lr", 0.5), ("activation", "relu"), ("eval_interval", 7)):
+        config = json.loads(text)
+        then, config["choices"][name] = config["choices"][name], now
+        path.write_text(json.dumps(config))
+        code, _, err = run(capsys, "train", "--resume", "r")
+        words = f"config.json has {name} {now}, its checkpoint was made with {then}; nothing was changed."
+        assert code == 6 and words in err[-1] and {file.name for file in path.parent.iterdir()} == files
+    config = json.loads(text)
+    config["choices"]["epochs"] = 7
+    path.write_text(json.dumps(config))
+    code, _, err = run(capsys, "train", "--resume", "r")
+    assert (code, err) == (0, []) and json.loads(path.read_text())["result"]["epochs"] == 7
+
+
 def test_other_data_than_the_run_began_with(capsys, monkeypatch, tmp_path):
     rows = "\n".join(f"{i},{i % 7},{'ab'[i % 2]}" for i in range(40))
     (tmp_path / "d.csv").write_text(rows)

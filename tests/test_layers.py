@@ -85,6 +85,12 @@ def test_softmax_without_classes_is_refused(lib):
             xg.softmax(lib.array(np.zeros(shape)))
 
 
+def test_an_affine_layer_names_its_parameters(lib):
+    W, b = lib.param(np.zeros((2, 3))), lib.param(np.zeros(3))
+    node = xg.Affine(W, b)
+    assert node.W is W and node.b is b and xg.MatMul(W).W is W
+
+
 # --- the loss: labels ---
 
 

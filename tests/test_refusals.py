@@ -106,6 +106,9 @@ def test_wrong_shapes(lib):
         return lib.param(np.zeros(shape))
 
     assert refusal(ShapeError, xg.MatMul, zeros(3)) == "MatMul: W is (3,); give a matrix (inputs, outputs)."
+    for shape in ((3,), (2, 3, 3)):
+        words = refusal(ShapeError, xg.Affine, zeros(*shape), zeros(3))
+        assert words == f"Affine: W is {shape}; give a matrix (inputs, outputs)."
     words = refusal(ShapeError, xg.Affine, zeros(2, 3), zeros(2))
     assert words == "Affine: W is (2, 3) but b is (2,); b needs (3,)."
     words = refusal(ShapeError, xg.Add().forward, zeros(2, 3), zeros(2))

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from . import __version__, datasets, idx
-from .checkpoints import Checkpoints
+from .checkpoints import Checkpoints, latest
 from .commands import Choices, choose_backend
-from .errors import DataError, StorageError
+from .errors import CheckpointError, DataError, StorageError
 from .installed import usable
 from .live import Live
 from .models import mlp
@@ -28,9 +28,11 @@ from .profiler import Profile
 from .report import Report
 from .runfolder import CONFIG, new_folder, read_config, remove_begun, write_history, write_json
 from .signals import Signals, ended_by
+from .state import config_of
 from .storage import write_whole
 from .trainer import Trainer
 
+MAY_CHANGE = ("backend", "data_dir", "epochs", "graph", "profile", "checkpoint_every")  # by hand, in a config.json
 SMALL_PRODUCT = 3e7  # operations: a quarter of a millisecond, measured on two cores with 784-100-10 and 784-300-10
 
 
@@ -146,6 +148,8 @@ def _train_once(choices: Choices, where: Place, folder: Path, quiet: bool, fresh
             if fresh:  # before the data, which may take long: a run that is killed there can be resumed
                 write_json(folder / CONFIG, config)
                 kept.save(0, {}, {"config": asdict(choices)})
+            else:
+                _check_settings(choices, folder)
             data, trainer = _prepare(choices, where, _say(quiet))
         except Exception:
             if fresh:  # what cannot begin leaves nothing behind
@@ -166,6 +170,18 @@ def _train_once(choices: Choices, where: Place, folder: Path, quiet: bool, fresh
         config["result"] = {"test_loss": result.loss, "test_accuracy": result.accuracy, "epochs": trainer.current_epoch}
         write_json(folder / CONFIG, config)
         return float(result.accuracy)
+
+
+def _check_settings(choices: Choices, folder: Path) -> None:
+    """A config.json that was edited since the run began says what its numbers were not made with."""
+    found = latest(folder)
+    began = {} if found is None else config_of(found.meta, found.arrays)
+    for name, now in asdict(choices).items():
+        if name not in MAY_CHANGE and began.get(name, now) != now:
+            raise CheckpointError(
+                f"Resuming {folder}: {CONFIG} has {name} {now}, its checkpoint was made with {began[name]}; nothing "
+                "was changed. Put back what the run began with, or start a new one."
+            )
 
 
 def _prepare(choices: Choices, where: Place, say: Callable[[str], None]) -> tuple[datasets.Dataset, Trainer]:

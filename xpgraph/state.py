@@ -105,6 +105,15 @@ def restore(
     return more
 
 
+def config_of(meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The configuration that a checkpoint holds for its readers; empty where there is none."""
+    try:
+        found = unpack(meta["more"], arrays)["config"] if "more" in meta else meta["config"]
+        return dict(found)
+    except (KeyError, TypeError, AttributeError, ValueError):
+        return {}
+
+
 def _overwrite(p: Array, value: np.ndarray) -> None:
     p[...] = place_of(p).asarray(value, copy=True)
 

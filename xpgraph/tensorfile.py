@@ -143,8 +143,8 @@ class _Reader:
             self._refuse("xpgraph in the header", "a format number", repr(number)[:40])
         if number > FORMAT:
             raise NewerFormatError(
-                f"Reading {self.where}: xpgraph in the header: expected format {FORMAT} or older, found format {number}. "
-                "Update xpgraph."
+                f"Reading {self.where}: xpgraph in the header: expected format {FORMAT} or older, found format "
+                f"{number}. Update xpgraph."
             )
         digests = own.get("sha256")
         if not isinstance(digests, dict) or not all(isinstance(d, str) for d in digests.values()) or "meta" not in own:
@@ -202,7 +202,8 @@ class _Reader:
         return value
 
     def _refuse(self, place: str, expected: str, found: str) -> NoReturn:
-        raise CheckpointError(f"Reading {self.where}: {place}: expected {expected}, found {found}. Take an older checkpoint.")
+        what = f"{place}: expected {expected}, found {found}"
+        raise CheckpointError(f"Reading {self.where}: {what}. Take an older checkpoint.")
 
 
 def _stored(name: str, a: np.ndarray) -> np.ndarray:

@@ -4,6 +4,17 @@ from __future__ import annotations
 
 # module.function, the line before and after it (patterns), the reason
 THE_SAME: tuple[tuple[str, str, str, str], ...] = (
+    ("layers.sigmoid", r"x >= 0, xp", r"x > 0", "at 0 the other branch is 1 too"),
+    ("layers.relu", r"x <= 0, xp", r"x < 0", "0 is 0, whichever branch gives it"),
+    (
+        "nodes.widened",
+        r"itemsize', 4|\"itemsize\", 4",
+        r", 5\)|< 3 ",
+        "a float has 2, 4 or 8 bytes; without the word it is wide",
+    ),
+    ("losses.cross_entropy", r"y < tiny", r"y <= tiny", "there, y is tiny"),
+    ("losses._pick", r"\[\.\.\., 0\]", r"\[\.\.\., \(-1\)\]", "the axis has one place"),
+    ("losses.as_labels", r"together\(t, x\)", r"together\(x, t\)", "whether two are in one place"),
     ("tensorfile._Reader._places", r"item\[1\]\[:2\]", r"\[:3\]", "arrays of one place are empty: any order will do"),
     ("tensorfile._Reader.read", r"copy=False", r"copy=True", "a copy has the same values"),
     ("tensorfile.read", r"buffering=0", r"buffering=\(-1\)", "a buffer of the reader's own changes no byte"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import xpgraph as xg
-from xpgraph.errors import DTypeError, ShapeError
+from xpgraph.errors import DTypeError, Error, ShapeError
 from xpgraph.losses import as_labels, check_chances, check_range, softmax_cross_entropy_grad
 
 SCORES = np.array([[1.0, 2.0, -0.5], [0.3, -1.0, 2.5]])
@@ -93,6 +93,9 @@ def test_the_words_of_what_is_refused(lib):
         with pytest.raises(DTypeError) as caught:
             call(wrong, lib.array([0]))
         assert str(caught.value) == f"{name} is int64; convert it to a real floating dtype, such as float32."
+    with pytest.raises(Error) as early:
+        xg.SoftmaxWithLoss().backward()
+    assert str(early.value) == "SoftmaxWithLoss.backward: forward has not been called; call it before backward."
     for call in (xg.SoftmaxWithLoss().forward, xg.cross_entropy_loss):
         with pytest.raises(ShapeError, match=r"t is \(2, 1\) for x \(2, 3\)"):
             call(lib.array(np.full((2, 3), 1 / 3)), lib.array([[0], [1]]))

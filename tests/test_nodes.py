@@ -221,6 +221,14 @@ def test_a_node_that_skips_the_input_gradient_computes_the_same_weights_gradient
         assert same(want, hosts(lib, node.grads))
 
 
+def test_every_node_of_the_library_may_be_captured():
+    """A training step with it is replayed on a GPU. The class says so itself; networks ask their nodes."""
+    exported = [getattr(xg, name) for name in xg.__all__ if name != "datasets"]
+    nodes = {kind for kind in exported if isinstance(kind, type) and issubclass(kind, xg.Node)}
+    assert len(nodes) > 20
+    assert {kind for kind in nodes if vars(kind).get("capturable", False) is False} <= {xg.Node, xg.Chain}
+
+
 def test_repr_names_sizes_dtype_and_library(lib):
     W, b = lib.param(np.zeros((784, 50)), "float32"), lib.param(np.zeros(50), "float32")
     where = str(lib.place).partition(":")[0]

@@ -145,6 +145,15 @@ def test_a_mean_in_float16_is_that_of_its_elements():
     assert xg.Sum(None, keepdims=False).forward(x[:9]).dtype == np.float16
 
 
+def test_gradients_in_float16_are_summed_in_float32():
+    dy = np.ones((5000, 2), np.float16)
+    bias, repeated = xg.Add(), xg.Repeat(5000)
+    bias.forward(dy, dy[0])
+    repeated.forward(dy[:1])
+    for db in (bias.backward(dy)[1], repeated.backward(dy)):
+        assert db.dtype == np.float16 and (db == 5000).all()
+
+
 def test_options_are_whole_numbers_that_a_file_can_hold(tmp_path):
     one = np.int64(1)
     nodes = [

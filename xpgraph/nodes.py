@@ -53,7 +53,7 @@ def sum_to(xp: Any, dz: Array, shape: tuple[int, ...], out: Array | None = None)
     axes = tuple(range(extra)) + tuple(i + extra for i, n in enumerate(shape) if n == 1 and dz.shape[i + extra] != 1)
     if not axes:
         return xp.asarray(dz, copy=True) if out is None else store(dz, out)
-    return store(xp.reshape(xp.sum(dz, axis=axes), shape), out)
+    return store(xp.reshape(summed(xp, dz, axes), shape), out)
 
 
 @kernel
@@ -66,7 +66,7 @@ def repeat(xp: Any, x: Array, n: int, axis: int) -> Array:
 def repeat_grad(xp: Any, dy: Array, n: int, axis: int) -> Array:
     """The sum of each run of n along an axis."""
     runs = (*dy.shape[:axis], dy.shape[axis] // n, n, *dy.shape[axis + 1 :])
-    return xp.sum(xp.reshape(dy, runs), axis=axis + 1)
+    return summed(xp, xp.reshape(dy, runs), (axis + 1,))
 
 
 def widened(xp: Any, x: Array) -> Array:
@@ -74,12 +74,17 @@ def widened(xp: Any, x: Array) -> Array:
     return xp.astype(x, xp.float32) if getattr(x.dtype, "itemsize", 4) < 4 else x
 
 
-@kernel
-def sum_over(xp: Any, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
-    """y = Σ x over the axes; in float32 where x is narrower: in float16, 2048 + 1 is 2048."""
+def summed(xp: Any, x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
+    """Σ x over the axes, in x's dtype; summed in float32 where x is narrower: in float16, 2048 + 1 is 2048."""
     wide = widened(xp, x)
     y = xp.sum(wide, axis=axes, keepdims=keepdims)
     return y if wide is x else xp.astype(y, x.dtype)
+
+
+@kernel
+def sum_over(xp: Any, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+    """y = Σ x over the axes."""
+    return summed(xp, x, axes, keepdims)
 
 
 @kernel

@@ -29,9 +29,9 @@ TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 KILLERS = {  # module: the test files that are to see a change of it, the quick ones first
     "nodes": "refusals layers operators graph graph_errors sharing buffers table graph_models nodes kernels bad_inputs",
-    "layers": "refusals stability layers agreement cuda_capture kernels bad_inputs",
+    "layers": "refusals stability layers nodes agreement kernels bad_inputs",
     "losses": "refusals stability layers losses agreement cuda_capture kernels bad_inputs",
-    "optimizers": "state optimizers trajectories cuda_capture kernels bad_inputs",
+    "optimizers": "state clipping optimizers trajectories kernels bad_inputs",
     "clipping": "clipping kernels",
     "sharing": "sharing state",
     "tensorfile": "checkpoints checkpoint_damage",

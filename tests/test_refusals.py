@@ -111,8 +111,9 @@ def test_wrong_shapes(lib):
         assert words == f"Affine: W is {shape}; give a matrix (inputs, outputs)."
     words = refusal(ShapeError, xg.Affine, zeros(2, 3), zeros(2))
     assert words == "Affine: W is (2, 3) but b is (2,); b needs (3,)."
-    words = refusal(ShapeError, xg.Add().forward, zeros(2, 3), zeros(2))
-    assert words == "Add.forward: x is (2, 3) and y is (2,); from the last axis on, lengths must be equal or 1."
+    for node, who in ((xg.Add(), "Add"), (xg.Multiply(), "Multiply")):
+        words = refusal(ShapeError, node.forward, zeros(2, 3), zeros(2))
+        assert words == f"{who}.forward: x is (2, 3) and y is (2,); from the last axis on, lengths must be equal or 1."
     for axis in (2, -3, (0, 0), (0, -2)):
         assert "name axes that x has, each once" in refusal(ShapeError, xg.Sum(axis).forward, zeros(2, 3))
     refusal(ShapeError, xg.Repeat(2, axis=2).forward, zeros(2, 3))

@@ -186,7 +186,9 @@ def test_softmax_with_loss_of_its_parts(lib):
 @pytest.mark.parametrize(
     ("b", "like", "axis", "want"),
     [((3,), (5, 3), 0, (5, 3)), ((3,), (3, 2), 1, (3, 2)), ((1, 3), (5, 3), 0, (5, 3)), ((2, 3), (6, 9), 0, (6, 3)),
-     ((3,), (2, 5, 3), 0, (2, 5, 3)), ((2, 3), (2, 4, 3), -2, (2, 4, 3))],
+     ((3,), (2, 5, 3), 0, (2, 5, 3)), ((2, 3), (2, 4, 3), -2, (2, 4, 3)), ((3,), (5, 3), -2, (5, 3)),
+     ((2, 3), (2, 6), 1, (2, 6)), ((2, 3), (2, 9), -1, (2, 9)), ((2, 3, 2), (4, 6, 7), 1, (2, 6, 2)),
+     ((2, 3), (6, 9), -2, (6, 3)), ((3,), (3, 2), -1, (3, 2))],
 )  # fmt: skip
 def test_repeat_like(lib, b, like, axis, want):
     x = np.arange(np.prod(b), dtype=float).reshape(b)
@@ -200,3 +202,21 @@ def test_repeat_like(lib, b, like, axis, want):
         xg.Repeat(None).forward(lib.array(np.ones((2, 3))), lib.array(np.ones((3, 3))))
     with pytest.raises(TypeError, match=r"give x alone for a number n, and \(x, like\) for None"):
         node.forward(lib.array(x))
+
+
+@pytest.mark.parametrize(("like", "axis"), [((2, 3, 4), 3), ((2, 3), 2), ((2, 3), -3), ((), 0), ((3,), 0), ((2, 4), 1)])
+def test_repeat_like_along_no_axis(lib, like, axis):
+    with pytest.raises(xg.ShapeError) as caught:
+        xg.Repeat(None, axis).forward(lib.array(np.ones((2, 3))), lib.array(np.ones(like)))
+    assert str(caught.value) == (
+        f"Repeat.forward: x is (2, 3) and like is {like}; along axis {axis}, like needs more axes than x, or a "
+        "multiple of its length."
+    )
+
+
+def test_repeat_like_is_repeat_none_on_two_wires(lib):
+    b, h = wire("b"), wire("h")
+    given = lib.array(np.arange(3.0)), lib.array(np.zeros((4, 3)))
+    one, two, both = xg.Repeat(like=h)(b), xg.Repeat(None)(b, h), xg.Repeat(like=h)(b, h)
+    for y in (one, two, both):
+        assert lib.numpy(Graph([b, h], y).forward(*given)).tolist() == [[0.0, 1.0, 2.0]] * 4

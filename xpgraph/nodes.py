@@ -202,7 +202,7 @@ class Repeat(Node):
         check_floating("Repeat.forward: ", "x", x)
         if (like is None) == (self.n is None):
             raise TypeError(f"Repeat.forward: n is {self.n}; give x alone for a number n, and (x, like) for None.")
-        self.x, self.shape = x, self._shape(x) if like is None else self._shape_like(x, tuple(like.shape))
+        self.x, self.shape = x, self._shape_like(x, like) if self.n is None else self._shape(x, self.n)
         new = self._new_axes()
         if new:
             ones = tuple(1 if i in new else n for i, n in enumerate(self.shape))
@@ -216,13 +216,14 @@ class Repeat(Node):
             return namespace_of(dy).zeros_like(self.x)
         return sum_over(dy, new, False) if new else repeat_grad(dy, self._times(), self.axis % dy.ndim)
 
-    def _shape(self, x: Array) -> tuple[int, ...]:
+    def _shape(self, x: Array, n: int) -> tuple[int, ...]:
         (axis,) = along("Repeat.forward: ", x, self.axis)
-        return (*x.shape[:axis], x.shape[axis] * (self.n or 1), *x.shape[axis + 1 :])
+        return (*x.shape[:axis], x.shape[axis] * n, *x.shape[axis + 1 :])
 
-    def _shape_like(self, x: Array, like: tuple[int, ...]) -> tuple[int, ...]:
-        at, more = self.axis % max(1, len(like)), len(like) - x.ndim
+    def _shape_like(self, x: Array, other: Any) -> tuple[int, ...]:
+        like = tuple(other.shape)
         if -len(like) <= self.axis < len(like):
+            at, more = self.axis % len(like), len(like) - x.ndim
             if more > 0 and at <= x.ndim:
                 return (*x.shape[:at], *like[at : at + more], *x.shape[at:])
             if more == 0 and x.shape[at] and like[at] % x.shape[at] == 0:
@@ -234,12 +235,11 @@ class Repeat(Node):
 
     def _new_axes(self) -> tuple[int, ...]:
         """The axes of y that x has not."""
-        at = self.axis % max(1, len(self.shape))
+        at = self.axis % len(self.shape)
         return tuple(range(at, at + len(self.shape) - self.x.ndim))
 
     def _times(self) -> int:
-        at = self.axis % self.x.ndim
-        return self.n or self.shape[at] // self.x.shape[at]
+        return self.n or self.shape[self.axis] // self.x.shape[self.axis]
 
 
 class Sum(Node):

@@ -12,6 +12,7 @@ THE_SAME: tuple[tuple[str, str, str, str], ...] = (
         r", 5\)|< 3 ",
         "a float has 2, 4 or 8 bytes; without the word it is wide",
     ),
+    ("nodes.MatMul.W", r"params\[0\]", r"params\[\(-1\)\]", "it is the only one"),
     ("nodes.(Add|Multiply).backward", r"joint\(x, y\)", r"joint\(y, x\)", "the shape of both together"),
     ("losses.cross_entropy", r"y < tiny", r"y <= tiny", "there, y is tiny"),
     ("losses._pick", r"\[\.\.\., 0\]", r"\[\.\.\., \(-1\)\]", "the axis has one place"),

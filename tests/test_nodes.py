@@ -195,6 +195,7 @@ def test_repeat_and_sum_are_numpys(lib):
         node = xg.Sum(axis)
         assert np.array_equal(lib.numpy(node.forward(lib.array(x))), np.sum(x, axis=axis, keepdims=True))
     assert np.array_equal(lib.numpy(xg.Sum(None, keepdims=False).forward(lib.array(x))), 15.0)
+    assert lib.numpy(xg.Sum().forward(lib.array(x))).tolist() == [[3.0, 5.0, 7.0]]
 
 
 def test_gradients_of_a_broadcast_sum_come_back_in_the_inputs_shapes(lib):

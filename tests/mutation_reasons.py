@@ -38,7 +38,9 @@ THE_SAME: tuple[tuple[str, str, str, str], ...] = (
     ("storage._owner", r"read\(file, 20", r"file, (19|21)", "no process id is as long"),
     ("packing.pack_records", r"records\[0\]", r"records\[\(-1\)\]", "where names differ, some record has others"),
     ("sharing._long", r"0 if n == 1", r"\(-1\) if|1 if", "any number will do, if it is one"),
-    ("clipping.scale", r"copy=False", r"copy=True", "a copy has the same values"),
+    ("clipping.scale|optimizers._clipped", r"copy=False", r"copy=True", "a copy has the same values"),
+    ("optimizers.Optimizer.__init__", r"self\._(seen|narrow)", r"pass|True", "the first update sets it"),
+    ("optimizers.Optimizer.load_state", r"lists\[0\]", r"lists\[\(-1\)\]", "all have the same shapes, or none"),
     ("clipping.clip_rate", r"rate > 1\.0", r"rate >= 1\.0", "at 1, both are 1"),
     ("keeping.Keeper._check", r"'iteration'|\"iteration\"", r"< set\(more\)", "every fit writes more than these"),
 )

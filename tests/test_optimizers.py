@@ -233,10 +233,51 @@ def test_a_learning_rate_that_is_no_number_is_refused(name, lr):
         MAKE[name](lr=lr)
 
 
+@pytest.mark.parametrize("wrong", [-0.1, 1.001, 2.0, math.nan, math.inf, "0.9", None, False])
+def test_a_decay_is_from_0_to_1(wrong):
+    for kind, name in ((Momentum, "momentum"), (RMSprop, "decay_rate"), (Adam, "beta1"), (Adam, "beta2")):
+        with pytest.raises(ValueError) as caught:
+            kind(**{name: wrong})
+        assert str(caught.value) == f"{kind.__name__}: {name} is {wrong!r}; give a number, from 0 to 1."
+    Momentum(momentum=0), Momentum(momentum=1), RMSprop(decay_rate=1), RMSprop(eps=7.0), Adam(beta1=0.0, beta2=0.0)
+
+
+def test_parameters_are_looked_at_when_they_are_new(lib, monkeypatch):
+    """Not at each step: it takes as long as a small update."""
+    looks, look = [], SGD._begin
+    monkeypatch.setattr(SGD, "_begin", lambda self, params, grads: (looks.append(params), look(self, params, grads)))
+    optimizer, g = SGD(), lib.array([1.0])
+    p, q = lib.param([1.0]), lib.param([1.0, 2.0])
+    for params in ([p], [p], [lib.param([3.0])]):
+        optimizer.update(params, [g])
+    assert looks == [[p]]
+    with pytest.raises(ShapeError):
+        optimizer.update([q], [g])
+
+
 def test_adam_refuses_what_it_cannot_divide_by():
     for wrong in ({"beta1": 1.0}, {"beta2": 1.0}, {"beta1": -0.1}, {"form": "book"}):
         with pytest.raises(ValueError, match=r"Adam: (beta\d|form) is"):
             Adam(**wrong)
+
+
+@pytest.mark.parametrize("name", ["Momentum", "Adam"])
+def test_a_state_belongs_to_its_sizes_however_it_came(lib, name):
+    other, used = MAKE[name](lr=0.1), MAKE[name](lr=0.1)
+    p, g = [lib.param([1.0, 2.0])], [lib.array([1.0, 2.0])]
+    other.update([lib.param([[1.0], [2.0]])], [lib.array([[1.0], [2.0]])])
+    used.update(p, g)
+    place = lib.place
+    for optimizer in (MAKE[name](lr=0.1), used):
+        optimizer.load_state(other.state)
+        with pytest.raises(ShapeError) as caught:
+            optimizer.update(p, g)
+        assert str(caught.value) == (
+            f"{name}.update: params are now float64 (2,) in {place}, but the state was made for float64 (2, 1) in "
+            f"{place}; make a new optimizer for another model."
+        )
+        optimizer.load_state(MAKE[name](lr=0.1).state)  # that of one that has made no step yet: for any sizes
+        optimizer.update(p, g)
 
 
 def test_a_readers_own_optimizer_names_its_slots(lib):

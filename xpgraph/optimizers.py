@@ -286,7 +286,7 @@ class Adam(Optimizer):
             lr=lr, beta1=beta1, beta2=beta2, eps=(1e-8 if form == "paper" else 1e-7) if eps is None else eps
         )
         for name, beta in (("beta1", beta1), ("beta2", beta2)):
-            if not 0 <= beta < 1:
+            if beta >= 1:
                 raise ValueError(f"Adam: {name} is {beta!r}; give a number from 0 up to, but not, 1.")
 
     def numbers(self, t: int) -> tuple[float, ...]:

@@ -42,5 +42,16 @@ THE_SAME: tuple[tuple[str, str, str, str], ...] = (
     ("optimizers.Optimizer.__init__", r"self\._(seen|narrow)", r"pass|True", "the first update sets it"),
     ("optimizers.Optimizer.load_state", r"lists\[0\]", r"lists\[\(-1\)\]", "all have the same shapes, or none"),
     ("clipping.clip_rate", r"rate > 1\.0", r"rate >= 1\.0", "at 1, both are 1"),
+    ("keeping.fingerprint", r"rows = max", r"max\(2|\b7 \*", "the hash is the same, in whatever pieces"),
+    ("keeping.Keeper._note", r"stacklevel=2", r"stacklevel=[13]", "a warning is the same, wherever it points"),
+    (
+        "packing.pack_records",
+        r"_one_by_one\(records, key, arrays\)  # None",
+        r"records, arrays",
+        "nothing but None is in them",
+    ),
+    ("state._overwrite", r"copy=True", r"copy=False", "the values are copied in any case"),
+    ("state._give", r"held = \{", r"pass", "the slots were given, and would be given once more"),
+    ("state._stateful", r"seen\.add", r"pass", "the same state would be kept under two names"),
     ("keeping.Keeper._check", r"'iteration'|\"iteration\"", r"< set\(more\)", "every fit writes more than these"),
 )

@@ -35,12 +35,12 @@ KILLERS = {  # module: the test files that are to see a change of it, the quick 
     "clipping": "clipping kernels",
     "sharing": "sharing state",
     "tensorfile": "checkpoints checkpoint_damage",
-    "checkpoints": "checkpoints keeping",
-    "state": "state state_others",
-    "packing": "state_others state",
+    "checkpoints": "checkpoints keeping checkpoint_faults",
+    "state": "state state_others keeping_programs",
+    "packing": "state_others state keeping_programs",
     "storage": "checkpoints checkpoint_faults run_folder",
     "progress": "keeping progress",
-    "keeping": "keeping_fit keeping_parts keeping trainer_refuses",
+    "keeping": "keeping_fit keeping_parts keeping_programs keeping trainer_refuses",
     "signals": "signals",
 }
 OPTIONS = ("--no-torch",)  # a witness that is slow to ask, and sees what NumPy and the strict namespace see

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import stat
 from pathlib import Path
 
@@ -136,6 +137,18 @@ def test_a_newer_format_is_told_from_damage(monkeypatch, tmp_path):
     monkeypatch.undo()
     with pytest.raises(CheckpointError, match=r"^Reading f: .* expected format 1 or older, found format 99\. Update"):
         tensorfile.from_bytes(raw, "f")
+
+
+def test_room_for_two_more(monkeypatch, tmp_path):
+    with Checkpoints(tmp_path) as kept:
+        path = kept.save(1, *small())
+        size = path.stat().st_size
+        usage = shutil.disk_usage(tmp_path)
+        monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=2 * size))
+        kept.check_room(path)
+        monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=2 * size - 1))
+        with pytest.raises(StorageError, match=r"checkpoints need 0\.0 MiB more, 0\.0 MiB are free; make room or give"):
+            kept.check_room(path)
 
 
 def test_a_newer_checkpoint_is_not_passed_over_for_an_older_one(monkeypatch, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from checkpointing import T, X, small, trainer
 from cutting import ROWS, SIZE, STEPS, Cut, Told, bits, cut_at, program
 
-from xpgraph import checkpoints, keeping, storage
+from xpgraph import Report, checkpoints, keeping, storage
 from xpgraph.checkpoints import Checkpoints, latest
 from xpgraph.errors import CheckpointError
 from xpgraph.packing import unpack
@@ -168,6 +168,7 @@ def test_an_old_checkpoint_that_cannot_be_removed_is_told_when_it_happens(tmp_pa
     program(tmp_path, report=report, on_epoch=lambda by, record: told.append(len(report.notes)))
     assert told == [0, 1, 2, 4]  # after the saves of steps 6, 9, 12 and 15
     assert set(report.notes) == {f"an old checkpoint of {tmp_path} cannot be removed: Permission denied"}
+    program(tmp_path / "silent", report=Report())  # nothing is lost: no warning, which would be an error here
 
 
 def test_a_signal_during_the_last_save_ends_the_program_and_nothing_is_left_to_do(tmp_path, monkeypatch):

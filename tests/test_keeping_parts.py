@@ -8,6 +8,7 @@ from checkpointing import T, X, trainer
 
 import xpgraph as xg
 from xpgraph import keeping
+from xpgraph.checkpoints import Checkpoints, latest
 
 
 def test_fingerprints():
@@ -23,6 +24,14 @@ def test_fingerprints():
     others = [(changed, t), (x[::-1], t), (x.astype(np.float32), t), (x, t[::-1]), (x[:, :, None], t), (x[:-1], t[:-1])]
     prints = [keeping.fingerprint(*pair) for pair in others]
     assert len({one, *prints}) == 7
+
+
+def test_a_folder_that_is_open_already_is_taken_as_it_is(tmp_path):
+    with Checkpoints(tmp_path) as kept:
+        by = xg.Trainer(trainer().model, xg.Adam(0.05), checkpoint=kept)
+        assert by.checkpoint is kept
+        by.fit(X, T, 1, 32)
+    assert latest(tmp_path).step == by.steps
 
 
 def test_in_pieces(lib, monkeypatch):

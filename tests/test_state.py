@@ -14,7 +14,7 @@ from xpgraph import Adam, Add, Affine, Chain, Graph, MatMul, Report, SoftmaxWith
 from xpgraph.checkpoints import Checkpoints
 from xpgraph.errors import CheckpointError
 from xpgraph.namespace import to_numpy
-from xpgraph.state import differences, named_parameters, restore, state_of
+from xpgraph.state import config_of, differences, named_parameters, restore, state_of
 
 
 def through_a_file(tmp_path, by, more=None):
@@ -115,6 +115,31 @@ def test_a_graph_goes_on_too(tmp_path):
     for each in (a, b):
         each.fit(X, T, 2, 8, report=Report())
     same(a, b)
+
+
+def test_narrow_weights_come_back_with_their_wide_state(tmp_path):
+    a, b = (trainer("Adam", seed=seed, dtype="float16") for seed in (0, 1))
+    train(a)
+    arrays, meta = through_a_file(tmp_path, a)
+    assert arrays["weights.0.W"].dtype == "float16" and arrays["optimizer.m.0.W"].dtype == "float32"
+    restore(b, arrays, meta)
+    same(train(a), train(b))
+    arrays["optimizer.v.0.b"] = np.zeros(7, np.float32)
+    with pytest.raises(CheckpointError) as caught:
+        restore(b, arrays, meta)
+    assert str(caught.value).startswith(
+        "Restoring: v of parameter 0.b is float32 (7,) in the checkpoint, but float32 (6,) in the model; nothing was"
+    )
+
+
+def test_the_configuration_is_found_wherever_it_stands():
+    by = trainer()
+    arrays, meta = state_of(by, {"config": {"lr": 0.5, "name": "汉字"}})
+    assert (
+        config_of(meta, arrays) == {"lr": 0.5, "name": "汉字"} == config_of({"config": {"lr": 0.5, "name": "汉字"}}, {})
+    )
+    for other in ({}, {"more": None}, {"more": {"dict": []}}, {"config": 1}, {"config": None}, state_of(by)[1]):
+        assert config_of(other, {}) == {}
 
 
 def test_names_are_those_of_the_model_or_numbers():

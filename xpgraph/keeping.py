@@ -169,15 +169,14 @@ class Keeper(Unkept):
     def begin(self, run: Run) -> int:
         self.run, self.time = run, time.monotonic()
         self.arithmetic = arithmetic()
-        if self.resumed is None and not self.past:
+        if self.resumed is not None:
+            self.saved = (self.trainer.steps, self.trainer.current_epoch)
+            self.trainer._stop = self.resumed["fit"]["stopped"]
+            return resume(run, self.resumed)
+        if not self.past:
             self.save()
             self.kept.check_room(self.path)
-            return 0
-        self.saved = (self.trainer.steps, self.trainer.current_epoch)
-        if self.resumed is None:
-            return 0
-        self.trainer._stop = self.resumed["fit"]["stopped"]
-        return resume(run, self.resumed)
+        return 0
 
     def after_step(self) -> None:
         if self.signals.caught is not None:

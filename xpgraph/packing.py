@@ -71,8 +71,8 @@ def pack_records(records: Sequence[Mapping[str, Any]], key: str, arrays: dict[st
             columns[name] = {"array": f"{key}.{name}"}
         else:
             columns[name] = None if kinds == {type(None)} else pack(values, f"{key}.{name}", arrays)
-    if not any(columns.values()):  # nothing that would tell how many there are
-        return _one_by_one(records, key, arrays)
+    if not any(columns.values()):
+        return _one_by_one(records, key, arrays)  # None throughout: nothing that would tell how many there are
     return {"columns": list(columns.items())}
 
 

@@ -35,7 +35,7 @@ KILLERS = {  # module: the test files that are to see a change of it, the quick 
     "clipping": "clipping kernels",
     "sharing": "sharing state",
     "tensorfile": "checkpoints checkpoint_damage",
-    "checkpoints": "checkpoints keeping checkpoint_faults",
+    "checkpoints": "checkpoints checkpoint_faults keeping_fit keeping",
     "state": "state state_others keeping_programs",
     "packing": "state_others state keeping_programs",
     "storage": "checkpoints checkpoint_faults run_folder",

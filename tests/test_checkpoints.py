@@ -141,7 +141,8 @@ def test_a_newer_format_is_told_from_damage(monkeypatch, tmp_path):
 
 def test_room_for_two_more(monkeypatch, tmp_path):
     with Checkpoints(tmp_path) as kept:
-        path = kept.save(1, *small())
+        path = kept.save(np.int64(1), *small())  # a number of NumPy's is one
+        assert latest(tmp_path).step == 1
         size = path.stat().st_size
         usage = shutil.disk_usage(tmp_path)
         monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=2 * size))

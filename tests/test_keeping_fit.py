@@ -46,6 +46,20 @@ def test_a_second_fit_that_is_another_is_refused_in_its_turn(tmp_path, monkeypat
     fits(10)
 
 
+def test_another_fit_after_an_interrupt_is_refused_and_the_same_goes_on(tmp_path, monkeypatch):
+    by = trainer()
+    by.checkpoint, by.every = tmp_path, 3
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        cut_at(patch, 6, lambda: signal.raise_signal(signal.SIGTERM))
+        by.fit(X[:ROWS], T[:ROWS], 3, SIZE, max_grad=0.5, eval_interval=3, report=Told())
+    before = bits(by)
+    with pytest.raises(CheckpointError, match=f"began with batches of {SIZE} rows, this fit has batches of 9 rows"):
+        by.fit(X[:ROWS], T[:ROWS], 3, 9, max_grad=0.5, eval_interval=3, report=Told())
+    assert bits(by) == before
+    by.fit(X[:ROWS], T[:ROWS], 3, SIZE, max_grad=0.5, eval_interval=3, report=Told())
+    assert bits(by) == bits(program(None, epochs=3))
+
+
 def test_what_a_cut_off_save_left_is_told_by_a_fit_that_has_nothing_to_do(tmp_path):
     program(tmp_path)
     (tmp_path / f".left{storage.PARTIAL}").write_text("")

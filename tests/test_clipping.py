@@ -10,7 +10,7 @@ from book_training import clip_by_branch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpgraph import SGD, Chain, MatMul, SoftmaxWithLoss, Trainer, clip_grads
+from xpgraph import SGD, Chain, DTypeError, MatMul, SoftmaxWithLoss, Trainer, clip_grads
 from xpgraph.namespace import layout
 
 
@@ -105,6 +105,16 @@ def test_a_limit_that_is_none_is_refused(max_norm):
     with pytest.raises(ValueError, match="max_norm is"):
         clip_grads([g], max_norm)
     assert g.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("wrong", ["int64", "bool", "complex64", None])
+def test_what_is_no_gradient_is_named_and_the_others_stay(lib, wrong):
+    good = lib.param([3.0, 4.0])
+    bad, found = ([1.0], "a list") if wrong is None else (lib.array([9], wrong), wrong)
+    with pytest.raises(DTypeError) as caught:
+        clip_grads([good, bad], 1.0)
+    assert str(caught.value).startswith(f"clip_grads: grads[1] is {found}; ")
+    assert lib.numpy(good).tolist() == [3.0, 4.0]
 
 
 def test_in_training_a_shared_gradient_counts_once(lib):

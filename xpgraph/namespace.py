@@ -110,7 +110,7 @@ _BY_TYPE: dict[type, Library | None] = {}  # every array type met so far; None f
 
 
 def _find(kind: type, a: Any) -> Library | None:
-    if isinstance(a, np.ma.MaskedArray | np.recarray):  # kernels would use the numbers under the mask
+    if isinstance(a, np.ma.MaskedArray | np.recarray | np.matrix):  # numbers under a mask; another kind of product
         return None
     if not array_api_compat.is_array_api_obj(a):
         return None

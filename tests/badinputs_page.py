@@ -18,9 +18,9 @@ What every entry point does with what is bad, or only looks so. Written by `pyth
 docs/bad-inputs.md` from the table in tests/badinputs.py; tests/test_bad_inputs.py tries every cell on every array
 library. Do not edit.
 
-* **right**: the result is that for good inputs: the same bits as for a contiguous array of the machine's byte order (in
-  `evaluate` and `predict` within 4 roundings, since some versions of NumPy multiply what is not contiguous otherwise), or
-  within the bars of a float64 reference.
+* **right**: the result is that for good inputs: the same bits as for a contiguous array of the machine's byte order, or
+  within the bars of a float64 reference. In `evaluate` and `predict` of what is not contiguous within 4 roundings: some
+  versions of NumPy multiply it otherwise.
 * **IEEE**: NaN and ∞ come out where the formulas say so; no finite number hides one.
 * **an error's name**: it is raised before anything is changed, and says what was being done, what was found and what to
   do. NonFiniteError comes before the update on the CPU, at the next look on a GPU.

@@ -169,6 +169,15 @@ def test_seeds_go_on_where_they_were(capsys, monkeypatch, tmp_path):
 
     code, _, err = cut_off(capsys, monkeypatch, 37, *seeds, "--out", "r", act=act)
     assert code == 130 and err[-1].endswith("step 37 is saved in r/seed-5; to go on: xpgraph train --resume r.")
+    path = tmp_path / "r/config.json"
+    text = path.read_text()
+    for name, now in (("lr", 0.5), ("epochs", 7)):  # no mean over runs of two kinds
+        config = json.loads(text)
+        then, config["choices"][name] = config["choices"][name], now
+        path.write_text(json.dumps(config))
+        code, _, err = run(capsys, "train", "--resume", "r")
+        assert code == 6 and f"Resuming r: config.json has {name} {now}, seed-4 was made with {then}; " in err[-1]
+    path.write_text(text)
     code, out, _ = run(capsys, "train", "--resume", "r")
     assert (code, out[-1]) == (0, wanted)
     assert "seed 4: test accuracy" in "\n".join(out)
@@ -251,6 +260,19 @@ def test_a_config_that_was_edited_is_refused(capsys, monkeypatch, tmp_path, step
     path.write_text(json.dumps(config))
     code, _, err = run(capsys, "train", "--resume", "r")
     assert (code, err) == (0, []) and json.loads(path.read_text())["result"]["epochs"] == 7
+
+
+def test_data_that_was_moved(capsys, monkeypatch, tmp_path):
+    (tmp_path / "d.csv").write_text("\n".join(f"{i},{i % 7},{'ab'[i % 2]}" for i in range(40)))
+    with monkeypatch.context() as patch, pytest.raises(Cut):
+        cut_at(patch, 3)
+        main(["train", "--data", "d.csv", "--backend", "numpy", "--out", "r"])
+    (tmp_path / "d.csv").rename(tmp_path / "moved.csv")
+    code, _, err = run(capsys, "train", "--resume", "r")
+    assert code == 6 and "d.csv" in err[-1]
+    path = tmp_path / "r/config.json"
+    path.write_text(path.read_text().replace("/d.csv", "/moved.csv"))
+    assert run(capsys, "train", "--resume", "r")[0] == 0
 
 
 def test_other_data_than_the_run_began_with(capsys, monkeypatch, tmp_path):

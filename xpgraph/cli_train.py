@@ -32,7 +32,8 @@ from .state import config_of
 from .storage import write_whole
 from .trainer import Trainer
 
-MAY_CHANGE = ("backend", "data_dir", "epochs", "graph", "profile", "checkpoint_every")  # by hand, in a config.json
+MAY_CHANGE = ("backend", "data_dir", "graph", "profile", "checkpoint_every")  # by hand, in a config.json
+GOING_ON = ("epochs", "data")  # too, in a run that goes on: what is in the data is compared
 SMALL_PRODUCT = 3e7  # operations: a quarter of a millisecond, measured on two cores with 784-100-10 and 784-300-10
 
 
@@ -116,7 +117,12 @@ def _train_all(choices: Choices, where: Place, folder: Path, wanted: list[int], 
     for seed in wanted:
         now, inside = replace(choices, seed=seed), folder / f"seed-{seed}"
         begun = (inside / CONFIG).exists()
-        done = _result(read_config(inside), inside, "test_accuracy") if begun else None
+        done = None
+        if begun:
+            config = read_config(inside)
+            done = _result(config, inside, "test_accuracy")
+            if done is not None:  # one mean is over runs of one kind
+                _check_settings(now, asdict(Choices.from_config(config, inside / CONFIG)), folder, inside.name)
         if done is None:
             try:
                 inside.mkdir(exist_ok=True)
@@ -149,7 +155,9 @@ def _train_once(choices: Choices, where: Place, folder: Path, quiet: bool, fresh
                 write_json(folder / CONFIG, config)
                 kept.save(0, {}, {"config": asdict(choices)})
             else:
-                _check_settings(choices, folder)
+                found = latest(folder)
+                began = {} if found is None else config_of(found.meta, found.arrays)
+                _check_settings(choices, began, folder, "its checkpoint", GOING_ON)
             data, trainer = _prepare(choices, where, _say(quiet))
         except Exception:
             if fresh:  # what cannot begin leaves nothing behind
@@ -172,15 +180,15 @@ def _train_once(choices: Choices, where: Place, folder: Path, quiet: bool, fresh
         return float(result.accuracy)
 
 
-def _check_settings(choices: Choices, folder: Path) -> None:
+def _check_settings(
+    choices: Choices, began: dict[str, Any], folder: Path, what: str, may: tuple[str, ...] = ()
+) -> None:
     """A config.json that was edited since the run began says what its numbers were not made with."""
-    found = latest(folder)
-    began = {} if found is None else config_of(found.meta, found.arrays)
     for name, now in asdict(choices).items():
-        if name not in MAY_CHANGE and began.get(name, now) != now:
+        if name not in (*MAY_CHANGE, *may) and began.get(name, now) != now:
             raise CheckpointError(
-                f"Resuming {folder}: {CONFIG} has {name} {now}, its checkpoint was made with {began[name]}; nothing "
-                "was changed. Put back what the run began with, or start a new one."
+                f"Resuming {folder}: {CONFIG} has {name} {now}, {what} was made with {began[name]}; nothing was "
+                "changed. Put back what the run began with, or start a new one."
             )
 
 

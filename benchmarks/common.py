@@ -20,9 +20,9 @@ from importlib.util import find_spec
 from typing import Any
 
 import xpgraph  # noqa: F401  (fills the table)
-from xpgraph.installed import usable
-from xpgraph.kernel import TABLE, load_fast
-from xpgraph.namespace import Place, place
+from xpgraph.arrays.installed import usable
+from xpgraph.arrays.kernels import TABLE, load_fast
+from xpgraph.arrays.libraries import Place, place
 
 QUICK = os.environ.get("XPGRAPH_BENCH_QUICK", "0") not in ("", "0")
 BACKENDS = ("numpy", "cupy", "torch") if not QUICK else ("numpy", *(["cupy"] if find_spec("cupy") else []))

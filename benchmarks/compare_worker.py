@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import xpgraph
-from xpgraph.kernel import TABLE
+from xpgraph.arrays.kernels import TABLE
 
 if __package__:
     from .samples import SAMPLES, STEPS, every_array, square_matrices

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from xpgraph.kernel import TABLE, kernel
-from xpgraph.nodes import Add
+from xpgraph.arrays.kernels import TABLE, kernel
+from xpgraph.nodes.basic import Add
 
 from .common import BACKENDS, backend_place, median_seconds, synchronise
 

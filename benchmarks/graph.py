@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xpgraph import Graph, record, wire
-from xpgraph.namespace import place
+from xpgraph.arrays.libraries import place
 
 from .common import call_seconds
 

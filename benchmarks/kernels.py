@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from xpgraph.kernel import TABLE
-from xpgraph.optimizers import OPTIMIZERS
+from xpgraph.arrays.kernels import TABLE
+from xpgraph.training.optimizers import OPTIMIZERS
 
 from .common import BACKENDS, BODIES, backend_place, bodies, need_body, synchronise
 from .samples import SAMPLES, every_array

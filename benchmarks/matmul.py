@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from xpgraph.nodes import matmul
+from xpgraph.nodes.basic import matmul
 
 from . import common
 from .common import BACKENDS, BODIES, backend_place, median_seconds, need_body, synchronise

@@ -12,8 +12,8 @@ from unittest import mock
 import numpy as np
 
 import xpgraph
-from xpgraph.kernel import TABLE
-from xpgraph.namespace import Place
+from xpgraph.arrays.kernels import TABLE
+from xpgraph.arrays.libraries import Place
 
 from .common import (
     BACKENDS,

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from xpgraph.optimizers import OPTIMIZERS
+from xpgraph.training.optimizers import OPTIMIZERS
 
 from .common import BACKENDS, BODIES, backend_place, bodies, median_seconds, need_body, synchronise
 from .samples import parameters

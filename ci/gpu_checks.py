@@ -204,8 +204,8 @@ def memory(bench: Bench, rows: Rows) -> None:
     """TB/s, bytes read and bytes written counted, of arrays far beyond the L2; Adam's also in seconds."""
     import cupy
 
-    from xpgraph import optimizers
-    from xpgraph.layers import relu
+    from xpgraph.nodes.layers import relu
+    from xpgraph.training import optimizers
 
     size = 1 << 28 if bench.real else 1 << 10
 
@@ -244,7 +244,7 @@ def costs(bench: Bench, rows: Rows) -> None:
     import numpy as np
 
     from xpgraph.fast.cuda import device, lt
-    from xpgraph.layers import relu
+    from xpgraph.nodes.layers import relu
 
     a, b, c = (bench.array(np.full((32, 32), value, "float32")) for value in (1, 2, 3))
     args = (a.data.ptr, c.data.ptr, a.size)

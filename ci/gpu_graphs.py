@@ -108,7 +108,7 @@ def data(bench: Bench, sizes: tuple[int, ...], rows: int) -> tuple[Any, Any]:
 
 
 def shape_of(bench: Bench, name: str) -> tuple[tuple[int, ...], int, Any, float | None, int]:
-    from xpgraph.optimizers import OPTIMIZERS
+    from xpgraph.training.optimizers import OPTIMIZERS
 
     sizes, small, batch, optimizer, clip, wanted = STEPS[name]
     return sizes if bench.real else small, batch if bench.real else 4, OPTIMIZERS[optimizer], clip, wanted

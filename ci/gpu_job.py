@@ -63,7 +63,7 @@ def load(options: argparse.Namespace) -> Any:
 
 def with_xpgraph(options: argparse.Namespace, stamps: Stamps) -> None:
     import xpgraph
-    from xpgraph.namespace import place
+    from xpgraph.arrays.libraries import place
 
     stamps.imported = stamps.since()
     data, where = load(options), place(options.backend)

@@ -35,7 +35,7 @@ class Part(NamedTuple):
 
 def parts(folder: Path, mnist: Path | None, record: Result) -> list[Part]:
     """On a device. Those beside each other only say right or wrong; what is timed has the machine for itself."""
-    from xpgraph.namespace import place
+    from xpgraph.arrays.libraries import place
 
     def train(name: str) -> Callable[[float], Result]:
         return lambda limit: gpu_training.compare(name, gpu_training.TRAININGS[name], gpu_training.BACKENDS, mnist)

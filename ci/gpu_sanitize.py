@@ -122,7 +122,7 @@ def program(place: Any, quick: bool = False) -> None:
 
 
 def trainings(place: Any, dtype: str, epochs: int) -> None:
-    from xpgraph.optimizers import OPTIMIZERS
+    from xpgraph.training.optimizers import OPTIMIZERS
 
     for i, name in enumerate(OPTIMIZERS):
         activation = ("sigmoid", "relu", "tanh")[i % 3]
@@ -134,7 +134,7 @@ def train(place: Any, dtype: str, name: str, activation: str, clip: float | None
     import numpy as np
 
     from xpgraph import Trainer, mlp, to_numpy
-    from xpgraph.optimizers import OPTIMIZERS
+    from xpgraph.training.optimizers import OPTIMIZERS
 
     random = np.random.default_rng(0)
     x, t = random.random((ROWS, SIZES[0])).astype(dtype), random.integers(0, SIZES[-1], ROWS)
@@ -148,7 +148,10 @@ def bodies(place: Any, dtype: str, lengths: tuple[int, ...]) -> None:
     """Each body at sizes around those of warps and blocks, and off the alignment of vectors."""
     import numpy as np
 
-    from xpgraph import clipping, layers, losses, nodes, optimizers, replay, to_numpy
+    from xpgraph import to_numpy
+    from xpgraph.nodes import basic as nodes
+    from xpgraph.nodes import layers, losses
+    from xpgraph.training import clipping, optimizers, replay
 
     random = np.random.default_rng(1)
 
@@ -191,7 +194,7 @@ def main() -> int:
         return 0
     import cupy
 
-    from xpgraph.namespace import place
+    from xpgraph.arrays.libraries import place
 
     cupy.cuda.set_allocator(None)  # each array an allocation of its own: memcheck sees its ends
     program(place("cupy"))

@@ -81,7 +81,7 @@ def wait(process: subprocess.Popen[bytes], seconds: float) -> bool:
 
 def certificate(backends: tuple[str, str], folder: Path, steps: int | None = None) -> dict[str, Any]:
     """xpgraph verify in float32 and float64: every node and optimizer beside the oracle; kept in verify.json."""
-    from xpgraph.cli_verify import run
+    from xpgraph.cli.verify_command import run
 
     lines: list[str] = []
     out = str(folder / "verify.json")

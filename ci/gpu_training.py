@@ -59,7 +59,7 @@ def on_host(arrays: list[Any]) -> list[Any]:
 
 def train(training: Training, data: Any, dtype: str, backend: str) -> dict[str, Any]:
     from xpgraph import Trainer, mlp
-    from xpgraph.optimizers import OPTIMIZERS
+    from xpgraph.training.optimizers import OPTIMIZERS
 
     model = mlp(training.sizes, dtype=dtype, backend=backend)
     trainer, first = Trainer(model, OPTIMIZERS[training.optimizer](**training.hyper)), on_host(model.params)
@@ -129,7 +129,8 @@ def random_images(rows: int, test: int, dtype: str) -> Any:
     """Data of MNIST's shape where MNIST is not to be had: uniform pixels, classes drawn by a random linear map."""
     import numpy as np
 
-    from xpgraph import datasets, draws
+    from xpgraph import datasets
+    from xpgraph.arrays import random as draws
 
     x = draws.uniform((rows + test, 784), 0, "data").astype(dtype)
     t = np.argmax((x - 0.5) @ draws.normal((784, 10), 0, "data", 1).astype(dtype), axis=1)

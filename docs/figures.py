@@ -18,9 +18,9 @@ from xpgraph import (
     Sigmoid,
     SoftmaxWithLoss,
     Sum,
-    drawing,
     wire,
 )
+from xpgraph.pictures import drawing
 
 INTO = Path(__file__).parent / "img"
 

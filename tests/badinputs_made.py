@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from bars import lay
 
-from xpgraph.namespace import HOST, LIBRARIES, Place
+from xpgraph.arrays.libraries import HOST, LIBRARIES, Place
 
 N, D, CLASSES = 24, 4, 3  # rows, columns and classes of the good data: no two lengths are one
 

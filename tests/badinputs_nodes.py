@@ -11,11 +11,11 @@ from badinputs_made import CLASSES, CONDITIONS, Condition
 from reference import RULES, Reference
 
 import xpgraph as xg
-from xpgraph.node import rebuild
-from xpgraph.optimizers import OPTIMIZERS
-from xpgraph.testing import matrix
-from xpgraph.testing.formula import unit
-from xpgraph.testing.oracle import FORMULAS
+from xpgraph.nodes.node import rebuild
+from xpgraph.testing.formulas.formula import unit
+from xpgraph.testing.formulas.textbook import FORMULAS
+from xpgraph.testing.verification import matrix
+from xpgraph.training.optimizers import OPTIMIZERS
 
 LAYERS = ("Affine", "Sigmoid", "ReLU", "Tanh", "Softmax")
 NODES = tuple(name for name in FORMULAS if name not in (*LAYERS, "SoftmaxWithLoss"))

@@ -15,10 +15,10 @@ from badinputs_nodes import LAID, Attempt
 from reference import toy
 
 from xpgraph import SGD, Report, Trainer, load, mlp
-from xpgraph.cli import main
-from xpgraph.namespace import place
-from xpgraph.testing.oracle import FORMULAS
-from xpgraph.testing.reference import Oracle
+from xpgraph.arrays.libraries import place
+from xpgraph.cli.app import main
+from xpgraph.testing.formulas.textbook import FORMULAS
+from xpgraph.testing.verification.reference import Oracle
 
 CAST = (*LAID, "big endian", "float16", "float64", "integer")  # brought to the dtype of the model
 EXACT = 1e-11  # of a float64 run of few steps, relative to the largest number of the truth
@@ -208,7 +208,7 @@ def _chosen(y: np.ndarray) -> Any:
 
 def _judged_again(run: Path) -> Any:
     """What a run left, and its test loss and accuracy by the formulas from the weights that it left."""
-    from xpgraph.commands import Choices
+    from xpgraph.cli.choices import Choices
 
     config = json.loads((run / "config.json").read_text("utf-8"))
     held, model = Choices(**config["choices"]).load(), load(run / "model.safetensors")[0]

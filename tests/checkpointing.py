@@ -8,7 +8,9 @@ import numpy as np
 from nets import MAKE, weights
 from reference import toy
 
-from xpgraph import Affine, Chain, Report, Sigmoid, SoftmaxWithLoss, Trainer, storage, tensorfile
+from xpgraph import Affine, Chain, Report, Sigmoid, SoftmaxWithLoss, Trainer
+from xpgraph.storage import atomic as storage
+from xpgraph.storage import tensorfile
 
 X, T = toy()
 
@@ -63,7 +65,7 @@ class Calls:
 
     def into(self, monkeypatch):
         """Stand in for ``os`` where checkpoints are written."""
-        from xpgraph import checkpoints
+        from xpgraph.storage import checkpoints
 
         for module in (storage, checkpoints):
             monkeypatch.setattr(module, "os", self)

@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from xpgraph.installed import usable
-from xpgraph.namespace import LIBRARIES, Place, place, to_numpy
+from xpgraph.arrays.installed import usable
+from xpgraph.arrays.libraries import LIBRARIES, Place, place, to_numpy
 
 BACKENDS = ("numpy", "numpy:readonly", "array_api_strict", "torch", "cupy")
 EXCEPTIONS = Path(__file__).with_name("backend_exceptions.txt")

@@ -27,9 +27,9 @@ from test_cuda_table import BODIES
 from test_kernels import check_body, leaves, tree
 
 from xpgraph import SGD, Adam, Report, Trainer, mlp
+from xpgraph.arrays.kernels import TABLE
+from xpgraph.arrays.libraries import LIBRARIES, to_numpy
 from xpgraph.fast.cuda import device
-from xpgraph.kernel import TABLE
-from xpgraph.namespace import LIBRARIES, to_numpy
 
 RULES = tuple(test_cuda_steps.RULES)
 ELEMENTWISE = test_cuda_kernels.ELEMENTWISE

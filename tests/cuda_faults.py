@@ -32,7 +32,7 @@ from cuda_mutations import KINDS, Change, cuda_changes, functions, parameter_typ
 
 import xpgraph
 from xpgraph.fast.cuda import sources
-from xpgraph.text import columns
+from xpgraph.graph.text_table import columns
 
 CAUGHT = 0.9
 AT_ONCE = 2  # processes
@@ -149,7 +149,7 @@ def _codes(code: types.CodeType) -> Iterator[tuple[str, types.CodeType]]:
 
 
 def _functions(module: types.ModuleType) -> Iterator[types.FunctionType]:
-    from xpgraph.kernel import TABLE
+    from xpgraph.arrays.kernels import TABLE
 
     things = [*vars(module).values(), *(body for row in TABLE.values() for body in row.fast_bodies.values())]
     things += [thing for owner in vars(module).values() if inspect.isclass(owner) for thing in vars(owner).values()]

@@ -24,8 +24,8 @@ import numpy as np
 import pytest
 from cuda_lane import Chunk, Graph, Lane
 
-from xpgraph.installed import Usable
-from xpgraph.namespace import LIBRARIES, Place
+from xpgraph.arrays.installed import Usable
+from xpgraph.arrays.libraries import LIBRARIES, Place
 
 
 def why_not() -> str:
@@ -175,8 +175,8 @@ class Rig:
 
         from xpgraph.fast.cuda import device, lt, update
 
-        namespace, stand_in = (importlib.import_module(name) for name in ("xpgraph.namespace", "cuda_namespace"))
-        table = importlib.import_module("xpgraph.kernel")
+        namespace, stand_in = (importlib.import_module(name) for name in ("xpgraph.arrays.libraries", "cuda_namespace"))
+        table = importlib.import_module("xpgraph.arrays.kernels")
         self.patch = patch = pytest.MonkeyPatch()
         body = table.Row.body
 
@@ -205,7 +205,7 @@ class Rig:
         patch.setitem(namespace._BY_NAMESPACE, "array_api_compat.cupy", row)
         patch.setattr(table.Row, "body", found)
         here = Usable(True, version=cupy.__version__, device="CuPy over host memory")
-        for module in (namespace, importlib.import_module("xpgraph.commands")):
+        for module in (namespace, importlib.import_module("xpgraph.cli.choices")):
             known = module.usable
             patch.setattr(module, "usable", lambda name, known=known: here if name == "cupy" else known(name))
         patch.setattr(cupy.cuda, "Device", lambda number=0: None)
@@ -249,6 +249,6 @@ class Rig:
 
         import cupy
 
-        importlib.import_module("xpgraph.namespace")._BY_TYPE.pop(cupy.ndarray, None)
-        for row in importlib.import_module("xpgraph.kernel").TABLE.values():
+        importlib.import_module("xpgraph.arrays.libraries")._BY_TYPE.pop(cupy.ndarray, None)
+        for row in importlib.import_module("xpgraph.arrays.kernels").TABLE.values():
             row.bodies.pop(cupy.ndarray, None)

@@ -9,8 +9,9 @@ import warnings
 import numpy as np
 from checkpointing import T, X, trainer
 
-from xpgraph import Report, keeping, steps
-from xpgraph.namespace import dtype_name, to_numpy
+from xpgraph import Report
+from xpgraph.arrays.libraries import dtype_name, to_numpy
+from xpgraph.training import keeping, steps
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 EPOCHS, SIZE, ROWS, STEPS = 4, 7, 24, 16  # four batches an epoch, the last of three rows

@@ -6,7 +6,16 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 
-from xpgraph import Add, Affine, Chain, Graph, Multiply, Sigmoid, SoftmaxWithLoss, wire
+from xpgraph import (
+    Add,
+    Affine,
+    Chain,
+    Graph,
+    Multiply,
+    Sigmoid,
+    SoftmaxWithLoss,
+    wire,
+)
 
 SVG = "{http://www.w3.org/2000/svg}"
 R = np.random.default_rng(0)

@@ -21,19 +21,20 @@ from faults import Fault, body_of, draw, planted
 from mutations import EPS
 
 from xpgraph import Adam, Affine, Chain, Momentum, cross_entropy_loss
-from xpgraph.axes import Max
-from xpgraph.clipping import clip_grads
-from xpgraph.kernel import TABLE
-from xpgraph.losses import SoftmaxWithLoss
-from xpgraph.node import Node
-from xpgraph.nodes import Add, Repeat, Sum
-from xpgraph.operators import Power
-from xpgraph.optimizers import OPTIMIZERS
-from xpgraph.sharing import merge
-from xpgraph.testing import check_node, verify
-from xpgraph.testing.matrix import cases
-from xpgraph.testing.networks import Network, network, networks
-from xpgraph.text import columns
+from xpgraph.arrays.kernels import TABLE
+from xpgraph.graph.text_table import columns
+from xpgraph.nodes.axes import Max
+from xpgraph.nodes.basic import Add, Repeat, Sum
+from xpgraph.nodes.losses import SoftmaxWithLoss
+from xpgraph.nodes.node import Node
+from xpgraph.nodes.operators import Power
+from xpgraph.nodes.sharing import merge
+from xpgraph.testing import check_node
+from xpgraph.testing.verification import agreement as verify
+from xpgraph.testing.verification.matrix import cases
+from xpgraph.testing.verification.networks import Network, network, networks
+from xpgraph.training.clipping import clip_grads
+from xpgraph.training.optimizers import OPTIMIZERS
 
 STEPS = 5
 CAUGHT, NAMED = 0.95, 0.90

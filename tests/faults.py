@@ -19,7 +19,7 @@ import numpy as np
 from mutations import EPS, NARROW, cast, cast_name, options
 
 import xpgraph  # noqa: F401  (fills the table)
-from xpgraph.kernel import TABLE, load_fast
+from xpgraph.arrays.kernels import TABLE, load_fast
 
 NO_MATHEMATICS = {"_generic", "_packed", "_for_product"}  # which body, and where the result lies
 NO_NODE = {"gather", "replay"}  # a batch's rows, and steps made again: the Trainer's, and its tests'
@@ -54,7 +54,7 @@ def functions(kernel: str, library: str) -> dict[str, Callable[..., Any]]:
     for name in {n.id for n in ast.walk(_parse(body)) if isinstance(n, ast.Name)}:
         helper = body.__globals__.get(name)
         plain = inspect.isfunction(helper) and not hasattr(helper, "row")
-        if plain and helper.__module__ in (body.__module__, "xpgraph.kernel") and name not in NO_MATHEMATICS:
+        if plain and helper.__module__ in (body.__module__, "xpgraph.arrays.kernels") and name not in NO_MATHEMATICS:
             found[name] = helper
     return found
 

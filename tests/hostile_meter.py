@@ -16,7 +16,9 @@ from pathlib import Path
 
 from hostile import GIB, KINDS, STEM
 
-from xpgraph import checkpoints, datasets, idx
+from xpgraph import datasets
+from xpgraph.datasets import idx
+from xpgraph.storage import checkpoints
 
 
 def read(path):

@@ -5,7 +5,7 @@ import struct
 
 import numpy as np
 
-from xpgraph import idx
+from xpgraph.datasets import idx
 
 ROWS = {"train": 7, "t10k": 3}
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from samples import SAMPLES
 
-from xpgraph import layers, losses, nodes
-from xpgraph.namespace import LIBRARIES
+from xpgraph.arrays.libraries import LIBRARIES
+from xpgraph.nodes import basic as nodes
+from xpgraph.nodes import layers, losses
 
 HOST = LIBRARIES["numpy"].xp
 ULPS = {

@@ -16,9 +16,9 @@ from badinputs_page import main, page
 from badinputs_runs import Refused as Ended
 from badinputs_runs import cli_attempts, run_attempts
 
+from xpgraph.arrays.libraries import is_array
 from xpgraph.errors import Error, NonFiniteError
-from xpgraph.namespace import is_array
-from xpgraph.optimizers import OPTIMIZERS
+from xpgraph.training.optimizers import OPTIMIZERS
 
 PAGE = Path(__file__).parents[1] / "docs" / "bad-inputs.md"
 SUBJECTS = {

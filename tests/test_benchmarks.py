@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from xpgraph import mlp
-from xpgraph.kernel import TABLE, load_fast
-from xpgraph.layers import sigmoid
+from xpgraph.arrays.kernels import TABLE, load_fast
+from xpgraph.nodes.layers import sigmoid
 
 ROOT = Path(__file__).parents[1]
 if not (ROOT / "benchmarks").is_dir():

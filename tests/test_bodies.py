@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from xpgraph import SGD, AdaGrad, Adam, Momentum, RMSprop, Trainer, mlp
-from xpgraph.kernel import TABLE
+from xpgraph.arrays.kernels import TABLE
 
 BODIES = {
     "generic": {"XPGRAPH_GENERIC": "1"},

@@ -7,9 +7,9 @@ import pytest
 from students import chapter_like, flawed, own
 
 import xpgraph as xg
-from xpgraph.namespace import to_numpy
+from xpgraph.arrays.libraries import to_numpy
 from xpgraph.testing.findings import Finding, table
-from xpgraph.testing.node_checks import check_node
+from xpgraph.testing.node_checks.checks import check_node
 
 RNG = np.random.default_rng(0)
 X, W, B = RNG.standard_normal((4, 3)), RNG.standard_normal((3, 2)), RNG.standard_normal(2)

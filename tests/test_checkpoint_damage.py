@@ -13,9 +13,9 @@ import pytest
 from checkpointing import file_bytes, small
 from hostile import row, sealed
 
-from xpgraph import tensorfile
-from xpgraph.checkpoints import read
 from xpgraph.errors import CheckpointError
+from xpgraph.storage import tensorfile
+from xpgraph.storage.checkpoints import read
 
 WHOLE = file_bytes(*small(0.1, n=2))
 SOAK = int(os.environ.get("XPGRAPH_SOAK", "1"))  # how many times as many a soak makes

@@ -12,9 +12,9 @@ from itertools import product
 import pytest
 from checkpointing import Calls, small, value_of
 
-from xpgraph import storage
-from xpgraph.checkpoints import Checkpoints, latest
 from xpgraph.errors import StorageError
+from xpgraph.storage import atomic as storage
+from xpgraph.storage.checkpoints import Checkpoints, latest
 
 OLD, NEW, LATER = 1, 2, 3  # steps, and the values in them
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS, errno.EDQUOT)

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from checkpointing import file_bytes, small, value_of
 
-from xpgraph import storage, tensorfile
-from xpgraph.checkpoints import Checkpoints, latest, read
 from xpgraph.errors import CheckpointError, NewerFormatError, StorageError
+from xpgraph.storage import atomic as storage
+from xpgraph.storage import tensorfile
+from xpgraph.storage.checkpoints import Checkpoints, latest, read
 
 GOLDEN = Path(__file__).with_name("checkpoints")
 

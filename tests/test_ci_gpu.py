@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from xpgraph.installed import usable
+from xpgraph.arrays.installed import usable
 
 CI = Path(__file__).parents[1] / "ci"
 if not CI.is_dir():

@@ -17,13 +17,13 @@ for needed in ("click", "rich", "safetensors", "matplotlib"):
     pytest.importorskip(needed, reason=f"the command line needs {needed}")
 
 from xpgraph import load  # noqa: E402
-from xpgraph.cli import main  # noqa: E402
-from xpgraph.commands import DEFAULTS, LR, Choices  # noqa: E402
-from xpgraph.datasets import NAMES  # noqa: E402
+from xpgraph.arrays.installed import Usable, usable  # noqa: E402
+from xpgraph.cli.app import main  # noqa: E402
+from xpgraph.cli.choices import DEFAULTS, LR, Choices  # noqa: E402
+from xpgraph.cli.run_folder import new_folder  # noqa: E402
+from xpgraph.datasets.loading import NAMES  # noqa: E402
 from xpgraph.errors import Error  # noqa: E402
-from xpgraph.installed import Usable, usable  # noqa: E402
-from xpgraph.optimizers import OPTIMIZERS  # noqa: E402
-from xpgraph.runfolder import new_folder  # noqa: E402
+from xpgraph.training.optimizers import OPTIMIZERS  # noqa: E402
 
 QUICK = ["--epochs", "2", "--hidden", "8", "--backend", "numpy"]
 
@@ -260,14 +260,14 @@ def test_debug_shows_the_traceback(capsys):
 def test_auto_says_why_it_took_numpy(capsys, monkeypatch, brief):
     why = "is not installed; pip install cupy-cuda13x (a driver for CUDA 13.0 was found)"
     found, lacking = usable, Usable(False, why, brief=brief)
-    monkeypatch.setattr("xpgraph.commands.usable", lambda name: lacking if name == "cupy" else found(name))
+    monkeypatch.setattr("xpgraph.cli.choices.usable", lambda name: lacking if name == "cupy" else found(name))
     _, out, _ = run(capsys, "train", "--epochs", "0")
     assert out[0] == f"backend numpy (auto): cupy {brief or why}"
 
 
 @pytest.mark.parametrize(("driver", "wheel"), [(0, "cupy-cuda13x"), (12080, "cupy-cuda12x"), (13000, "cupy-cuda13x")])
 def test_what_to_install_follows_the_driver(monkeypatch, driver, wheel):
-    module = sys.modules["xpgraph.installed"]
+    module = sys.modules["xpgraph.arrays.installed"]
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(module, "driver", lambda: (driver, "words"))
     found = module.usable.__wrapped__("cupy")
@@ -307,10 +307,12 @@ def test_info_names_every_backend_and_kernel(capsys):
 def test_info_does_not_import_the_bodies_of_a_library_that_is_not_here(capsys, monkeypatch):
     found = usable
     monkeypatch.setattr(
-        sys.modules["xpgraph.namespace"], "usable", lambda name: found(name) if name == "numpy" else Usable(False, "no")
+        sys.modules["xpgraph.arrays.libraries"],
+        "usable",
+        lambda name: found(name) if name == "numpy" else Usable(False, "no"),
     )
     loaded = []
-    monkeypatch.setattr("xpgraph.cli_info.load_fast", loaded.append)
+    monkeypatch.setattr("xpgraph.cli.info_command.load_fast", loaded.append)
     code, _, err = run(capsys, "info", "--kernels")
     assert (code, err, loaded) == (0, [], ["numpy"])
 
@@ -335,7 +337,7 @@ def test_verify_goes_on_training_a_run_as_it_was_trained(capsys, tmp_path):
 
 
 def test_verify_fails_with_1(capsys, monkeypatch):
-    monkeypatch.setattr("xpgraph.layers.Sigmoid.backward", lambda self, dy: dy)
+    monkeypatch.setattr("xpgraph.nodes.layers.Sigmoid.backward", lambda self, dy: dy)
     code, out, _ = run(
         capsys, "verify", "--backends", "numpy", "--model", "64-8-10", "--steps", "2", "--dtype", "float32"
     )
@@ -381,7 +383,7 @@ def test_an_interrupt_is_one_line(capsys, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("xpgraph.cli_train.train", interrupt)
+    monkeypatch.setattr("xpgraph.cli.train_command.train", interrupt)
     code, _, err = run(capsys, "train")
     assert (code, err[-1]) == (130, "xpgraph train: interrupted.")
 

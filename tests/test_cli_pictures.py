@@ -11,7 +11,7 @@ for needed in ("click", "rich", "safetensors", "matplotlib"):
     pytest.importorskip(needed, reason=f"the command line needs {needed}")
 
 from xpgraph import datasets, load  # noqa: E402
-from xpgraph.cli import main  # noqa: E402
+from xpgraph.cli.app import main  # noqa: E402
 
 
 @pytest.fixture(scope="module")

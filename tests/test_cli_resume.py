@@ -11,9 +11,10 @@ import sys
 import pytest
 from cutting import Cut, cut_at
 
-from xpgraph import datasets, storage
-from xpgraph.checkpoints import Checkpoints, latest
-from xpgraph.cli import main
+from xpgraph import datasets
+from xpgraph.cli.app import main
+from xpgraph.storage import atomic as storage
+from xpgraph.storage.checkpoints import Checkpoints, latest
 
 SPIRAL = ["train", "--data", "spiral", "--epochs", "6", "--backend", "numpy"]  # 60 steps
 
@@ -149,7 +150,7 @@ def test_a_finished_run_says_so_and_nothing_changes(capsys, tmp_path):
 def test_a_run_killed_after_its_last_step_is_finished(capsys, monkeypatch, tmp_path):
     run(capsys, *SPIRAL, "--out", "straight")
     with monkeypatch.context() as patch, pytest.raises(Cut):
-        patch.setattr("xpgraph.cli_train._plot", lambda *_: (_ for _ in ()).throw(Cut))
+        patch.setattr("xpgraph.cli.train_command._plot", lambda *_: (_ for _ in ()).throw(Cut))
         main([*SPIRAL, "--out", "r"])
     capsys.readouterr()
     code, out, _ = run(capsys, "train", "--resume", "r")

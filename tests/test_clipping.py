@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xpgraph import SGD, Chain, DTypeError, MatMul, SoftmaxWithLoss, Trainer, clip_grads
-from xpgraph.namespace import layout
+from xpgraph.arrays.libraries import layout
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -14,8 +14,8 @@ import pytest
 
 import xpgraph
 from xpgraph import Affine, Chain, Momentum, SoftmaxWithLoss, Trainer
-from xpgraph.kernel import TABLE
-from xpgraph.namespace import LIBRARIES
+from xpgraph.arrays.kernels import TABLE
+from xpgraph.arrays.libraries import LIBRARIES
 
 TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text("utf-8")
 BLOCKS = dict(re.findall(r"```python ([\w ]+)\n(.*?)```", TEXT, flags=re.DOTALL))

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from test_csv import write
 
-from xpgraph import csvdata, datasets
+from xpgraph import datasets
+from xpgraph.datasets import csv_table as csvdata
 from xpgraph.errors import DataError
 
 F4 = np.dtype("float32")

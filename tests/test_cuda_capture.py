@@ -7,10 +7,10 @@ from cuda_runs import T, X, fit, same
 
 import xpgraph as xg
 from xpgraph import SGD, Adam, Chain, Sigmoid, SoftmaxWithLoss, Trainer
+from xpgraph.arrays.libraries import LIBRARIES
 from xpgraph.errors import CaptureError
-from xpgraph.layers import sigmoid
-from xpgraph.namespace import LIBRARIES
-from xpgraph.node import Node
+from xpgraph.nodes.layers import sigmoid
+from xpgraph.nodes.node import Node
 
 pytestmark = pytest.mark.cuda
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-import xpgraph.cli
+import xpgraph.cli.app
 
 pytestmark = pytest.mark.cuda
 SMALL = ["--data", "spiral", "--epochs", "4", "--hidden", "5", "--batch-size", "30", "--backend", "cupy"]

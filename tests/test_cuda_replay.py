@@ -12,7 +12,17 @@ import pytest
 from cuda_runs import OPTIMIZERS, Notes, T, X, fit, same
 
 import xpgraph as xg
-from xpgraph import SGD, Adam, Affine, Chain, MatMul, Momentum, Sigmoid, SoftmaxWithLoss, Trainer
+from xpgraph import (
+    SGD,
+    Adam,
+    Affine,
+    Chain,
+    MatMul,
+    Momentum,
+    Sigmoid,
+    SoftmaxWithLoss,
+    Trainer,
+)
 
 pytestmark = pytest.mark.cuda
 

@@ -8,8 +8,8 @@ from cuda_emulator import DTYPES, Device, Emulator, in_every_order, why_not
 from samples import SAMPLES
 
 import xpgraph  # noqa: F401  (fills the table)
-from xpgraph.kernel import TABLE
-from xpgraph.namespace import LIBRARIES
+from xpgraph.arrays.kernels import TABLE
+from xpgraph.arrays.libraries import LIBRARIES
 
 if why_not():
     pytest.skip(why_not(), allow_module_level=True)

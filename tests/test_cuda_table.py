@@ -13,7 +13,7 @@ from cuda_rig import Rig, why_not
 from samples import SAMPLES
 from test_kernels import KERNELS, check_body
 
-from xpgraph.kernel import TABLE
+from xpgraph.arrays.kernels import TABLE
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=f"no CUDA rig: {why_not()}")
 BODIES = [name for name in KERNELS if not why_not() and TABLE[name].body("cupy") and "cupy" in TABLE[name].fast_bodies]

@@ -37,7 +37,7 @@ def test_the_five_lines_learn_the_spiral(capsys):
 
 
 def test_the_run_that_the_readme_shows_is_a_real_one(tmp_path, monkeypatch, capsys):
-    cli = pytest.importorskip("xpgraph.cli", reason="the command line needs click")
+    cli = pytest.importorskip("xpgraph.cli.app", reason="the command line needs click")
     for needed in ("safetensors", "matplotlib", "rich"):
         pytest.importorskip(needed, reason=f"a run needs {needed}")
     shown = re.search(
@@ -56,7 +56,7 @@ def test_links_and_pictures_are_there(page):
 
 
 def test_the_page_of_options_names_each_option():
-    cli = pytest.importorskip("xpgraph.cli", reason="the command line needs click")
+    cli = pytest.importorskip("xpgraph.cli.app", reason="the command line needs click")
     text = (ROOT / "docs" / "training.md").read_text("utf-8")
     for option in cli.commands.commands["train"].params:
         assert f"`{option.opts[0]}" in text, option.opts[0]

@@ -10,7 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from idxfiles import check, replace_all
 
-from xpgraph import datasets, idx
+from xpgraph import datasets
+from xpgraph.datasets import idx
 from xpgraph.errors import DataError
 
 

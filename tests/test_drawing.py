@@ -26,14 +26,14 @@ from xpgraph import (
     Subtract,
     Sum,
     Tanh,
-    drawing,
     parameter,
     wire,
 )
-from xpgraph.drawing.look import PALETTE
-from xpgraph.drawing.place import place
-from xpgraph.drawing.source import _Reader
-from xpgraph.drawing.values import block, number_text
+from xpgraph.pictures import drawing
+from xpgraph.pictures.drawing.layout.place import place
+from xpgraph.pictures.drawing.look import PALETTE
+from xpgraph.pictures.drawing.source import _Reader
+from xpgraph.pictures.drawing.values import block, number_text
 
 # --- what stands in them --------------------------------------------------------------------------------------
 

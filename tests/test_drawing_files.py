@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 from drawn import SVG, R, array, mlp, shopping, texts
 
-from xpgraph import Affine, Chain, Tanh, drawing
-from xpgraph.drawing.look import PALETTE
-from xpgraph.drawing.picture import Edge, Picture, Vertex
-from xpgraph.drawing.svg import render
-from xpgraph.drawing.values import block
-from xpgraph.drawing.widths import text_width
+from xpgraph import Affine, Chain, Tanh
+from xpgraph.pictures import drawing
+from xpgraph.pictures.drawing.layout.widths import text_width
+from xpgraph.pictures.drawing.look import PALETTE
+from xpgraph.pictures.drawing.picture import Edge, Picture, Vertex
+from xpgraph.pictures.drawing.svg import render
+from xpgraph.pictures.drawing.values import block
 
 ROOT = Path(__file__).parents[1]
 

@@ -8,12 +8,12 @@ import time
 
 import pytest
 
-from xpgraph.drawing import order
-from xpgraph.drawing.picture import Edge, Picture, Vertex
-from xpgraph.drawing.place import place
-from xpgraph.drawing.ranks import layered, ranks, topological
-from xpgraph.drawing.svg import render
-from xpgraph.drawing.values import Block, block
+from xpgraph.pictures.drawing.layout import order
+from xpgraph.pictures.drawing.layout.place import place
+from xpgraph.pictures.drawing.layout.ranks import layered, ranks, topological
+from xpgraph.pictures.drawing.picture import Edge, Picture, Vertex
+from xpgraph.pictures.drawing.svg import render
+from xpgraph.pictures.drawing.values import Block, block
 
 
 def picture(n, edges, kinds=None, labels=False):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpgraph import draws
+from xpgraph.arrays import random as draws
 
 PURPOSES = ("init", "order", "split", "data")
 

@@ -26,14 +26,14 @@ from xpgraph import (
     Split,
     Sum,
     Tanh,
-    explaining,
     parameter,
     record,
     wire,
 )
-from xpgraph.drawing.values import number_text
-from xpgraph.explaining.formulas import formula, input_letters, output_letters, with_numbers
-from xpgraph.explaining.steps import Explanation
+from xpgraph.pictures import page as explaining
+from xpgraph.pictures.drawing.values import number_text
+from xpgraph.pictures.page.formulas import formula, input_letters, output_letters, with_numbers
+from xpgraph.pictures.page.steps import Explanation
 
 GOODS = array(100), array(2), array(150), array(3), array(1.1)
 X, T = np.asarray([[0.5, -1.0, 2.0], [1.0, 0.25, -0.5]]), np.asarray([0, 1])

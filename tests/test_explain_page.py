@@ -18,9 +18,9 @@ from xpgraph import (
     Sigmoid,
     SoftmaxWithLoss,
     Tanh,
-    explaining,
 )
-from xpgraph.optimizers import OPTIMIZERS
+from xpgraph.pictures import page as explaining
+from xpgraph.training.optimizers import OPTIMIZERS
 
 GOODS = array(100), array(2), array(150), array(3), array(1.1)
 X, T = np.asarray([[0.5, -1.0, 2.0], [1.0, 0.25, -0.5]]), np.asarray([0, 1])

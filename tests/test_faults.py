@@ -10,8 +10,8 @@ from fault_trials import names, report, trial
 from faults import NO_NODE, body_of, draw, faults, mutant, planted
 from mutations import EPS
 
-from xpgraph.kernel import TABLE, load_fast
-from xpgraph.layers import sigmoid
+from xpgraph.arrays.kernels import TABLE, load_fast
+from xpgraph.nodes.layers import sigmoid
 
 KINDS = {"sign", "index", "axis", "order", "dtype", "constant", "missing"}
 

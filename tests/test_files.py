@@ -27,7 +27,7 @@ from xpgraph import (
     Tanh,
     Trainer,
 )
-from xpgraph.sharing import plan
+from xpgraph.nodes.sharing import plan
 
 X, T = toy()
 

@@ -14,7 +14,18 @@ from nets import weights
 from test_files import header_of
 
 import xpgraph
-from xpgraph import Affine, Chain, Graph, MatMul, ModelFileError, Repeat, Sigmoid, SoftmaxWithLoss, Tanh, wire
+from xpgraph import (
+    Affine,
+    Chain,
+    Graph,
+    MatMul,
+    ModelFileError,
+    Repeat,
+    Sigmoid,
+    SoftmaxWithLoss,
+    Tanh,
+    wire,
+)
 
 THREE = (Affine(*weights()[:2]), Sigmoid(), Affine(*weights()[2:]))
 

@@ -13,7 +13,7 @@ import pytest
 from students.slips import MISTAKES, VARIATIONS
 
 import xpgraph
-from xpgraph.testing.grading import grade
+from xpgraph.testing.grading.grader import grade
 
 STUDENTS = Path(__file__).with_name("students")
 CORRECT = (STUDENTS / "correct.py").read_text("utf-8").partition("# try it out")[0].replace("import matplotlib", "# ")

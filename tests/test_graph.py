@@ -163,7 +163,7 @@ def test_affine_of_its_parts_is_the_fused_one(lib, shape, monkeypatch):
 
 
 def forget():
-    from xpgraph.kernel import TABLE
+    from xpgraph.arrays.kernels import TABLE
 
     for row in TABLE.values():
         row.bodies.clear()

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import xpgraph as xg
-from xpgraph import Graph, explaining, parameter, record, wire
+from xpgraph import Graph, parameter, record, wire
+from xpgraph.pictures import page as explaining
 
 W, B = np.ones((3, 2)), np.ones(2)
 

@@ -12,10 +12,11 @@ from nets import bits, net, shopping, weights
 from reference import toy
 
 import xpgraph as xg
-from xpgraph import Graph, drawing, parameter, wire
-from xpgraph.namespace import layout
-from xpgraph.running import nothing_kept
-from xpgraph.sharing import plan
+from xpgraph import Graph, parameter, wire
+from xpgraph.arrays.libraries import layout
+from xpgraph.graph.slots import nothing_kept
+from xpgraph.nodes.sharing import plan
+from xpgraph.pictures import drawing
 from xpgraph.testing import check_node
 
 X, T = toy()

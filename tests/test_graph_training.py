@@ -98,7 +98,7 @@ class Doubled:
 
 
 def test_a_loss_is_known_by_its_class_and_not_by_what_it_ran():
-    from xpgraph.wires import record
+    from xpgraph.nodes.wires import record
 
     for ran in (False, True):
         node = Doubled()

@@ -12,8 +12,11 @@ from pathlib import Path
 import hostile
 import pytest
 
-from xpgraph import checkpoints, datasets, idx, npzfile
+from xpgraph import datasets
+from xpgraph.datasets import idx
+from xpgraph.datasets import npz as npzfile
 from xpgraph.errors import CheckpointError, DataError
+from xpgraph.storage import checkpoints
 
 MEGABYTES = 64
 

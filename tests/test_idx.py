@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from idxfiles import check, contents, pack, replace_all
 
-from xpgraph import datasets, idx
+from xpgraph import datasets
+from xpgraph.datasets import idx
 from xpgraph.errors import DataError
 
 

@@ -7,9 +7,11 @@ import os
 
 import pytest
 
-from xpgraph import cli_info, machine, streams
-from xpgraph.cli import main
-from xpgraph.installed import Usable, usable
+from xpgraph.arrays import cpu as machine
+from xpgraph.arrays.installed import Usable, usable
+from xpgraph.cli import info_command as cli_info
+from xpgraph.cli import streams
+from xpgraph.cli.app import main
 
 POOL = {
     "user_api": "blas", "internal_api": "openblas", "version": "0.3.30", "architecture": "Haswell", "num_threads": 2,

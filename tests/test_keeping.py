@@ -11,10 +11,13 @@ from checkpointing import T, X, trainer
 from cutting import EPOCHS, ROWS, SIZE, STEPS, Cut, Told, bits, cut_at, program
 
 import xpgraph as xg
-from xpgraph import Report, checkpoints, keeping, storage
-from xpgraph.checkpoints import Checkpoints, latest
+from xpgraph import Report
+from xpgraph.arrays.libraries import to_numpy
 from xpgraph.errors import CheckpointError, FolderInUseError, StorageError
-from xpgraph.namespace import to_numpy
+from xpgraph.storage import atomic as storage
+from xpgraph.storage import checkpoints
+from xpgraph.storage.checkpoints import Checkpoints, latest
+from xpgraph.training import keeping
 
 
 def cut_off(monkeypatch, step, run):
@@ -219,7 +222,7 @@ def test_what_a_reader_wants_to_know_stands_in_the_checkpoint(tmp_path):
     by.checkpoint, by.config = tmp_path, {"text": "汉字", "rate": 0.5, "none": None}
     by.fit(X[:ROWS], T[:ROWS], 1, SIZE, report=Report())
     found = latest(tmp_path)
-    from xpgraph.packing import unpack
+    from xpgraph.storage.packing import unpack
 
     more = unpack(found.meta["more"], found.arrays)
     assert more["config"] == by.config and more["settings"]["rows"] == ROWS

@@ -9,10 +9,13 @@ import pytest
 from checkpointing import T, X, small, trainer
 from cutting import ROWS, SIZE, STEPS, Cut, Told, bits, cut_at, program
 
-from xpgraph import Report, checkpoints, keeping, storage
-from xpgraph.checkpoints import Checkpoints, latest
+from xpgraph import Report
 from xpgraph.errors import CheckpointError
-from xpgraph.packing import unpack
+from xpgraph.storage import atomic as storage
+from xpgraph.storage import checkpoints
+from xpgraph.storage.checkpoints import Checkpoints, latest
+from xpgraph.storage.packing import unpack
+from xpgraph.training import keeping
 
 
 def more_of(folder):
@@ -108,7 +111,7 @@ def test_a_checkpoint_that_no_fit_wrote_is_refused(tmp_path):
     with Checkpoints(tmp_path) as kept:
         kept.save(4, *small())
     assert program(tmp_path).steps > 4  # it holds no weights: a run that ended before it had a model
-    from xpgraph.state import state_of
+    from xpgraph.training.saved_state import state_of
 
     for more in (None, {"fit": {}, "settings": {}}):
         folder = tmp_path / str(more is None)

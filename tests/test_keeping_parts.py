@@ -7,8 +7,8 @@ import pytest
 from checkpointing import T, X, trainer
 
 import xpgraph as xg
-from xpgraph import keeping
-from xpgraph.checkpoints import Checkpoints, latest
+from xpgraph.storage.checkpoints import Checkpoints, latest
+from xpgraph.training import keeping
 
 
 def test_fingerprints():

@@ -7,9 +7,10 @@ import pytest
 from checkpointing import T, X, trainer
 from cutting import ROWS, SIZE, Cut, Told, bits, cut_at, program
 
-from xpgraph import Adam, Affine, Chain, Node, SoftmaxWithLoss, Trainer, run
-from xpgraph.checkpoints import latest
+from xpgraph import Adam, Affine, Chain, Node, SoftmaxWithLoss, Trainer
 from xpgraph.errors import CheckpointError, NonFiniteError
+from xpgraph.storage.checkpoints import latest
+from xpgraph.training import run
 
 
 def cut_and_again(monkeypatch, step, work):

@@ -13,11 +13,13 @@ from bars import LAYOUTS, PROMISED, lay
 from samples import SAMPLES
 
 import xpgraph
-from xpgraph.kernel import TABLE, load_fast
-from xpgraph.namespace import LIBRARIES, dtype_name, is_array, place_of
+from xpgraph.arrays.kernels import TABLE, load_fast
+from xpgraph.arrays.libraries import LIBRARIES, dtype_name, is_array, place_of
 
 for module in pkgutil.iter_modules(xpgraph.__path__, "xpgraph."):
-    if not module.name.startswith(("xpgraph.cli", "xpgraph.commands", "xpgraph.__main__")):  # floor 6 has no kernels
+    if not module.name.startswith(
+        ("xpgraph.cli.app", "xpgraph.cli.choices", "xpgraph.__main__")
+    ):  # floor 6 has no kernels
         importlib.import_module(module.name)
 NO_ARRAYS = {"replay"}  # takes and returns steps; test_cuda_replay.py holds its body to the steps themselves
 KERNELS = sorted(name for name, row in TABLE.items() if row.module.startswith("xpgraph.") and name not in NO_ARRAYS)

@@ -12,9 +12,10 @@ import warnings
 import pytest
 from cutting import STEPS, Told, bits, cut_at, ended, forked, program
 
-from xpgraph import cli_train, storage
-from xpgraph.checkpoints import latest
-from xpgraph.cli import main
+from xpgraph.cli import train_command as cli_train
+from xpgraph.cli.app import main
+from xpgraph.storage import atomic as storage
+from xpgraph.storage.checkpoints import latest
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 MANY = int(os.environ.get("XPGRAPH_SOAK", "1"))  # how many times as many
@@ -124,7 +125,7 @@ def test_an_interrupt_inside_a_save_waits_for_its_end(tmp_path, straight, call):
     armed = []
 
     def work(patch):
-        from xpgraph import checkpoints
+        from xpgraph.storage import checkpoints
 
         cut_at(patch, 6, lambda: armed.append(1))
         for module in (storage, checkpoints):

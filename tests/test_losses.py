@@ -7,7 +7,7 @@ import pytest
 
 import xpgraph as xg
 from xpgraph.errors import DTypeError, Error, ShapeError
-from xpgraph.losses import as_labels, check_chances, check_range, softmax_cross_entropy_grad
+from xpgraph.nodes.losses import as_labels, check_chances, check_range, softmax_cross_entropy_grad
 
 SCORES = np.array([[1.0, 2.0, -0.5], [0.3, -1.0, 2.5]])
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from xpgraph import layers, losses, nodes
-from xpgraph.kernel import TABLE
-from xpgraph.testing import matrix
-from xpgraph.testing.oracle import FORMULAS
+from xpgraph.arrays.kernels import TABLE
+from xpgraph.nodes import basic as nodes
+from xpgraph.nodes import layers, losses
+from xpgraph.testing.formulas.textbook import FORMULAS
+from xpgraph.testing.verification import matrix
 
 PAGE = Path(__file__).parents[1] / "docs" / "backends.md"
 

@@ -24,8 +24,8 @@ from xpgraph import (
     Trainer,
     mlp,
 )
-from xpgraph.namespace import layout
-from xpgraph.sharing import plan
+from xpgraph.arrays.libraries import layout
+from xpgraph.nodes.sharing import plan
 
 X, T = toy()
 

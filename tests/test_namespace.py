@@ -10,11 +10,11 @@ from bars import lay
 from conftest import make_lib
 
 import xpgraph as xg
-from xpgraph import installed
+from xpgraph.arrays import installed
 from xpgraph.errors import BackendError, LibraryError
-from xpgraph.node import parts, twin
+from xpgraph.nodes.node import parts, twin
 
-ns = importlib.import_module("xpgraph.namespace")  # xpgraph.namespace is the function of this name
+ns = importlib.import_module("xpgraph.arrays.libraries")  # xpgraph.namespace is the function of this name
 
 
 def test_an_array_knows_its_library_and_place(lib):

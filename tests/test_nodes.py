@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import xpgraph as xg
-from xpgraph.namespace import dtype_name, is_array, layout, place_of
+from xpgraph.arrays.libraries import dtype_name, is_array, layout, place_of
 
 EXAMPLES = {"numpy": 200, "numpy:readonly": 30}
 

@@ -11,9 +11,18 @@ from hypothesis import strategies as st
 from nets import MAKE
 from reference import RULES, Reference, gap
 
-from xpgraph import SGD, AdaGrad, Adam, LibraryError, Momentum, Optimizer, RMSprop, ShapeError
-from xpgraph.namespace import layout
-from xpgraph.optimizers import OPTIMIZERS
+from xpgraph import (
+    SGD,
+    AdaGrad,
+    Adam,
+    LibraryError,
+    Momentum,
+    Optimizer,
+    RMSprop,
+    ShapeError,
+)
+from xpgraph.arrays.libraries import layout
+from xpgraph.training.optimizers import OPTIMIZERS
 
 SHAPES = [(3, 4), (4,), (), (2, 1, 3)]
 BARS = {"float64": 1e-12, "float32": 1e-4}

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import xpgraph as xg
-import xpgraph.cli
+import xpgraph.cli.app
 from xpgraph import SGD, Affine, Chain, MatMul, Sigmoid, SoftmaxWithLoss, Trainer
-from xpgraph.kernel import TABLE
-from xpgraph.profiler import Profile
+from xpgraph.arrays.kernels import TABLE
+from xpgraph.training.profile import Profile
 
 rng = np.random.default_rng(0)
 X, T = rng.standard_normal((24, 4)), rng.integers(0, 3, 24)

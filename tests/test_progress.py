@@ -13,15 +13,16 @@ from cuda_arrays import host_view
 from cutting import Cut, cut_at
 from test_state import params, same
 
-from xpgraph import Report, state
-from xpgraph.checkpoints import Checkpoints
+from xpgraph import Report
+from xpgraph.arrays.libraries import dtype_name, on_device, place
 from xpgraph.errors import CheckpointError
-from xpgraph.namespace import dtype_name, on_device, place
-from xpgraph.progress import progress_of, resume
-from xpgraph.replay import replay
-from xpgraph.run import Run
-from xpgraph.state import restore, state_of
-from xpgraph.steps import Steps
+from xpgraph.storage.checkpoints import Checkpoints
+from xpgraph.training import saved_state as state
+from xpgraph.training.progress import progress_of, resume
+from xpgraph.training.replay import replay
+from xpgraph.training.run import Run
+from xpgraph.training.saved_state import restore, state_of
+from xpgraph.training.steps import Steps
 
 EPOCHS, SIZE, ROWS = 4, 7, 24
 BATCHES = 4  # the last of three rows

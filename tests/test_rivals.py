@@ -141,7 +141,7 @@ def test_every_contender_loads_without_its_library():
 
 
 def test_the_order_is_that_of_the_trainer(tmp_path):
-    from xpgraph import draws
+    from xpgraph.arrays import random as draws
 
     workload = workloads.WORKLOADS["tiny"]
     workloads.write_task(workload, tmp_path)

@@ -13,9 +13,9 @@ from types import SimpleNamespace
 import pytest
 from checkpointing import small
 
-from xpgraph import storage
-from xpgraph.checkpoints import Checkpoints, latest
 from xpgraph.errors import FolderInUseError, StorageError
+from xpgraph.storage import atomic as storage
+from xpgraph.storage.checkpoints import Checkpoints, latest
 
 
 def test_a_second_run_is_refused_and_told_who_holds_the_folder(tmp_path):

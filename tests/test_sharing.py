@@ -22,7 +22,7 @@ from xpgraph import (
     Trainer,
     remove_duplicates,
 )
-from xpgraph.sharing import Slot, plan
+from xpgraph.nodes.sharing import Slot, plan
 
 
 def arrays(lib, *shapes):

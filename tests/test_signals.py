@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from xpgraph.signals import ENDING, STOPPING, Signals, ended_by, terminated
+from xpgraph.training.signals import ENDING, STOPPING, Signals, ended_by, terminated
 
 
 @pytest.fixture(autouse=True)

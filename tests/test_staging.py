@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import xpgraph as xg
-from xpgraph import steps
+from xpgraph.training import steps
 
 
 class Seen:

@@ -10,11 +10,23 @@ import pytest
 from checkpointing import T, X, train, trainer
 from nets import MAKE
 
-from xpgraph import Adam, Add, Affine, Chain, Graph, MatMul, Report, SoftmaxWithLoss, Tanh, Trainer, wire
-from xpgraph.checkpoints import Checkpoints
+from xpgraph import (
+    Adam,
+    Add,
+    Affine,
+    Chain,
+    Graph,
+    MatMul,
+    Report,
+    SoftmaxWithLoss,
+    Tanh,
+    Trainer,
+    wire,
+)
+from xpgraph.arrays.libraries import to_numpy
 from xpgraph.errors import CheckpointError
-from xpgraph.namespace import to_numpy
-from xpgraph.state import config_of, differences, named_parameters, restore, state_of
+from xpgraph.storage.checkpoints import Checkpoints
+from xpgraph.training.saved_state import config_of, differences, named_parameters, restore, state_of
 
 
 def through_a_file(tmp_path, by, more=None):

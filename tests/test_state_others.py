@@ -9,11 +9,12 @@ import pytest
 from checkpointing import train, trainer
 from test_state import params, same, through_a_file
 
-from xpgraph import SGD, Affine, Chain, Momentum, Node, SoftmaxWithLoss, Trainer, state
+from xpgraph import SGD, Affine, Chain, Momentum, Node, SoftmaxWithLoss, Trainer
+from xpgraph.arrays.libraries import place
 from xpgraph.errors import CheckpointError
-from xpgraph.namespace import place
-from xpgraph.packing import pack, pack_records, unpack, unpack_records
-from xpgraph.state import restore, state_of
+from xpgraph.storage.packing import pack, pack_records, unpack, unpack_records
+from xpgraph.training import saved_state as state
+from xpgraph.training.saved_state import restore, state_of
 
 
 class Noise(Node):

@@ -7,8 +7,8 @@ import inspect
 import numpy as np
 import pytest
 
+from xpgraph.arrays.kernels import TABLE, kernel, store
 from xpgraph.errors import LibraryError
-from xpgraph.kernel import TABLE, kernel, store
 
 
 @pytest.fixture(autouse=True)

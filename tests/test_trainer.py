@@ -12,7 +12,17 @@ from book_training import FreshGrads, LeakyTrainer, PlainAffine, PlainLoss, Plai
 from nets import MAKE, Witness, bits, columns, net, weights
 from reference import RULES, Reference, gap, toy, two_layers
 
-from xpgraph import SGD, Adam, Affine, Chain, Momentum, Sigmoid, SoftmaxWithLoss, Trainer, mlp
+from xpgraph import (
+    SGD,
+    Adam,
+    Affine,
+    Chain,
+    Momentum,
+    Sigmoid,
+    SoftmaxWithLoss,
+    Trainer,
+    mlp,
+)
 
 # --- the order ---
 

@@ -11,7 +11,7 @@ from nets import MAKE, bits
 from reference import gap
 
 from xpgraph import Trainer, mlp, to_numpy
-from xpgraph.namespace import place
+from xpgraph.arrays.libraries import place
 
 # max |a - b| / max |a| of any parameter array after 1, 100 and 1,000 steps of 784-100-10 (docs/accuracy.md)
 BARS = {

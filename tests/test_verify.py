@@ -14,12 +14,13 @@ from book_training import TwoLayerNet
 from reference import toy
 
 import xpgraph as xg
+from xpgraph.arrays.kernels import TABLE
 from xpgraph.errors import BackendError
-from xpgraph.kernel import TABLE
-from xpgraph.testing import assert_backends_agree, verify
-from xpgraph.testing.networks import EveryNode, network, networks
-from xpgraph.testing.oracle import FORMULAS, RULES
+from xpgraph.testing import assert_backends_agree
+from xpgraph.testing.formulas.textbook import FORMULAS, RULES
 from xpgraph.testing.tape import NodeError, leaves, recording
+from xpgraph.testing.verification import agreement as verify
+from xpgraph.testing.verification.networks import EveryNode, network, networks
 
 X, T = toy(24, 4, 3)
 
@@ -137,7 +138,7 @@ def test_merging_that_forgets_a_slot_is_named(monkeypatch):
         kept = [i for i, slot in enumerate(slots) if slot.first == i]
         return [params[i] for i in kept], [grads[i] for i in kept]
 
-    monkeypatch.setattr(sys.modules["xpgraph.testing.judge"], "merge", forgetful)
+    monkeypatch.setattr(sys.modules["xpgraph.testing.verification.judge"], "merge", forgetful)
     assert verify(model, X, T, xg.SGD(), steps=1).first_failure.node == "sharing"
 
 

@@ -9,8 +9,9 @@ __version__ = "0.1.0"  # first: it is read while the rest is imported
 import importlib
 from typing import Any
 
-from .axes import Concat, Max, Mean, Reshape, Split, Transpose
-from .clipping import clip_grads
+from .arrays.kernels import kernel
+from .arrays.libraries import namespace, to_numpy
+from .arrays.matmul_precision import precision
 from .errors import (
     BackendError,
     CaptureError,
@@ -23,23 +24,22 @@ from .errors import (
     OutOfMemoryError,
     ShapeError,
 )
-from .files import load
-from .graph import Graph
-from .kernel import kernel
-from .layers import Affine, ReLU, Sigmoid, Softmax, Tanh, softmax
-from .live import Live
-from .losses import SoftmaxWithLoss, cross_entropy_loss
-from .models import Chain, Evaluation, mlp
-from .namespace import namespace, to_numpy
-from .node import Node
-from .nodes import Add, Branch, MatMul, Multiply, Repeat, Sum
-from .operators import Divide, Dot, Exp, Log, Power, Subtract
-from .optimizers import SGD, AdaGrad, Adam, Momentum, Optimizer, RMSprop
-from .precision import precision
-from .report import Lines, Report
-from .sharing import remove_duplicates
-from .trainer import Trainer
-from .wires import Wire, parameter, record, wire
+from .graph.chain import Chain, Evaluation, mlp
+from .graph.graph import Graph
+from .graph.saving import load
+from .nodes.axes import Concat, Max, Mean, Reshape, Split, Transpose
+from .nodes.basic import Add, Branch, MatMul, Multiply, Repeat, Sum
+from .nodes.layers import Affine, ReLU, Sigmoid, Softmax, Tanh, softmax
+from .nodes.losses import SoftmaxWithLoss, cross_entropy_loss
+from .nodes.node import Node
+from .nodes.operators import Divide, Dot, Exp, Log, Power, Subtract
+from .nodes.sharing import remove_duplicates
+from .nodes.wires import Wire, parameter, record, wire
+from .training.clipping import clip_grads
+from .training.live import Live
+from .training.optimizers import SGD, AdaGrad, Adam, Momentum, Optimizer, RMSprop
+from .training.report import Lines, Report
+from .training.trainer import Trainer
 
 __all__ = [
     "SGD",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from xpgraph.text import columns
+from xpgraph.graph.text_table import columns
 
 OURS = ("xpgraph", "xpgraph-step")
 BEHIND = ("chapter", "torch-eager", "torch-fused", "torch-compile", "scikit-learn")  # xpgraph comes before them

@@ -9,10 +9,10 @@ from contextlib import ExitStack
 from typing import Any
 
 import xpgraph
-from xpgraph.kernel import helper
-from xpgraph.namespace import Place, place, usable
-from xpgraph.nodes import matmul
-from xpgraph.report import Lines
+from xpgraph.arrays.kernels import helper
+from xpgraph.arrays.libraries import Place, place, usable
+from xpgraph.nodes.basic import matmul
+from xpgraph.training.report import Lines
 
 from .contender import Contender, layers
 from .workloads import BETA1, BETA2, EPS, SEED, Task

@@ -74,7 +74,7 @@ class Task:
 
 def write_task(workload: Workload, folder: Path) -> None:
     """Draw weights, data and order into .npy files that every contender reads."""
-    from xpgraph import draws
+    from xpgraph.arrays import random as draws
 
     random = np.random.default_rng(SEED)
     for i, (n_in, n_out) in enumerate(itertools.pairwise(workload.sizes)):

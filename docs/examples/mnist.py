@@ -8,7 +8,8 @@
 # %%
 import argparse
 
-from xpgraph import Adam, Report, Trainer, datasets, idx, mlp
+from xpgraph import Adam, Report, Trainer, datasets, mlp
+from xpgraph.datasets import idx
 
 ROWS, EPOCHS = 12_000, 2
 

@@ -11,8 +11,17 @@
 # %%
 import numpy as np
 
-from xpgraph import Affine, Chain, Momentum, Report, SoftmaxWithLoss, Trainer, datasets, kernel
-from xpgraph.node import Node
+from xpgraph import (
+    Affine,
+    Chain,
+    Momentum,
+    Report,
+    SoftmaxWithLoss,
+    Trainer,
+    datasets,
+    kernel,
+)
+from xpgraph.nodes.node import Node
 from xpgraph.testing import check_node
 
 

@@ -7,7 +7,16 @@
 # %%
 import numpy as np
 
-from xpgraph import Affine, Chain, Momentum, Report, Sigmoid, SoftmaxWithLoss, Trainer, datasets
+from xpgraph import (
+    Affine,
+    Chain,
+    Momentum,
+    Report,
+    Sigmoid,
+    SoftmaxWithLoss,
+    Trainer,
+    datasets,
+)
 
 data = datasets.load("spiral")
 print(f"{len(data.x)} points, {data.classes} classes")

@@ -13,8 +13,10 @@ from typing import Any
 import cupy
 import numpy as np
 
-from .. import clipping, layers, losses, nodes, optimizers, replay
-from ..precision import current_precision
+from ..arrays.matmul_precision import current_precision
+from ..nodes import basic as nodes
+from ..nodes import layers, losses
+from ..training import clipping, optimizers, replay
 from .cuda import capture, device, lt
 from .cuda.update import pieces, run_update
 

@@ -14,7 +14,8 @@ import numba
 import numpy as np
 from numba import extending
 
-from .. import layers, losses, optimizers
+from ..nodes import layers, losses
+from ..training import optimizers
 from . import numpy as plain
 from .blocks import pieces, spread_over, together
 from .buffers import fresh

@@ -10,7 +10,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from .. import clipping, layers, losses, nodes, optimizers, replay
+from ..nodes import basic as nodes
+from ..nodes import layers, losses
+from ..training import clipping, optimizers, replay
 from .blas import SHARED, axpy
 from .blocks import in_blocks, spread_over
 from .buffers import fresh

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from .. import nodes, optimizers
+from ..nodes import basic as nodes
+from ..training import optimizers
 
 
 @nodes.matmul.fast("torch")

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from ..namespace import Place, available
-from ..optimizers import SGD
-from .certificate import Certificate, Failure
+from ..arrays.libraries import Place, available
+from ..training.optimizers import SGD
 from .findings import Finding
-from .grading import Grade, grade
-from .node_checks import check_node
-from .verify import verify
+from .grading.grader import Grade, grade
+from .node_checks.checks import check_node
+from .verification.agreement import verify
+from .verification.certificate import Certificate, Failure
 
 __all__ = ["Certificate", "Failure", "Finding", "Grade", "assert_backends_agree", "check_node", "grade", "verify"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from ..text import columns
+from ..graph.text_table import columns
 
 
 class Finding(NamedTuple):

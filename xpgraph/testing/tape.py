@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..arrays.libraries import is_array
 from ..errors import Error
-from ..namespace import is_array
-from ..node import is_node, parts
+from ..nodes.node import is_node, parts
 
 
 class NodeError(Error, RuntimeError):

@@ -20,10 +20,10 @@ from typing import Any
 import cupy
 import numpy as np
 
+from ...arrays.matmul_precision import current_precision
 from ...errors import CaptureError
-from ...node import parts
-from ...optimizers import Optimizer
-from ...precision import current_precision
+from ...nodes.node import parts
+from ...training.optimizers import Optimizer
 from . import device, lt
 from .update import Feed, expand, fits, tables
 

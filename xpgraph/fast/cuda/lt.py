@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 import cupy
 
+from ...arrays.libraries import Array
 from ...errors import Error
-from ...namespace import Array
 from . import cublaslt_c as c
 from .device import PER_THREAD
 

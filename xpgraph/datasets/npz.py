@@ -1,0 +1,170 @@
+"""Floor 4: named arrays of numbers from a .npz file that anybody may have made: nothing is believed, nothing unpickled.
+
+A .npz is a zip of .npy files. What a header claims is compared with the sizes in the zip, and these with the file,
+before memory is taken; memory grows with the bytes that are really there.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import stat
+import warnings
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, BinaryIO, NoReturn
+
+import numpy as np
+
+from ..errors import DataError
+from ..storage.atomic import PIECE
+
+DIRECTORY_LIMIT = 1 << 20  # bytes of the zip's list of members: thousands of names
+HEADER_LIMIT = 10_000  # of one .npy, as in NumPy
+SMALL, RATIO = 1 << 25, 100  # what unpacks to more than 32 MiB and to more than 100 times its size is a bomb
+_AGAIN = "Make it again with numpy.savez from arrays of numbers."
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file of data; DataError for what is missing, unreadable or no regular file (a pipe would never end)."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
+            raise DataError(f"Reading {path}: expected a file, found a folder, a pipe or a device. Give a file.")
+        return path.open("rb")
+    except FileNotFoundError as error:
+        raise DataError(f"Reading {path}: there is no such file. Check the path.") from error
+    except (OSError, ValueError) as error:  # a zero byte in a path is a ValueError
+        raise DataError(f"Reading {path}: {error}. Make the file readable, or give another.") from error
+
+
+def read(path: Path, needed: Iterable[str], optional: Iterable[str] = ()) -> dict[str, np.ndarray]:
+    """The named arrays, of whole, real or true-or-false numbers; other members are not looked into.
+
+    Raises DataError, which names file, member, expected and found, for a file that is damaged, of another kind, or
+    that claims more than it holds.
+    """
+    with open_regular(path) as file:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of names that stand twice, and of old headers
+                return _members(file, path, tuple(needed), tuple(optional))
+        except DataError:
+            raise
+        except Exception as error:  # whatever zip, its codec or NumPy make of a damaged file
+            raise DataError(f"Reading {path}: {type(error).__name__}: {error}. {_AGAIN}") from error
+
+
+class _Bounded(io.RawIOBase):
+    """A file of which a zip's list of members may take so much at a time and no more."""
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self.file, self.path = file, path
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        return self.file.seek(place, whence)
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+    def read(self, n: int | None = -1) -> bytes:
+        if n is None or n < 0:
+            n = max(0, os.fstat(self.file.fileno()).st_size - self.file.tell())
+        if n > max(DIRECTORY_LIMIT, PIECE):
+            _refuse(self.path, "its list of members", f"at most {DIRECTORY_LIMIT} bytes", f"{n}")
+        return self.file.read(n)
+
+
+def _members(file: BinaryIO, path: Path, needed: tuple[str, ...], optional: tuple[str, ...]) -> dict[str, np.ndarray]:
+    if not zipfile.is_zipfile(file):
+        raise DataError(f"Reading {path}: not a .npz file, or a truncated one. {_AGAIN}")
+    size = os.fstat(file.fileno()).st_size
+    with zipfile.ZipFile(_Bounded(file, path)) as archive:
+        members: dict[str, zipfile.ZipInfo] = {}
+        for info in archive.infolist():
+            name = info.filename
+            if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/"):
+                _refuse(path, f"member {name[:60]!r}", "a name inside the file", "a way out of it")
+            if name.removesuffix(".npy") in (*needed, *optional):
+                if name in members or not name.endswith(".npy"):
+                    _refuse(path, f"member {name!r}", "one .npy file of that name", "another thing or a second one")
+                members[name] = info
+        keys = [key for key in (*needed, *optional) if f"{key}.npy" in members]
+        missing = [key for key in needed if key not in keys]
+        if missing:
+            names = [info.filename.removesuffix(".npy") for info in archive.infolist()]
+            found = ", ".join(names[:20]) or "none"
+            raise DataError(
+                f"Reading {path}: array {' and '.join(missing)} missing, found {found[:400]}. "
+                f"Save it with numpy.savez({path.name!r}, x=..., t=...)."
+            )
+        wanted = [members[f"{key}.npy"] for key in keys]
+        for info in wanted:
+            _check_member(info, size, path)
+        packed, unpacked = sum(info.compress_size for info in wanted), sum(info.file_size for info in wanted)
+        if unpacked > max(SMALL, RATIO * packed):
+            _refuse(
+                path, f"members {', '.join(keys)}", f"at most {RATIO} times their {packed} bytes",
+                f"{unpacked} once unpacked", "If they are yours, save them with numpy.savez, which does not pack.",
+            )  # fmt: skip
+        return {key: _array(archive, info, path, key) for key, info in zip(keys, wanted, strict=True)}
+
+
+def _check_member(info: zipfile.ZipInfo, size: int, path: Path) -> None:
+    """Sizes that the zip claims, against the file and against each other."""
+    where = f"member {info.filename}"
+    if info.flag_bits & 1:
+        _refuse(path, where, "plain data", "encrypted data")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        _refuse(path, where, "stored or deflated data, as NumPy writes", f"compression {info.compress_type}")
+    if info.compress_size > size:
+        _refuse(path, where, f"at most the file's {size} bytes", f"{info.compress_size}: it is truncated")
+    if info.compress_type == zipfile.ZIP_STORED and info.compress_size != info.file_size:
+        _refuse(path, where, f"{info.compress_size} bytes, as are stored", f"{info.file_size}")
+
+
+def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, key: str) -> np.ndarray:
+    with archive.open(info) as stream:
+        start, shape, fortran, dtype = _header(stream, info, path, key)
+        body = math.prod(shape) * dtype.itemsize
+        if body != info.file_size - start:
+            _refuse(path, f"{key}, {dtype}{shape}", f"{body} bytes of values", f"{info.file_size - start}")
+        values = bytearray()
+        while piece := stream.read(PIECE):  # to the end, where zipfile compares its checksum
+            values += piece
+    if len(values) != body:
+        _refuse(path, f"{key}, {dtype}{shape}", f"{body} bytes of values", f"{len(values)}: it is truncated")
+    return np.frombuffer(values, dtype).reshape(shape, order="F" if fortran else "C")
+
+
+def _header(
+    stream: IO[bytes], info: zipfile.ZipInfo, path: Path, key: str
+) -> tuple[int, tuple[int, ...], bool, np.dtype]:
+    """(bytes before the values, shape, is it column by column, dtype) of one .npy."""
+    first = stream.read(8)
+    if first not in (b"\x93NUMPY\1\0", b"\x93NUMPY\2\0"):
+        _refuse(path, f"member {info.filename}", "an array of numbers in .npy format", repr(first))
+    width = 2 if first[6] == 1 else 4
+    told = stream.read(width)
+    length = int.from_bytes(told, "little")
+    if length > min(HEADER_LIMIT, info.file_size):  # NumPy would read all of it first
+        _refuse(path, f"{key}'s header", f"at most {min(HEADER_LIMIT, info.file_size)} bytes", f"{length}")
+    text = io.BytesIO(told + stream.read(length))
+    reader = np.lib.format.read_array_header_1_0 if first[6] == 1 else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = reader(text, HEADER_LIMIT)
+    if dtype.hasobject:
+        raise DataError(
+            f"Reading {path}: {key}: expected numbers, found Python objects, which only pickle could "
+            f"read and which may run code. {_AGAIN}"
+        )
+    if dtype.kind not in "biufcUS" or any(n < 0 for n in shape) or len(shape) > 32:
+        _refuse(path, f"{key}'s header", "an array of numbers", f"{dtype}{shape}"[:80])
+    return 8 + width + length, shape, fortran, dtype
+
+
+def _refuse(path: Path, place: str, expected: str, found: str, advice: str = _AGAIN) -> NoReturn:
+    raise DataError(f"Reading {path}: {place}: expected {expected}, found {found}. {advice}")

@@ -1,0 +1,181 @@
+"""Floor 4: models judged by data: predict and evaluate, in batches, for Chain and Graph alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from numbers import Integral
+from typing import Any, NamedTuple
+
+from ..arrays.libraries import Array, is_array, namespace_of, number, on_device
+from ..nodes.losses import SoftmaxWithLoss
+from ..nodes.node import namespace_copy
+from .inputs import check_labels, check_lengths, first_parameter, import_data
+from .slots import distribute
+
+
+class Evaluation(NamedTuple):
+    """What ``evaluate`` returns: the mean loss, and the fraction of rows classified rightly (None without classes)."""
+
+    loss: float
+    accuracy: float | None
+
+
+def predict(model: Any, x: Array, batch_size: int | None) -> Any:
+    """The scores of all rows of x, ``batch_size`` at a time (None: all at once)."""
+    who, W = f"{type(model).__name__}.predict", first_parameter(model)
+    first = import_data(_row(x), "x", who, W)
+    size = x.shape[0] if batch_size is None else _positive(who, batch_size)
+    with on_device(first):
+        pieces = [model._scores(import_data(x[rows, ...], "x", who, W)) for rows in _slices(x, size)]
+        if len(pieces) == 1:
+            return pieces[0]
+        if isinstance(pieces[0], tuple):  # a Graph of several outputs
+            return tuple(namespace_of(parts[0]).concat(list(parts), axis=0) for parts in zip(*pieces, strict=True))
+        return namespace_of(pieces[0]).concat(pieces, axis=0)
+
+
+def evaluate(model: Any, x: Array, t: Array, batch_size: int) -> Evaluation:
+    """Mean loss and accuracy over all rows, ``batch_size`` at a time."""
+    kind, W = type(model).__name__, first_parameter(model)
+    who = f"{kind}.evaluate"
+    if model.loss is None:
+        advice = "make it with Chain(..., loss=SoftmaxWithLoss())" if kind == "Chain" else "end it in SoftmaxWithLoss"
+        raise TypeError(f"{who}: this {kind.lower()} has no loss; {advice}.")
+    check_two(who, model)
+    first, _ = import_data(_row(x), "x", who, W), import_data(_row(t), "t", who, W)
+    check_lengths(who, x, t)
+    total, right, labels = 0.0, 0, 0
+    with on_device(first):
+        for rows in _slices(x, _positive(who, batch_size)):
+            bx, bt = import_data(x[rows, ...], "x", who, W), import_data(t[rows, ...], "t", who, W)
+            loss, y, named = model._judged(bx, bt)
+            if rows.start == 0:
+                check_labels(f"{who}: ", model, t)
+            total += number(loss) * bx.shape[0]  # sync
+            if y is not None:
+                same = right_answers(y, named)
+                right += int(number(namespace_of(same).sum(same)))  # sync
+                labels += math.prod(same.shape)
+    return Evaluation(total / x.shape[0], right / labels if labels else None)
+
+
+def judge(loss: Any, *inputs: Any) -> tuple[Any, Any, Any]:
+    """(loss, scores, labels) of the node at the end of a model; no scores and labels where they name no classes."""
+    if getattr(loss, "loss", None) is not None and hasattr(loss, "_judged"):
+        return loss._judged(*inputs)
+    found = loss.forward(*inputs)
+    return (found, *inputs) if isinstance(loss, SoftmaxWithLoss) else (found, None, None)
+
+
+def check_two(who: str, model: Any) -> None:
+    """TypeError for a Graph that does not take (x, t)."""
+    if hasattr(model, "wiring") and model.wiring.inputs != 2:
+        names = ", ".join(map(repr, model.inputs))
+        raise TypeError(
+            f"{who}: the inputs of the graph are ({names}), and what comes is (x, t); make a Graph of two inputs, or "
+            "call forward, backward and the optimizer's update in a loop of your own."
+        )
+
+
+def right_answers(y: Array, t: Array) -> Array:
+    """int64 1 where the largest score of a row of y (..., C) stands at the class that t names, else 0; (...).
+
+    A row with a NaN has no largest score, and is never right.
+    """
+    xp = namespace_of(y)
+    named = t if t.ndim < y.ndim else xp.argmax(t, axis=-1)
+    same = xp.equal(xp.argmax(y, axis=-1), named)
+    seen = xp.logical_not(xp.isnan(xp.max(y, axis=-1)))
+    return xp.astype(xp.logical_and(same, seen), xp.int64)
+
+
+# --- a Graph, up to its loss ------------------------------------------------------------------------------------
+
+
+def graph_scores(graph: Any, *inputs: Any) -> Any:
+    """What goes into the first input of a Graph's loss, from the inputs that it depends on, which labels are not."""
+    if graph.loss is None:
+        needed = list(range(graph.wiring.inputs))
+    else:
+        slots = _score_slots(graph)
+        steps = _steps_to(graph, slots)
+        read = {s for k in steps for s in graph.wiring.steps[k][0]} | set(slots)
+        needed = [i for i in range(graph.wiring.inputs) if i in read]
+    if len(inputs) != len(needed):
+        names = ", ".join(repr(graph.inputs[i]) for i in needed)
+        raise TypeError(
+            f"Graph.predict: the scores depend on the inputs ({names}), and x alone comes; call forward, or make a "
+            "Graph of one input for them."
+        )
+    if graph.loss is None:
+        return graph.forward(*inputs)
+    given = dict(zip(needed, inputs, strict=True))
+    values = _run(graph, steps, [given.get(i) for i in range(graph.wiring.inputs)], "predict")
+    found = [namespace_copy(values[s]) if s < len(graph.held) + graph.wiring.inputs else values[s] for s in slots]
+    return graph.loss._scores(*found) if hasattr(graph.loss, "_scores") else found[0]
+
+
+def graph_judged(graph: Any, *inputs: Any) -> tuple[Any, Any, Any]:
+    """(loss, scores, labels) of a Graph that ends in a loss."""
+    slots = _loss_step(graph)[0]
+    values = _run(graph, _steps_to(graph, slots), inputs, "evaluate")
+    return judge(graph.loss, *(values[s] for s in slots))
+
+
+def _loss_step(graph: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return next(step for step in graph.wiring.steps if step[1] == graph.wiring.outputs)
+
+
+def _score_slots(graph: Any) -> list[int]:
+    """The slots that the scores come from: of a loss that is itself a network, those that its own scores need."""
+    slots, loss = _loss_step(graph)[0], graph.loss
+    if hasattr(loss, "wiring"):
+        inner = _score_slots(loss)
+        read = {s for k in _steps_to(loss, inner) for s in loss.wiring.steps[k][0]} | set(inner)
+        return [s for i, s in enumerate(slots) if i in read]
+    return list(slots[:-1] if hasattr(loss, "_scores") else slots[:1])
+
+
+def _steps_to(graph: Any, slots: Sequence[int]) -> list[int]:
+    """The numbers of the calls that slots depend on, in order."""
+    wanted, found = set(slots), []
+    for k in range(len(graph.wiring.steps) - 1, -1, -1):
+        ins, outs = graph.wiring.steps[k]
+        if not wanted.isdisjoint(outs):
+            wanted.update(ins)
+            found.append(k)
+    return found[::-1]
+
+
+def _run(graph: Any, steps: Sequence[int], inputs: Sequence[Any], what: str) -> list[Any]:
+    """The values in all slots after some of the calls."""
+    values = [*inputs, *graph.held]
+    values += [None] * (len(graph.wiring.names) - len(values))
+    for k in steps:
+        ins, outs = graph.wiring.steps[k]
+        try:
+            distribute(values, outs, graph.nodes[k].forward(*(values[s] for s in ins)))
+        except Exception as error:
+            graph._tell(error, what, k)
+            raise
+    return values
+
+
+# --- rows -------------------------------------------------------------------------------------------------------
+
+
+def _row(a: Any) -> Any:
+    """The first row of an array, by which its kind can be checked; anything else as it is."""
+    return a[: min(1, a.shape[0]), ...] if is_array(a) and a.ndim else a
+
+
+def _slices(x: Array, size: int) -> Iterator[slice]:
+    """Consecutive slices of ``size`` rows; array-api-strict takes no index beyond the end."""
+    return (slice(i, min(i + size, x.shape[0])) for i in range(0, x.shape[0], size))
+
+
+def _positive(who: str, n: int) -> int:
+    if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
+        raise ValueError(f"{who.rpartition('.')[2]}: batch_size is {n!r}; give a whole number from 1 up.")
+    return int(n)

@@ -1,0 +1,78 @@
+"""Floor 4: the one border. Nodes refuse arrays of another library; fit, evaluate and predict move NumPy data once.
+
+The rule for data: x becomes the parameters' dtype, integers included (no scaling); labels t stay integers, or
+become the parameters' dtype if they are probabilities.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..arrays.libraries import (
+    HOST,
+    Array,
+    as_array,
+    dtype_name,
+    home,
+    is_array,
+    library_of,
+    namespace_of,
+    place_of,
+    together,
+)
+from ..errors import DTypeError, LibraryError, ShapeError
+from ..nodes.losses import SoftmaxWithLoss, check_chances, check_range
+from ..nodes.node import parts
+
+
+def first_parameter(model: Any) -> Array | None:
+    """A parameter of the model, which says where the model lives; None if there is none."""
+    return next((p for p in model.params if is_array(p)), None)
+
+
+def import_data(a: Any, name: str, who: str, W: Array | None) -> Array:
+    """Data ``a``, called ``name`` ("x" or "t"), where W lives and in W's dtype; labels t keep their integers."""
+    if not is_array(a):
+        raise DTypeError(f"{who}: {name} is a {type(a).__name__}; {as_array(a, name)}.")
+    if a.ndim == 0 or a.shape[0] == 0:
+        raise ShapeError(f"{who}: {name} is {tuple(a.shape)}; it needs at least one row.")
+    xp = namespace_of(a)
+    floating = xp.isdtype(a.dtype, "real floating")
+    one_hot = name == "t" and a.ndim > 1 and xp.isdtype(a.dtype, "bool")
+    if not floating and not one_hot and not xp.isdtype(a.dtype, "integral"):
+        raise DTypeError(f"{who}: {name} is {dtype_name(a)}; give real numbers or integers.")
+    if W is None:
+        return a
+    cast = floating or one_hot or name == "x"
+    if library_of(a) is not library_of(W) and library_of(a) is HOST:
+        return place_of(W).asarray(a.astype(dtype_name(W) if cast else "int64", copy=False))
+    if not together(a, W):
+        if library_of(a) is library_of(W):
+            raise LibraryError(
+                f"{who}: {name} is on {a.device}, the model on {W.device}; move it: "
+                f"xp.asarray({name}, device=...), or give NumPy data, which is moved once."
+            )
+        raise LibraryError(
+            f"{who}: {name} lives in {home(a)}, the model in {home(W)}; "
+            f"give NumPy data, which is moved once: xpgraph.to_numpy({name})."
+        )
+    return xp.astype(a, W.dtype, copy=False) if cast else a
+
+
+def check_lengths(who: str, x: Array, t: Array) -> None:
+    """ShapeError unless x and t have the same number of rows."""
+    if x.shape[0] != t.shape[0]:
+        raise ShapeError(f"{who}: x has {x.shape[0]} rows but t has {t.shape[0]}; give one label for each row.")
+
+
+def check_labels(who: str, model: Any, t: Array) -> None:
+    """After one forward: all of t, indices or probabilities, must fit every SoftmaxWithLoss that the model holds."""
+    xp = namespace_of(t)
+    for part in parts(model):
+        if not isinstance(part, SoftmaxWithLoss) or part.y is None:
+            continue
+        if tuple(t.shape[1:]) == tuple(part.y.shape[1:]):
+            check_chances(who, t)
+        elif t.ndim < part.y.ndim:
+            wide = xp.astype(t, xp.int64, copy=False)  # uint8 labels cannot be compared with 300 classes everywhere
+            check_range(who, wide, part.y.shape[-1])

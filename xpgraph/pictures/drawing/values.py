@@ -1,0 +1,148 @@
+"""What a picture says about one value: the numbers of a small array, the statistics of a large one.
+
+Four significant digits, no trailing zeros. Only statistics leave the device where an array is large.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from ...arrays.libraries import Array, dtype_name, is_array, namespace_of, number, on_device, to_numpy
+from .layout.widths import text_width
+
+ROWS, COLUMNS = 4, 6  # the largest matrix whose numbers are shown
+SIZE, SMALL = 13.0, 10.5  # of the numbers' text, and of the statistics'
+_GAP = 9.0  # between the columns of a matrix
+
+
+@dataclass(frozen=True)
+class Block:
+    """A rectangle of text: a single number, a matrix in brackets, or lines of statistics."""
+
+    kind: str  # "number", "matrix", "lines"
+    rows: tuple[tuple[str, ...], ...]
+    bad: frozenset[tuple[int, int]] = frozenset()  # (row, column) of what is not finite
+    about: str = ""  # shape and dtype
+
+    @property
+    def size(self) -> float:
+        return SMALL if self.kind == "lines" else SIZE
+
+    @property
+    def pitch(self) -> float:
+        """From one line to the next."""
+        return round(self.size * 1.3, 1)
+
+    @property
+    def columns(self) -> list[float]:
+        return [
+            max(text_width(row[j], self.size, (i, j) in self.bad) for i, row in enumerate(self.rows))
+            for j in range(len(self.rows[0]))
+        ]
+
+    @property
+    def width(self) -> float:
+        columns = self.columns
+        return sum(columns) + _GAP * (len(columns) - 1) + (10 if self.kind == "matrix" else 0)
+
+    @property
+    def height(self) -> float:
+        return self.pitch * len(self.rows) + (2 if self.kind == "matrix" else 0)
+
+    @property
+    def gap(self) -> float:
+        return _GAP
+
+    @property
+    def text(self) -> str:
+        """All of it on one line."""
+        if self.kind == "lines":
+            return ", ".join(row[0] for row in self.rows)
+        rows = [" ".join(row) for row in self.rows]
+        return rows[0] if self.kind == "number" else f"[{'; '.join(rows)}]"
+
+
+def number_text(v: Any) -> str:
+    """2.2, 110, 1e-07, nan, -inf: four significant digits, no trailing zeros; whole numbers of integers in full."""
+    if isinstance(v, bool | int | str):
+        return str(v)
+    if isinstance(v, complex):
+        return f"{v:.4g}"
+    text = f"{v:.4g}"
+    return "0" if text == "-0" else text
+
+
+def block(a: Any) -> Block:
+    """The text for a value: an array of any library, a number, or anything else by its ``str``."""
+    if not is_array(a):
+        try:
+            a = number(a) if hasattr(a, "dtype") else a
+        except (TypeError, ValueError):
+            a = str(a)
+        if not isinstance(a, bool | int | float | complex):
+            return Block("lines", ((_short(str(a)),),))
+        return Block("number", ((number_text(a),),), _bad([[a]]))
+    shape = tuple(a.shape)
+    about = f"{shape} {dtype_name(a)}"
+    if len(shape) <= 2 and 0 not in shape and (*shape, 1)[-1 if len(shape) < 2 else 0] <= ROWS:
+        if not shape:
+            numbers = [[to_numpy(a).item()]]  # sync
+        elif shape[-1] <= COLUMNS:
+            listed = to_numpy(a).tolist()  # sync
+            numbers = listed if len(shape) == 2 else [listed]
+        else:
+            return _statistics(a, about)
+        rows = tuple(tuple(map(number_text, row)) for row in numbers)
+        return Block("matrix" if shape else "number", rows, _bad(numbers), about)
+    return _statistics(a, about)
+
+
+def _bad(numbers: list[list[Any]]) -> frozenset[tuple[int, int]]:
+    return frozenset(
+        (i, j)
+        for i, row in enumerate(numbers)
+        for j, v in enumerate(row)
+        if isinstance(v, float) and not math.isfinite(v)
+    )
+
+
+def _statistics(a: Array, about: str) -> Block:
+    """mean, standard deviation, least, greatest, Euclidean norm; of the finite elements, with a count of the others."""
+    if 0 in a.shape:
+        return Block("lines", ((about,), ("empty",)), about=about)
+    xp = namespace_of(a)
+    if not xp.isdtype(a.dtype, ("bool", "integral", "real floating")):
+        return Block("lines", ((about,),), about=about)
+    with on_device(a):
+        x = xp.astype(a, xp.float64)
+        finite = xp.isfinite(x)
+        count = int(number(xp.sum(xp.astype(finite, xp.int64))))  # sync
+        lines, bad = [about], []
+        if count < (size := math.prod(a.shape)):
+            n_nan = int(number(xp.sum(xp.astype(xp.isnan(x), xp.int64))))  # sync
+            n_inf = size - count - n_nan
+            bad.append(", ".join(f"{n} {word}" for n, word in ((n_nan, "nan"), (n_inf, "inf")) if n))
+            x = xp.where(finite, x, xp.zeros_like(x))
+        if count:
+            low = number(xp.min(xp.where(finite, x, xp.full_like(x, math.inf))))  # sync
+            high = number(xp.max(xp.where(finite, x, xp.full_like(x, -math.inf))))  # sync
+            big = max(abs(low), abs(high)) or 1.0
+            x = x / big  # so that no sum and no square overflows
+            mean = number(xp.sum(x)) / count  # sync
+            centred = xp.where(finite, x - mean, xp.zeros_like(x))
+            std = big * math.sqrt(number(xp.sum(centred * centred)) / count)  # sync
+            norm = big * math.sqrt(number(xp.sum(x * x)))  # sync
+            mean *= big
+            least, most, centre, spread, length = map(number_text, (low, high, mean, std, norm))
+            floating = xp.isdtype(a.dtype, "real floating")  # the mean of labels says nothing
+            lines += [f"mean {centre}, std {spread}"] if floating else []
+            lines += [f"min {least}, max {most}"] + ([f"norm {length}"] if floating else [])
+    rows = (lines[0], *bad, *lines[1:])
+    return Block("lines", tuple((line,) for line in rows), frozenset((1, 0) for _ in bad), about)
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 24 else f"{line[:23]}…"

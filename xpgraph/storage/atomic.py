@@ -1,0 +1,182 @@
+"""Floor 4: files that are there whole or not at all, and folders that one run writes into.
+
+A file is written beside its place, brought to the disk, and renamed; then the folder is brought to the disk. After a
+crash at any moment the old file is there, or the new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import weakref
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ..errors import FolderInUseError, StorageError
+
+PIECE = 1 << 20  # bytes read or written at a time
+PARTIAL = ".partial"  # how the name of a file ends that is not whole yet
+LOCK = ".lock"
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+_held: weakref.WeakSet[FolderLock] = weakref.WeakSet()
+
+
+def write_whole(path: Path, pieces: Iterable[Any]) -> None:
+    """Write the bytes of ``pieces`` to ``path``, durably, or leave what was there; StorageError says what failed."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+    doing = "made"
+    try:
+        file = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            doing = "written"
+            for piece in pieces:
+                _write(file, memoryview(piece).cast("B"))
+            doing = "brought to the disk"
+            os.fsync(file)
+        finally:
+            os.close(file)
+        doing = "renamed"
+        os.replace(partial, path)  # noqa: PTH105  # all calls of a save stand in one module's os, where a test counts them
+        doing = "brought to the disk with its folder"
+        sync_folder(path.parent)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.unlink(partial)  # noqa: PTH108
+        if isinstance(error, OSError):
+            raise StorageError(
+                f"Saving {path}: it cannot be {doing}: {error.strerror or error}; older files are as they were. "
+                "Make room or give another folder."
+            ) from error
+        raise
+
+
+def write_file(path: Path, pieces: Iterable[Any]) -> None:
+    """``write_whole``, with the folders above it made."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"Saving {path}: {path.parent} cannot be made: {error.strerror or error}. Give a folder that can be made."
+        ) from error
+    write_whole(path, pieces)
+
+
+def _write(file: int, view: memoryview) -> None:
+    while view:  # a write may take less than it is given
+        view = view[os.write(file, view[:PIECE]) :]
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk, where the system has such a thing."""
+    if os.name == "nt":  # it opens no folder
+        return
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # some network file systems: renames are synchronous
+            raise
+    finally:
+        os.close(file)
+
+
+def clean(folder: Path) -> list[str]:
+    """Remove the partial files that a killed run left, one line for each; to be called under the folder's lock."""
+    lines = []
+    for path in sorted(folder.glob(f".*{PARTIAL}")):
+        try:
+            path.unlink()
+            lines.append(f"removed {path.name}, which a save that was cut off had left")
+        except OSError as error:
+            lines.append(f"{path.name}, left by a save that was cut off, cannot be removed: {error.strerror}")
+    return lines
+
+
+class FolderLock:
+    """A folder held for one run until ``close``, or until its process ends in any way: the kernel keeps the lock.
+
+    ``note`` says so where the file system has no locks. Raises FolderInUseError where another run holds the folder,
+    StorageError where it cannot be made or written into.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.note = ""
+        path = folder / LOCK
+        try:
+            _make(folder)
+            file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+        except OSError as error:
+            raise StorageError(
+                f"Writing into {folder}: {error.strerror or error}. Give a folder that can be made and written."
+            ) from error
+        try:
+            _lock(file)
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                owner = _owner(file)
+                os.close(file)
+                raise FolderInUseError(
+                    f"Writing into {folder}: the run with process id {owner} writes into it. "
+                    "Wait for it or end it, or give another folder."
+                ) from error
+            self.note = f"the file system of {folder} has no locks: a second run in it would not be noticed"
+        self._file: int | None = file
+        _held.add(self)
+        try:
+            os.ftruncate(file, 0)
+            os.write(file, f"{os.getpid()}\n".encode())
+        except OSError as error:
+            self.close()
+            raise StorageError(
+                f"Writing into {folder}: {error.strerror or error}. Make room or give another folder."
+            ) from error
+
+    def close(self) -> None:
+        """Let go of the folder. The lock file stays: removing it would let two runs hold one each."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+def _make(folder: Path) -> None:
+    """Make a folder, and bring its name to the disk: the files in it are lost with it."""
+    new = [parent for parent in (folder, *folder.absolute().parents) if not parent.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in {folder.absolute(), *new}:
+        with contextlib.suppress(OSError):  # a parent that may not be listed cannot be asked
+            sync_folder(made.parent)
+
+
+def _lock(file: int) -> None:
+    if os.name == "nt":
+        import msvcrt
+
+        os.lseek(file, 1 << 30, os.SEEK_SET)  # a byte that nobody writes: what is locked cannot be read there
+        try:
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+        finally:
+            os.lseek(file, 0, os.SEEK_SET)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _owner(file: int) -> str:
+    try:
+        return os.read(file, 20).decode("ascii", "replace").strip() or "unknown"
+    except OSError:
+        return "unknown"
+
+
+def _let_go() -> None:
+    """In a forked child: the lock is the parent's, and would else outlive it."""
+    for lock in list(_held):
+        with contextlib.suppress(OSError):
+            lock.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)

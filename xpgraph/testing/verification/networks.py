@@ -1,0 +1,133 @@
+"""The networks that ``xpgraph verify`` trains when none is given: between them, every node and every optimizer."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ... import datasets
+from ...arrays import random as draws
+from ...arrays.libraries import Array, place
+from ...graph.chain import mlp
+from ...graph.graph import Graph
+from ...nodes.axes import Concat, Max, Mean, Reshape, Split, Transpose
+from ...nodes.basic import Add, Branch, MatMul, Multiply, Repeat, Sum
+from ...nodes.layers import Affine, ReLU, Sigmoid, Softmax, Tanh
+from ...nodes.losses import SoftmaxWithLoss
+from ...nodes.operators import Divide, Dot, Exp, Log, Power, Subtract
+from ...nodes.wires import parameter, wire
+from ...training.optimizers import SGD, AdaGrad, Adam, Momentum, RMSprop
+
+
+class Network(NamedTuple):
+    """A model, data for it, an optimizer, and where gradients are clipped."""
+
+    name: str
+    model: Any
+    x: np.ndarray
+    t: np.ndarray
+    optimizer: Any
+    max_grad: float | None = None
+    batch_size: int = 32
+
+
+class EveryNode:
+    """Every node of xpgraph once, wired by hand; V is used twice, as it is and transposed.
+
+    h = tanh(x W + b); h₁, h₂ = branch h; p = h₁ · (Σ h₂ over columns); p₁, p₂ = branch p
+    r = repeat(relu(p₁ V), 2);  s = sigmoid(r Vᵀ...) + p₂;  y = softmax(s) U + c
+    """
+
+    def __init__(self, inputs: int, classes: int, seed: int) -> None:
+        def draw(i: int, *shape: int) -> np.ndarray:
+            return 0.4 * draws.normal(shape, seed, "init", i)
+
+        V = draw(2, 12, 6)
+        self.affine, self.tanh = Affine(draw(0, inputs, 12), draw(1, 12)), Tanh()
+        self.branch, self.total, self.multiply, self.again = Branch(2), Sum(axis=1), Multiply(), Branch(2)
+        self.down, self.relu, self.repeat = MatMul(V), ReLU(), Repeat(2, axis=1)
+        self.narrow, self.up, self.sigmoid, self.add = MatMul(draw(3, 12, 6)), MatMul(V.T), Sigmoid(), Add()
+        self.softmax, self.out, self.loss = (
+            Softmax(),
+            Affine(3.0 * draw(4, 12, classes), draw(5, classes)),
+            SoftmaxWithLoss(),
+        )
+        weighted = (self.affine, self.down, self.narrow, self.up, self.out)
+        self.params = [p for node in weighted for p in node.params]
+        self.grads = [g for node in weighted for g in node.grads]
+
+    def predict(self, x: Any) -> Any:
+        h1, h2 = self.branch.forward(self.tanh.forward(self.affine.forward(x)))
+        p1, p2 = self.again.forward(self.multiply.forward(h1, self.total.forward(h2)))
+        r = self.repeat.forward(self.relu.forward(self.down.forward(p1)))
+        s = self.add.forward(self.sigmoid.forward(self.up.forward(self.narrow.forward(r))), p2)
+        return self.out.forward(self.softmax.forward(s))
+
+    def forward(self, x: Any, t: Any) -> Any:
+        return self.loss.forward(self.predict(x), t)
+
+    def backward(self) -> None:
+        ds, dp2 = self.add.backward(self.softmax.backward(self.out.backward(self.loss.backward())))
+        dr = self.narrow.backward(self.up.backward(self.sigmoid.backward(ds)))
+        dp1 = self.down.backward(self.relu.backward(self.repeat.backward(dr)))
+        dh1, dtotal = self.multiply.backward(self.again.backward(dp1, dp2))
+        self.affine.backward(self.tanh.backward(self.branch.backward(dh1, self.total.backward(dtotal))))
+
+
+def formulas(inputs: int, classes: int, seed: int) -> Graph:
+    """The nodes that formulas are written with, once each, as a Graph of data x and probabilities t.
+
+    h = x U;  a, b = the halves of h, its columns reordered;  c = a², b - max b, max b, repeated d
+    q = e^(c V) / Σ e^(c V);  loss = mean over rows of Σ t · ln 1/q
+    """
+
+    def draw(i: int, *shape: int) -> Array:
+        return place("numpy").asarray(0.3 * draws.normal(shape, seed, "init", i))
+
+    x, t = wire("x"), wire("t")
+    h = Dot()(x, parameter(draw(10, inputs, 12), "U"))
+    turned = Transpose((0, 2, 1))(Reshape((-1, 3, 4))(h))
+    a, b = Split(2, axis=1)(Reshape((-1, 12))(turned))
+    largest = Max(axis=1)(b)
+    d = Repeat(like=b)(parameter(draw(11, 6), "d"))
+    c = Concat(axis=1)(Power(2)(a), Subtract()(b, largest), largest, d)
+    e = Exp()(Dot()(c, parameter(draw(12, 19, classes), "V")))
+    terms = Multiply()(t, Log()(Divide()(Sum(axis=1)(e), e)))
+    return Graph((x, t), Mean(axis=None, keepdims=False)(Sum(axis=1)(terms)))
+
+
+def network(name: str, seed: int, optimizer: Any = None, max_grad: float | None = None) -> Network:
+    """``"nodes"``, ``"formulas"``, or sizes of a perceptron such as ``"64-50-10"``, on the digits.
+
+    Sizes that do not fit those train on drawn data.
+    """
+    if name == "nodes":
+        x, t = _data(64, 10, seed)
+        return Network(name, EveryNode(64, 10, seed), x, t, optimizer or Momentum(lr=0.1), max_grad or 0.5)
+    if name == "formulas":
+        x, t = _data(64, 10, seed)
+        return Network(name, formulas(64, 10, seed), x, np.eye(10)[t], optimizer or SGD(lr=0.1), max_grad)
+    try:
+        sizes = [int(n) for n in name.split("-")]
+        model = mlp(sizes, seed=seed)
+    except ValueError as error:
+        raise ValueError(
+            f"--model is {name!r}; give nodes, formulas, sizes such as 64-50-10, or a run's folder."
+        ) from error
+    x, t = _data(sizes[0], sizes[-1], seed)
+    return Network(name, model, x, t, optimizer or SGD(lr=0.5), max_grad)
+
+
+def networks(seed: int) -> list[Network]:
+    """The usual ones."""
+    small = [network("64-16-10", seed, rule) for rule in (Adam(0.01), AdaGrad(0.05), RMSprop(0.003))]
+    return [network("nodes", seed), network("formulas", seed), network("64-50-10", seed), *small]
+
+
+def _data(columns: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    if (columns, classes) == (64, 10):
+        data = datasets.load("digits", seed=seed)
+        return data.x, data.t
+    t = draws.permutation(1024, seed, "data", 0) % classes
+    return draws.normal((1024, columns), seed, "data", 1) + draws.normal((classes, columns), seed, "data", 2)[t], t

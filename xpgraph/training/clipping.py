@@ -1,0 +1,54 @@
+"""Floor 3: gradients that are too long: one norm over all of them, and the factor that shortens them."""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+from typing import Any
+
+from ..arrays.kernels import kernel
+from ..arrays.libraries import Array, dtype_name
+from ..nodes.node import check_floating
+
+
+@kernel
+def global_norm(xp: Any, grads: list[Array]) -> Array:
+    """√ΣΣ g², accumulated in float32 or better; 0-d."""
+    total = None
+    for g in grads:
+        if dtype_name(g) not in ("float32", "float64"):
+            g = xp.astype(g, xp.float32)
+        square = xp.sum(g * g)
+        total = square if total is None else total + square
+    return xp.sqrt(total)
+
+
+@kernel
+def scale(xp: Any, grads: list[Array], rate: Array) -> None:
+    """g ← g · rate, in place; rounded once, since a small rate is 0 in float16."""
+    for g in grads:
+        g[...] = xp.astype(xp.astype(g, rate.dtype, copy=False) * rate, g.dtype, copy=False)
+
+
+@kernel
+def clip_rate(xp: Any, grads: list[Array], max_norm: float) -> tuple[Array, Array]:
+    """min(1, max_norm / (norm + 1e-6)), NaN where the joint norm is not finite; and the norm. Both 0-d."""
+    norm = global_norm(grads)
+    rate = max_norm / (norm + 1e-6)
+    rate = xp.where(rate > 1.0, xp.ones_like(rate), rate)
+    return xp.where(xp.isfinite(norm), rate, xp.full_like(rate, math.nan)), norm
+
+
+def clip_grads(grads: list[Array], max_norm: float) -> Array:
+    """Scale the gradients in place so that their joint L2 norm is at most ``max_norm``; 0-d norm before clipping.
+
+    g ← g · min(1, max_norm / (norm + 1e-6)), as in the chapter, with no branch: nothing is read from the device.
+    A norm that is not finite makes every gradient NaN, so that it cannot pass unseen. (Pascanu et al. 2013)
+    """
+    if isinstance(max_norm, bool) or not isinstance(max_norm, Real) or not 0 < max_norm < math.inf:
+        raise ValueError(f"clip_grads: max_norm is {max_norm!r}; give a positive number.")
+    for i, g in enumerate(grads):
+        check_floating("clip_grads: ", f"grads[{i}]", g)
+    rate, norm = clip_rate(grads, float(max_norm))
+    scale(grads, rate)
+    return norm

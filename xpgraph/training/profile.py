@@ -1,0 +1,155 @@
+"""Floor 5: where the time of a training goes, by kernel and by node, beside the time of its matrix products alone.
+
+    with Profile(model) as profile:
+        trainer.fit(x, t, ..., graph=False)
+    print("\\n".join(profile.lines()))
+
+Each call is timed by itself, less what it calls in turn. On a GPU each one waits for the device, so the sum is longer
+than a run without a profile, and each call is an NVTX range, which NVIDIA's tools show.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from typing import Any
+
+from ..arrays import random as draws
+from ..arrays.kernels import TABLE
+from ..arrays.libraries import Array, Place, dtype_name, layout, library_of, on_host, place_of
+from ..graph.inputs import first_parameter
+from ..graph.text_table import columns
+from ..nodes.basic import matmul
+from ..nodes.node import parts
+
+PRODUCTS: dict[str, Callable[..., tuple[Array, Array]]] = {  # the factors of the product that a kernel makes
+    "matmul": lambda a, b, out=None: (a, b),
+    "affine": lambda x, W, b: (x, W),
+    "affine_grad": lambda x, dy, dW, db: (x.T, dy),
+}
+ROUNDS = 5  # of which the fastest counts, for each product alone
+
+
+class Profile:
+    """Times every kernel on the model's library, and every node of the model, between ``with`` and its end."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.seconds: dict[tuple[str, str], float] = defaultdict(float)  # (what, name): what is kernel, forward, ...
+        self.calls: Counter[tuple[str, str]] = Counter()
+        self.products: Counter[tuple[Any, ...]] = Counter()
+        self.under_way: list[tuple[str, str]] = []
+        self.inside: list[float] = []  # of each call under way: the time of those that it made
+        self.total = 0.0
+
+    def __enter__(self) -> Profile:
+        W = first_parameter(self.model)
+        if W is None:
+            raise ValueError("Profile: the model has no parameters, so there is no library to time.")
+        self.like, self.kind = W, type(W)
+        self.wait, self.push, self.pop = _device(W)
+        self.kept = {name: row.bodies.pop(self.kind, None) for name, row in TABLE.items()}
+        library = library_of(W).name
+        for name, row in TABLE.items():
+            row.bodies[self.kind] = self._timed("kernel", name, row.body(library))
+        self.named = [(f"{i} {type(part).__name__}", part) for i, part in enumerate(_leaves(self.model))]
+        for name, part in self.named:
+            part.forward = self._timed("forward", name, part.forward)
+            part.backward = self._timed("backward", name, part.backward)
+        self.start = time.perf_counter()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.wait()
+        self.total += time.perf_counter() - self.start
+        for name, row in TABLE.items():
+            row.bodies.pop(self.kind, None)
+            if (body := self.kept[name]) is not None:
+                row.bodies[self.kind] = body
+        for _, part in self.named:
+            del part.forward, part.backward
+
+    def _timed(self, what: str, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        key, factors = (what, name), PRODUCTS.get(name) if what == "kernel" else None
+
+        def timed(*args: Any, **more: Any) -> Any:
+            if factors is not None and not any(k[0] == "kernel" and k[1] in PRODUCTS for k in self.under_way):
+                a, b = factors(*args)  # of the outermost: the generic affine calls matmul
+                self.products[_layout(a), _layout(b)] += 1
+            self.inside.append(0.0)
+            self.under_way.append(key)
+            self.push(name)
+            begin = time.perf_counter()
+            try:
+                return call(*args, **more)
+            finally:
+                self.wait()
+                took = time.perf_counter() - begin
+                self.pop()
+                self.under_way.pop()
+                self.seconds[key] += took - self.inside.pop()
+                self.calls[key] += 1
+                if self.inside:
+                    self.inside[-1] += took
+
+        return timed
+
+    def floor(self) -> float:
+        """Seconds of the products, had each been made alone and into memory that is there: the fastest of a few."""
+        where, dtype, total = place_of(self.like), dtype_name(self.like), 0.0
+        for (a, b), count in self.products.items():
+            left, right = (_drawn(where, shape, turned, dtype) for shape, turned in (a, b))
+            out = _drawn(where, (a[0][0], b[0][1]), False, dtype)
+            times = []
+            for _ in range(ROUNDS):
+                begin = time.perf_counter()
+                matmul(left, right, out)
+                self.wait()
+                times.append(time.perf_counter() - begin)
+            total += count * min(times)
+        return total
+
+    def rows(self) -> list[tuple[str, str, int, float]]:
+        """(what, name, calls, seconds of its own), the longest first; then what no kernel and no node accounts for."""
+        found = [(what, name, self.calls[what, name], s) for (what, name), s in self.seconds.items()]
+        rest = self.total - math.fsum(s for *_, s in found)
+        return [*sorted(found, key=lambda row: -row[3]), ("rest", "Trainer, data, report", 1, max(0.0, rest))]
+
+    def lines(self) -> list[str]:
+        """The table, with each share of the total, and the total as a multiple of the products' floor."""
+        table = [("seconds", "share", "calls", "", "")]
+        for what, name, calls, seconds in self.rows():
+            table.append((f"{seconds:.4f}", f"{seconds / self.total:.1%}", str(calls), what, name))
+        floor = self.floor()
+        return [
+            *columns(table, right=(0, 1, 2)),
+            f"{self.total:.4f} s in all"
+            + (f"; its matrix products alone take {floor:.4f} s: {self.total / floor:.2f} times that" if floor else ""),
+        ]
+
+
+def _leaves(model: Any) -> list[Any]:
+    """The nodes that hold no others, in order."""
+    return [part for part in parts(model) if len(list(parts(part))) == 1]
+
+
+def _layout(a: Array) -> tuple[tuple[int, int], bool]:
+    """A matrix's shape, and whether it lies by columns."""
+    strides = layout(a).strides
+    return (a.shape[0], a.shape[1]), strides[0] < strides[1]
+
+
+def _drawn(where: Place, shape: tuple[int, int], turned: bool, dtype: str) -> Array:
+    a = where.asarray(draws.uniform(shape[::-1] if turned else shape, 0, "data"), dtype)
+    return a.T if turned else a
+
+
+def _device(a: Array) -> tuple[Callable[[], None], Callable[[str], None], Callable[[], None]]:
+    """How to wait for the device of an array, and to begin and end a range that NVIDIA's tools show."""
+    if on_host(a):
+        return (lambda: None), (lambda name: None), (lambda: None)
+    cuda = importlib.import_module(library_of(a).name).cuda
+    return (lambda: cuda.Device().synchronize()), cuda.nvtx.RangePush, cuda.nvtx.RangePop  # sync

@@ -1,0 +1,259 @@
+"""Floor 5: the state of a training as arrays on the host and words, and back: on any backend, to the bit.
+
+``state_of(trainer)`` gives what a checkpoint holds: weights, the optimizer's state by the names of the parameters,
+counts, the losses, and the generators of the model's own nodes. xpgraph itself draws by (seed, purpose, index), so the
+seed and the epoch are the whole of its randomness.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from ..arrays.installed import usable
+from ..arrays.libraries import Array, dtype_name, home, library_of, place_of, to_numpy
+from ..errors import CheckpointError
+from ..graph.inputs import first_parameter
+from ..nodes.node import Node, parts
+from ..nodes.sharing import plan
+from ..storage.packing import pack, pack_records, unpack, unpack_records
+from .optimizers import Optimizer
+
+_MADE_AGAIN = ("_seen", "_made_for", "_narrow")  # what an Optimizer finds out at its next update
+
+
+def state_of(trainer: Any, more: dict[str, Any] | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays, and a description for JSON. ``more``: what else ``restore`` shall return, of what ``pack`` takes.
+
+    The arrays may share memory with the model on the CPU: write them before the next update. Raises CheckpointError
+    where the optimizer, or a node's ``state``, holds what a file cannot.
+    """
+    model, optimizer = trainer.model, trainer.optimizer
+    weights = named_parameters(model)
+    names = [name for name, _ in weights]
+    arrays = {f"weights.{name}": to_numpy(p) for name, p in weights}
+    meta: dict[str, Any] = {
+        "weights": names,
+        "optimizer": {"class": type(optimizer).__name__, "state": pack(_held(optimizer), "optimizer", arrays, names)},
+        "nodes": [pack(get(), f"nodes.{i}", arrays) for i, (get, _) in enumerate(_stateful(model))],
+        "seed": int(trainer.seed),
+        "steps": int(trainer.steps),
+        "epoch": int(trainer.current_epoch),
+        "eval_interval": None if trainer.eval_interval is None else int(trainer.eval_interval),
+        "loss_list": pack_floats(trainer.loss_list, "loss_list", arrays),
+        "history": pack_records(trainer.history, "history", arrays),
+        "more": pack(more, "more", arrays),
+        "versions": versions(model),
+    }
+    return arrays, meta
+
+
+def restore(
+    trainer: Any,
+    arrays: Mapping[str, np.ndarray],
+    meta: Mapping[str, Any],
+    check: Callable[[Any], None] | None = None,
+) -> Any:
+    """Give a trainer the state of a checkpoint; returns the ``more`` that was saved with it.
+
+    Weights are written into the model's own arrays, on the model's own backend. ``check(more)`` may raise before
+    anything is changed. Raises CheckpointError, which names both sides and leaves the trainer unchanged, for a model
+    or an optimizer that the checkpoint does not fit.
+    """
+    model, optimizer = trainer.model, trainer.optimizer
+    rows = named_parameters(model)
+    W = first_parameter(model)
+    where = None if W is None else place_of(W)
+    try:
+        weights = {name: arrays[f"weights.{name}"] for name in meta["weights"]}
+        _check_weights(rows, weights)
+        held = unpack(meta["optimizer"]["state"], arrays, where)
+        _check_optimizer(optimizer, meta["optimizer"]["class"], held, rows)
+        stateful = _stateful(model)
+        if len(stateful) != len(meta["nodes"]):
+            raise CheckpointError(
+                f"Restoring: the checkpoint holds the state of {len(meta['nodes'])} nodes, the model has "
+                f"{len(stateful)} with a state; nothing was changed. Restore it into a model of the same structure."
+            )
+        states = [unpack(packed, arrays, where) for packed in meta["nodes"]]
+        counts = [int(meta[name]) for name in ("seed", "steps", "epoch")]
+        losses = arrays[meta["loss_list"]].tolist()
+        history, interval = unpack_records(meta["history"], arrays), meta["eval_interval"]
+        more = unpack(meta["more"], arrays)
+        if check is not None:
+            check(more)
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(
+            f"Restoring: the checkpoint lacks what a training needs ({type(error).__name__}: {error}); nothing was "
+            "changed. Give one that a run wrote."
+        ) from error
+    for name, p in rows:
+        _overwrite(p, weights[name])
+    _give(optimizer, held)
+    for (_, give), state in zip(stateful, states, strict=True):
+        give(state)
+    trainer.seed, trainer.steps, trainer.current_epoch = counts
+    trainer.loss_list[:], trainer.history[:], trainer.eval_interval = losses, history, interval
+    return more
+
+
+def config_of(meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The configuration that a checkpoint holds for its readers; empty where there is none."""
+    try:
+        found = unpack(meta["more"], arrays)["config"] if "more" in meta else meta["config"]
+        return dict(found)
+    except (KeyError, TypeError, AttributeError, ValueError):
+        return {}
+
+
+def _overwrite(p: Array, value: np.ndarray) -> None:
+    p[...] = place_of(p).asarray(value, copy=True)
+
+
+def named_parameters(model: Any) -> list[tuple[str, Array]]:
+    """(name, array) of each parameter once, in the order in which the optimizer meets them.
+
+    The names are the model's own, such as ``0.W``; those of a class that is no Node are ``params[0]``, ...
+    """
+    params = list(model.params)
+    kept = [i for i, slot in enumerate(plan(params)) if slot.first == i]
+    named = model.named_parameters() if isinstance(model, Node) and hasattr(model, "named_parameters") else []
+    if len(named) == len(kept) and all(row[1] is params[i] for row, i in zip(named, kept, strict=True)):
+        return [(row[0], row[1]) for row in named]
+    return [(f"params[{i}]", params[i]) for i in kept]
+
+
+def versions(model: Any) -> dict[str, str]:
+    """What the bits of a result may depend on: versions, backend, machine."""
+    W = first_parameter(model)
+    found = {
+        "xpgraph": __version__, "python": platform.python_version(), "numpy": np.__version__,
+        "array-api-compat": _compat(), "machine": platform.machine(),
+    }  # fmt: skip
+    if W is not None:
+        found |= {"backend": home(W), library_of(W).name: usable(library_of(W).name).version}
+    return found
+
+
+@cache
+def _compat() -> str:
+    return metadata.version("array-api-compat")
+
+
+def differences(meta: Mapping[str, Any], model: Any) -> list[str]:
+    """How this place differs from that of the checkpoint, a line for each: then a resume is close, not bit for bit."""
+    then, now = meta["versions"], versions(model)
+    return [
+        f"the checkpoint was made with {name} {then.get(name, 'unknown')}, this is {now.get(name, 'without it')}: "
+        "the last bits may differ"
+        for name in sorted({*then, *now})
+        if then.get(name) != now.get(name)
+    ]
+
+
+def pack_floats(values: list[float], key: str, arrays: dict[str, np.ndarray]) -> str:
+    """Put a list of numbers into an array; the key under which it stands."""
+    arrays[key] = np.array(values, np.float64)
+    return key
+
+
+def _held(optimizer: Any) -> Any:
+    """An optimizer's whole state: its attributes, or its own ``state`` where a foreign class has one to load."""
+    if isinstance(optimizer, Optimizer):
+        return {name: value for name, value in vars(optimizer).items() if name not in _MADE_AGAIN}
+    return optimizer.state if callable(getattr(optimizer, "load_state", None)) else dict(vars(optimizer))
+
+
+def _give(optimizer: Any, held: Any) -> None:
+    if isinstance(optimizer, Optimizer):
+        own = optimizer.state
+        optimizer.load_state({name: held[name] for name in own})
+        held = {name: value for name, value in held.items() if name not in own}
+    elif callable(getattr(optimizer, "load_state", None)):
+        optimizer.load_state(held)
+        return
+    for name, value in held.items():
+        setattr(optimizer, name, value)
+
+
+def _stateful(model: Any) -> list[tuple[Callable[[], Any], Callable[[Any], None]]]:
+    """How to get and to give the state of what draws or remembers inside a model: generators, ``state`` of nodes."""
+    found: list[tuple[Callable[[], Any], Callable[[Any], None]]] = []
+    seen: set[int] = set()
+    for part in parts(model):
+        if callable(getattr(part, "load_state", None)):
+            found.append((lambda part=part: part.state, part.load_state))  # type: ignore[misc]
+        for value in _inside(vars(part).values()) if hasattr(part, "__dict__") else ():
+            bits = getattr(value, "bit_generator", None) or getattr(value, "_bit_generator", None)
+            if isinstance(bits, np.random.BitGenerator) and id(bits) not in seen:
+                seen.add(id(bits))
+                found.append((lambda bits=bits: bits.state, lambda state, bits=bits: setattr(bits, "state", state)))  # type: ignore[misc]
+    return found
+
+
+def _inside(values: Iterable[Any]) -> Iterator[Any]:
+    """Values, and those in lists, tuples and dicts among them."""
+    for value in values:
+        if isinstance(value, list | tuple | dict):
+            yield from _inside(value.values() if isinstance(value, dict) else value)
+        else:
+            yield value
+
+
+def _check_weights(rows: list[tuple[str, Array]], weights: Mapping[str, np.ndarray]) -> None:
+    names = {name for name, _ in rows}
+    if names != set(weights):
+        here, there = sorted(names - set(weights)), sorted(set(weights) - names)
+        raise CheckpointError(
+            f"Restoring: the checkpoint holds {len(weights)} parameters, the model has {len(rows)}; only the "
+            f"checkpoint has {_words(there)}, only the model {_words(here)}; nothing was changed. "
+            "Restore it into a model of the same structure."
+        )
+    for name, p in rows:
+        _check_array(f"parameter {name}", weights[name], p)
+
+
+def _check_array(what: str, saved: Array, p: Array) -> None:
+    if tuple(saved.shape) != tuple(p.shape) or dtype_name(saved) != dtype_name(p):
+        raise CheckpointError(
+            f"Restoring: {what} is {dtype_name(saved)} {tuple(saved.shape)} in the checkpoint, but {dtype_name(p)} "
+            f"{tuple(p.shape)} in the model; nothing was changed. Restore it into a model of the same sizes and dtype."
+        )
+
+
+def _check_optimizer(optimizer: Any, kind: str, held: Any, rows: list[tuple[str, Array]]) -> None:
+    if type(optimizer).__name__ != kind:
+        raise CheckpointError(
+            f"Restoring: the checkpoint holds the state of {kind}, the trainer has {type(optimizer).__name__}; nothing "
+            "was changed. Give the trainer the optimizer that the run began with."
+        )
+    if not isinstance(optimizer, Optimizer):
+        return
+    needed = {name for name in vars(optimizer) if name not in _MADE_AGAIN}
+    if needed != set(held):
+        raise CheckpointError(
+            f"Restoring: the checkpoint holds {_words(sorted(held))} of {kind}, which needs {_words(sorted(needed))}; "
+            "nothing was changed. Restore it with the class that the run began with."
+        )
+    for slot in optimizer.slots:
+        arrays = held[slot]
+        if arrays is not None and len(arrays) != len(rows):
+            raise CheckpointError(
+                f"Restoring: {slot} of {kind} has {len(arrays)} arrays in the checkpoint, the model {len(rows)} "
+                "parameters; nothing was changed. Restore it into a model of the same structure."
+            )
+        for (name, p), a in zip(rows, arrays or (), strict=False):
+            wide = p if dtype_name(p) in ("float32", "float64") else np.zeros(p.shape, np.float32)
+            _check_array(f"{slot} of parameter {name}", a, wide)
+
+
+def _words(names: list[str]) -> str:
+    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "") if names else "none"

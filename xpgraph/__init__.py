@@ -4,9 +4,8 @@ The computational graph of nodes, layers, optimizers and a Trainer, written once
 bring with them: NumPy on the CPU, CuPy on CUDA GPUs.
 """
 
-__version__ = "0.1.0"  # first: it is read while the rest is imported
-
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 from .arrays.kernels import kernel
@@ -26,6 +25,7 @@ from .errors import (
 )
 from .graph.chain import Chain, Evaluation, mlp
 from .graph.graph import Graph
+from .graph.network import PICTURES
 from .graph.saving import load
 from .nodes.axes import Concat, Max, Mean, Reshape, Split, Transpose
 from .nodes.basic import Add, Branch, MatMul, Multiply, Repeat, Sum
@@ -40,6 +40,7 @@ from .training.live import Live
 from .training.optimizers import SGD, AdaGrad, Adam, Momentum, Optimizer, RMSprop
 from .training.report import Lines, Report
 from .training.trainer import Trainer
+from .version import __version__ as __version__
 
 __all__ = [
     "SGD",
@@ -108,7 +109,14 @@ __all__ = [
 ]
 
 
+def _picture(name: str) -> Callable[..., Any]:
+    return lambda *args, **options: getattr(importlib.import_module("xpgraph.pictures"), name)(*args, **options)
+
+
+PICTURES.update({name: _picture(name) for name in ("draw", "svg", "explain")})  # loaded when a picture is wanted
+
+
 def __getattr__(name: str) -> Any:
     if name == "datasets":  # loaded when it is first used: not everybody needs it
-        return importlib.import_module(".datasets", __name__)
+        return importlib.import_module("xpgraph.datasets")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -25,6 +25,7 @@ from typing import Any
 from .libraries import LIBRARIES, Array, library_of
 
 TABLE: dict[str, Row] = {}
+FAST = "xpgraph.fast"  # the package of the fast bodies: one module a library, loaded by name
 HELPERS = {"numpy": "numba"}  # library: another that can make its bodies faster
 
 # Written out and compiled for each kernel: a call with fixed arguments costs half of one through *args.
@@ -147,7 +148,7 @@ def helper(library: str) -> str:
 def _works(name: str) -> bool:
     """Does it make bodies here? One that breaks, whatever it raises, is done without."""
     try:
-        importlib.import_module(f"{__package__}.fast.{name}")
+        importlib.import_module(f"{FAST}.{name}")
     except Exception:
         for row in TABLE.values():
             for library in HELPERS:
@@ -158,6 +159,6 @@ def _works(name: str) -> bool:
 
 @cache
 def _load(name: str) -> None:
-    path = f"{__package__}.fast.{name}"
+    path = f"{FAST}.{name}"
     if importlib.util.find_spec(path) is not None:
         importlib.import_module(path)

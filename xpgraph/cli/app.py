@@ -12,13 +12,13 @@ import traceback
 import click
 from click.core import ParameterSource
 
-from .. import __version__
 from ..arrays.libraries import available
 from ..arrays.matmul_precision import KINDS as PRECISIONS
 from ..errors import CheckpointError, DataError, ModelFileError, NonFiniteError, StorageError
 from ..graph.chain import ACTIVATIONS
 from ..training.optimizers import OPTIMIZERS
 from ..training.signals import terminated
+from ..version import __version__
 from .streams import steady
 
 _backend = click.option(

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 
-from .. import __version__
 from ..arrays.cpu import arithmetic, blas
 from ..arrays.installed import driver, usable
 from ..arrays.kernels import TABLE, helper, load_fast
 from ..arrays.libraries import LIBRARIES, available, place
 from ..datasets import idx
 from ..graph.text_table import columns
+from ..version import __version__
 
 PACKAGE = "xpgraph-nn"
 

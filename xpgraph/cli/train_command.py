@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import __version__, datasets
+from .. import datasets
 from ..arrays.installed import usable
 from ..arrays.libraries import Place, on_device
 from ..arrays.matmul_precision import precision
@@ -30,6 +30,7 @@ from ..training.report import Report
 from ..training.saved_state import config_of
 from ..training.signals import Signals, ended_by
 from ..training.trainer import Trainer
+from ..version import __version__
 from .choices import Choices, choose_backend
 from .run_folder import CONFIG, new_folder, read_config, remove_begun, write_history, write_json
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
 from ..arrays.libraries import place
 from ..errors import DataError, StorageError
 from ..graph.saving import load
@@ -16,6 +15,7 @@ from ..storage.atomic import write_file
 from ..testing.verification.agreement import verify
 from ..testing.verification.networks import Network, network, networks
 from ..training.optimizers import OPTIMIZERS
+from ..version import __version__
 from .choices import Choices
 
 

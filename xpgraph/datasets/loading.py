@@ -138,7 +138,7 @@ def _floating(dtype: npt.DTypeLike) -> np.dtype:
 
 
 def _digits(seed: int, dtype: np.dtype) -> Dataset:
-    with (resources.files(__package__) / "data" / "digits.npz").open("rb") as file, np.load(file) as stored:
+    with (resources.files(__package__) / "digits.npz").open("rb") as file, np.load(file) as stored:
         x, t = _scaled(stored["x"], 1 / 16, dtype), stored["t"].astype(np.int64)
     order = draws.permutation(len(x), seed, "split")
     train, test = order[:-DIGITS_TEST], order[-DIGITS_TEST:]

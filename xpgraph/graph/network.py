@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,8 @@ from ..nodes.node import Node
 from ..nodes.sharing import plan
 from .evaluation import Evaluation, evaluate, predict
 
+# draw, svg and explain of xpgraph.pictures, which imports this file; the package xpgraph fills the table.
+PICTURES: dict[str, Callable[..., Any]] = {}
 _DRAWN = 200  # nodes of the largest network that a notebook draws by itself
 
 
@@ -105,25 +107,19 @@ class Network(Node):
         It shows the last run of a Graph; with ``inputs``, a run on them, which changes nothing in a Chain. ``open``:
         classes of nodes that are drawn by what is inside, such as ``("Affine",)``, or True for all (see drawing).
         """
-        _drawing().draw(self, path, *inputs, open=open, title=title)
+        PICTURES["draw"](self, path, *inputs, open=open, title=title)
 
     def explain(self, path: str | Path, *inputs: Any, optimizer: Any = None, title: str = "") -> None:
         """Write a page (.html) to step through a run on ``inputs``, labels last: forward, backward, one update.
 
         Nothing of the model or of the optimizer (SGD(0.1), if none is given) changes (see explaining).
         """
-        importlib.import_module(".explaining", __package__).explain(
-            self, path, *inputs, optimizer=optimizer, title=title
-        )
+        PICTURES["explain"](self, path, *inputs, optimizer=optimizer, title=title)
 
     def _repr_svg_(self) -> str | None:
         """For notebooks; None, and so the plain repr, where a picture would be too large to read."""
-        return _drawing().svg(self) if len(self.nodes) <= _DRAWN else None
-
-
-def _drawing() -> Any:
-    return importlib.import_module(".drawing", __package__)
+        return PICTURES["svg"](self) if len(self.nodes) <= _DRAWN else None
 
 
 def _files() -> Any:
-    return importlib.import_module(".files", __package__)  # a floor above: it makes models of every kind
+    return importlib.import_module("xpgraph.graph.saving")  # a floor above: it makes models of every kind

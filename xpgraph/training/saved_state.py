@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import __version__
 from ..arrays.installed import usable
 from ..arrays.libraries import Array, dtype_name, home, library_of, place_of, to_numpy
 from ..errors import CheckpointError
@@ -23,6 +22,7 @@ from ..graph.inputs import first_parameter
 from ..nodes.node import Node, parts
 from ..nodes.sharing import plan
 from ..storage.packing import pack, pack_records, unpack, unpack_records
+from ..version import __version__
 from .optimizers import Optimizer
 
 _MADE_AGAIN = ("_seen", "_made_for", "_narrow")  # what an Optimizer finds out at its next update

@@ -19,12 +19,12 @@ import test_cuda_kernels
 import test_cuda_replay
 import test_cuda_steps
 from bars import LAYOUTS
-from conftest import Lib
 from cuda_emulator import DTYPES, Emulator, Guarded
 from cuda_rig import Rig
+from kernel_checks import check_body, leaves, tree
+from libs import Lib
 from samples import SAMPLES
 from test_cuda_table import BODIES
-from test_kernels import check_body, leaves, tree
 
 from xpgraph import SGD, Adam, Report, Trainer, mlp
 from xpgraph.arrays.kernels import TABLE

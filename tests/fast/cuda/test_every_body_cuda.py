@@ -1,0 +1,56 @@
+"""The table's own test over the CUDA path, without a GPU: each CuPy body, dispatched as on a device, on host memory.
+
+Dispatch, geometry and the order of arguments are the library's own; kernels run in the emulator, products in NumPy.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from bars import LAYOUTS
+from cuda_rig import Rig, why_not
+from kernel_checks import KERNELS, check_body
+from libs import Lib
+from samples import SAMPLES
+
+from xpgraph.arrays.kernels import TABLE
+
+pytestmark = pytest.mark.skipif(bool(why_not()), reason=f"no CUDA rig: {why_not()}")
+BODIES = [name for name in KERNELS if not why_not() and TABLE[name].body("cupy") and "cupy" in TABLE[name].fast_bodies]
+
+
+@pytest.fixture(scope="module")
+def rig():
+    with Rig() as rig:
+        yield rig
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", BODIES)
+def test_every_cuda_body_agrees_with_the_generic_body(rig, name, dtype, layout):
+    row, sample, lib = TABLE[name], SAMPLES[name], Lib("cupy", rig.place)
+    n = {"empty": 0, "one_row": 1}.get(layout, 7)
+    if n == 0 and sample.no_empty:
+        pytest.skip(f"no empty arrays: {sample.no_empty}")
+    for number, case in enumerate(sample.cases(np.random.default_rng(7), n)):
+        check_body(lib, row, sample, row.fast_bodies["cupy"], (case, dtype, layout), f"{name}, cuda, case {number}")
+
+
+def test_the_bodies_are_those_that_the_step_needs():
+    products = {"matmul", "affine", "affine_grad"}
+    maps = {f"{name}{end}" for name in ("sigmoid", "relu", "tanh") for end in ("", "_grad")}
+    updates = {"sgd", "momentum", "adagrad", "rmsprop", "adam", "clip_rate"}
+    assert set(BODIES) == {*products, *maps, *updates, "sum_to", "softmax_cross_entropy", "gather"}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", BODIES)
+def test_contiguous_arrays_need_no_body_but_ours(rig, name, dtype):
+    """One call in C order launches our kernels or cuBLASLt only: nothing falls back to CuPy without a word."""
+    lib, sample = Lib("cupy", rig.place), SAMPLES[name]
+    case = next(iter(sample.cases(np.random.default_rng(7), 7)))
+    rig.calls.clear()
+    check_body(lib, TABLE[name], sample, TABLE[name].fast_bodies["cupy"], (case, dtype, "C"), name)
+    assert {kind for kind, _ in rig.calls} <= {"kernel", "cublaslt", "sync", "upload", "import"}, rig.calls
+    assert any(kind in ("kernel", "cublaslt") for kind, _ in rig.calls)

@@ -1,0 +1,101 @@
+"""Small trainings and small checkpoints for the tests of checkpoints, and an ``os`` in which a save can fail."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+from nets import MAKE, weights
+from reference import toy
+
+from xpgraph import Affine, Chain, Report, Sigmoid, SoftmaxWithLoss, Trainer
+from xpgraph.arrays.libraries import to_numpy
+from xpgraph.storage import atomic as storage
+from xpgraph.storage import tensorfile
+from xpgraph.storage.checkpoints import Checkpoints
+from xpgraph.training.saved_state import state_of
+
+X, T = toy()
+
+
+def trainer(optimizer="Adam", seed=0, place=None, dtype="float64", **sizes):
+    """A small net and its trainer; ``place``: where it lives."""
+    W1, b1, W2, b2 = (a.astype(dtype) for a in weights(seed, **sizes))
+    model = Chain(Affine(W1, b1), Sigmoid(), Affine(W2, b2), loss=SoftmaxWithLoss())
+    return Trainer(model if place is None else model.to(place), MAKE[optimizer](lr=0.05), seed=3)
+
+
+def train(by, epochs=2):
+    by.fit(X, T, epochs, 8, eval_interval=2, report=Report())
+    return by
+
+
+def small(value=1.0, n=5):
+    """(arrays, meta) of no training at all."""
+    return {"weights.0.W": np.full((n, 3), value), "optimizer.iter": np.arange(n, dtype=np.int32)}, {"value": value}
+
+
+def file_bytes(arrays, meta, step=1):
+    return b"".join(bytes(piece) for piece in tensorfile.pieces(arrays, {"step": step, "state": meta}))
+
+
+def value_of(found):
+    """The value that ``small`` was made with, told three times."""
+    values = {found.meta["value"], *found.arrays["weights.0.W"].ravel().tolist()}
+    assert len(values) == 1, "a mixture of two checkpoints"
+    return values.pop()
+
+
+class Calls:
+    """The system calls of a save, counted; ``act(name, i)`` runs before call i and may fail or end the process."""
+
+    NAMES = ("open", "write", "fsync", "close", "replace", "unlink", "listdir")
+
+    def __init__(self, act=lambda name, i: None):
+        self.log, self.act = [], act
+
+    def __getattr__(self, name):
+        real = getattr(os, name)
+        if name not in self.NAMES:
+            return real
+
+        def call(*args, **kwargs):
+            self.log.append(name)
+            self.act(name, len(self.log) - 1)
+            return real(*args, **kwargs)
+
+        return call
+
+    def into(self, monkeypatch):
+        """Stand in for ``os`` where checkpoints are written."""
+        from xpgraph.storage import checkpoints
+
+        for module in (storage, checkpoints):
+            monkeypatch.setattr(module, "os", self)
+        return self
+
+
+__all__ = ["Calls", "T", "X", "file_bytes", "small", "train", "trainer", "value_of"]
+
+
+def through_a_file(tmp_path, by, more=None):
+    """What another process would read."""
+    with Checkpoints(tmp_path) as kept:
+        kept.save(by.steps, *state_of(by, more))
+        found = kept.latest()
+    return found.arrays, found.meta
+
+
+def params(by):
+    return [np.array(to_numpy(p)) for p in by.model.params]
+
+
+def same(a, b):
+    assert [p.tobytes() for p in params(a)] == [p.tobytes() for p in params(b)]
+    assert (
+        a.eval_interval == b.eval_interval
+        and a.loss_list == b.loss_list
+        and (a.steps, a.current_epoch) == (b.steps, b.current_epoch)
+    )
+    told = [[{**record, "seconds": 0} for record in each.history] for each in (a, b)]
+    assert told[0] == told[1] and repr(a.optimizer) == repr(b.optimizer)

@@ -1,0 +1,222 @@
+"""What a user's own nodes and optimizers keep, and how Python values become arrays and JSON, and back."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from checkpointing import params, same, through_a_file, train, trainer
+
+from xpgraph import SGD, Affine, Chain, Momentum, Node, SoftmaxWithLoss, Trainer
+from xpgraph.arrays.libraries import place
+from xpgraph.errors import CheckpointError
+from xpgraph.storage.packing import pack, pack_records, unpack, unpack_records
+from xpgraph.training import saved_state as state
+from xpgraph.training.saved_state import restore, state_of
+
+
+class Noise(Node):
+    """A user's node that draws, and remembers how often."""
+
+    def __init__(self, seed):
+        super().__init__()
+        self.rng, self.old = np.random.default_rng(seed), np.random.RandomState(seed)
+        self.again = self.rng  # one generator under two names
+        self.count = np.zeros(2)
+
+    state = property(lambda self: {"count": self.count, "mean": (1, 2.5)})
+
+    def load_state(self, state):
+        self.count, (_, self.mean) = state["count"], state["mean"]
+
+    def forward(self, x):
+        self.count += 1
+        return x + self.rng.standard_normal(x.shape) + self.old.standard_normal(x.shape)
+
+    def backward(self, dy):
+        return dy
+
+
+def noisy(seed, bits_=None):
+    noise = Noise(seed)
+    if bits_ is not None:
+        noise.rng = noise.again = np.random.Generator(bits_(seed))
+    model = Chain(noise, Affine(np.ones((4, 3)), np.zeros(3)), loss=SoftmaxWithLoss())
+    return Trainer(model, Momentum(0.1), seed=1)
+
+
+@pytest.mark.parametrize("kind", ["PCG64", "Philox", "MT19937", "SFC64"])
+def test_the_generators_and_the_state_of_a_users_nodes_are_kept(tmp_path, kind):
+    a, b = (noisy(seed, getattr(np.random, kind)) for seed in (0, 1))
+    train(a)
+    restore(b, *through_a_file(tmp_path, a))
+    assert b.model.nodes[0].count.tolist() == [6, 6] and b.model.nodes[0].mean == 2.5
+    same(train(b), train(a))
+    assert b.model.nodes[0].rng.random() == a.model.nodes[0].rng.random()
+
+
+class Chapter:
+    """An optimizer in the manner of a book: state in dicts and lists, made at the first update."""
+
+    def __init__(self, lr=0.1):
+        self.lr, self.v, self._t, self.lists, self.rate = lr, None, 0, {}, np.float32(0.5)
+
+    def update(self, params, grads):
+        if self.v is None:
+            self.v = {str(i): np.zeros_like(p) for i, p in enumerate(params)}
+            self.lists = [np.zeros_like(p) for p in params]
+        self._t += 1
+        for i, (p, g) in enumerate(zip(params, grads, strict=True)):
+            self.v[str(i)] *= 0.9
+            self.v[str(i)] -= self.lr / self._t * g * self.rate
+            self.lists[i] += g
+            p += self.v[str(i)]
+
+
+class Own(Chapter):
+    """One that says itself what its state is."""
+
+    @property
+    def state(self):
+        return {"v": self.v, "t": self._t, "lists": tuple(self.lists)}
+
+    def load_state(self, state):
+        self.v, self._t, self.lists = state["v"], state["t"], list(state["lists"])
+
+
+@pytest.mark.parametrize("kind", [Chapter, Own])
+def test_an_optimizer_of_another_house_is_kept_too(tmp_path, kind):
+    a, b = (Trainer(trainer(seed=seed).model, kind(), seed=2) for seed in (0, 1))
+    train(a)
+    arrays, meta = through_a_file(tmp_path, a)
+    assert "optimizer.lists.0.W" in arrays and "optimizer.v.0" in arrays
+    restore(b, arrays, meta)
+    assert b.optimizer._t == 6 and type(b.optimizer.lists) is list and b.optimizer.rate.dtype == np.float32
+    assert [p.tobytes() for p in params(train(b))] == [p.tobytes() for p in params(train(a))]
+    assert [v.tobytes() for v in a.optimizer.v.values()] == [v.tobytes() for v in b.optimizer.v.values()]
+
+
+def test_what_cannot_be_kept_is_told_before_anything_is_lost():
+    made = trainer()
+    made.optimizer = Chapter()
+    made.optimizer.schedule = lambda t: 0.1
+    with pytest.raises(CheckpointError, match=r"Saving optimizer\.schedule: found a function, which .* load_state"):
+        state_of(made)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, True, 0, -(2**80), 0.1, "θ", [], (), {}, [1, (2, {"a": [None]})], {1: "one", "1": "text"}, float("inf")],
+)
+def test_values_come_back_as_what_they_were(value):
+    arrays = {}
+    packed = json.loads(json.dumps(pack(value, "k", arrays)))
+    assert repr(unpack(packed, arrays)) == repr(value)
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [],
+        [{"a": 1, "b": 0.1, "c": None}] * 3,
+        [{"c": None}] * 2,
+        [{}, {}],
+        [{"a": 1}, {"a": 0.5}, {"a": None}],
+        [{"a": 1}, {"b": 1}],
+        [{"a": True, "b": "text", "c": 2**70}] * 2,
+        [{"a": float("inf"), "b": -0.0}],
+    ],
+)
+def test_records_come_back_as_what_they_were(records):
+    arrays = {}
+    packed = json.loads(json.dumps(pack_records(records, "h", arrays)))
+    assert repr(unpack_records(packed, arrays)) == repr(records)
+
+
+def test_a_hundred_thousand_epochs_fit(tmp_path):
+    by = trainer()
+    record = {"epoch": 1, "loss": 0.1, "val_loss": None, "val_accuracy": None, "lr": 0.1, "samples": 24, "seconds": 1.5}
+    by.history, by.loss_list = [record] * 100_000, [0.5] * 1_000_000
+    arrays, meta = through_a_file(tmp_path, by)
+    other = trainer()
+    restore(other, arrays, meta)
+    assert other.history == by.history and other.loss_list == by.loss_list
+
+
+def test_more_is_kept_and_given_back(tmp_path):
+    more = {"iteration": 3, "pending": np.array([0.1, 0.2]), "config": {"hidden": "100", "sizes": [1, 2], "x": None}}
+    found = restore(trainer("SGD"), *through_a_file(tmp_path, trainer("SGD"), more))
+    assert found["pending"].tolist() == [0.1, 0.2] and {**found, "pending": 0} == {**more, "pending": 0}
+
+
+def test_the_numbers_of_a_trainer_may_be_numpys(tmp_path):
+    by = Trainer(trainer().model, SGD(0.1), seed=np.int64(3))
+    train(by).steps = np.int64(6)
+    restore(by, *through_a_file(tmp_path, by))
+    assert type(by.seed) is int and by.steps == 6
+
+
+def test_a_list_takes_the_names_only_where_it_has_an_array_for_each():
+    a, names = np.ones(2), ("W", "b")
+    for value, keys in (
+        ([a, a], ["k.W", "k.b"]),
+        ([a, a, a], ["k.0", "k.1", "k.2"]),
+        ([a, 0.5], ["k.0"]),
+        ([0.9, 0.999], []),
+    ):
+        arrays: dict = {}
+        packed = pack(value, "k", arrays, names)
+        assert list(arrays) == keys
+        again = unpack(packed, arrays)
+        assert len(again) == len(value) and all(np.array_equal(x, y) for x, y in zip(again, value, strict=True))
+
+
+@pytest.mark.parametrize("where", [None, place("numpy")], ids=["NumPy", "a place"])
+def test_what_is_unpacked_shares_no_memory_with_the_file(where):
+    arrays: dict = {}
+    packed = pack([np.ones(3)], "k", arrays)
+    assert not np.shares_memory(unpack(packed, arrays, where)[0], arrays["k.0"])
+
+
+@pytest.mark.parametrize(("number", "fits"), [(2**63 - 1, True), (1 - 2**63, True), (2**63, False), (-(2**64), False)])
+def test_whole_numbers_of_records_are_an_array_where_it_can_hold_them(number, fits):
+    arrays: dict = {}
+    records = [{"n": 1, "x": 0.5}, {"n": number, "x": 1.5}]
+    packed = pack_records(records, "h", arrays)
+    assert list(arrays) == (["h.n", "h.x"] if fits else ["h.x"])
+    again = unpack_records(packed, arrays)
+    assert again == records and [type(record["n"]) for record in again] == [int, int]
+
+
+def test_records_that_hold_arrays_or_have_other_names_come_back_too():
+    a = np.arange(3.0)
+    for records in ([{"a": a}, {"a": 2 * a}], [{"a": a, "b": None}, {"a": a}], [{"b": None}, {"b": None}], [{}], []):
+        arrays: dict = {}
+        again = unpack_records(pack_records(records, "h", arrays), arrays)
+        assert [list(record) for record in again] == [list(record) for record in records]
+        for one, other in zip(again, records, strict=True):
+            assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_what_check_refuses_is_told_as_it_is_and_changes_nothing():
+    by, other = train(trainer()), trainer(seed=4)
+    before = [p.copy() for p in params(other)]
+
+    def check(more):
+        raise CheckpointError(f"not with {more}")
+
+    with pytest.raises(CheckpointError, match=r"^not with \{'a': 1\}$"):
+        restore(other, *state_of(by, {"a": 1}), check)
+    assert other.steps == 0 and all(map(np.array_equal, params(other), before))
+
+
+@pytest.mark.parametrize(
+    ("n", "told"), [(0, "none"), (1, "0"), (8, "0, 1, 2, 3, 4, 5, 6, 7"), (9, "0, 1, 2, 3, 4, 5, 6, 7, ...")]
+)
+def test_eight_names_are_told_and_that_there_are_more(n, told):
+    assert state._words([str(i) for i in range(n)]) == told
+
+
+def test_the_version_of_the_layer_beneath_is_among_those_kept():
+    assert state.versions(trainer().model)["array-api-compat"][0].isdigit()

@@ -95,7 +95,7 @@ def rehearsal(folder: Path, mnist: Path | None, record: Result) -> list[Part]:
         lacking = [name for name in ("pytest", "hypothesis") if not here(name)]
         if lacking:
             return left_out(f"{' and '.join(lacking)} not installed")
-        return gpu_suite.suite("numpy", folder, limit, ("tests/test_sharing.py",))
+        return gpu_suite.suite("numpy", folder, limit, ("tests/nodes/test_sharing.py",))
 
     return [
         Part("suite", 1, suite, True),
@@ -153,7 +153,7 @@ def here(name: str) -> bool:
 def no_rig() -> str:
     """Why CuPy's path cannot be rehearsed; empty if it can."""
     if not (ROOT / "tests" / "cuda_rig.py").is_file():
-        return "tests/cuda_rig.py is not there"
+        return "tests/support/cuda_rig.py is not there"
     if not here("pytest"):
         return "pytest is not installed, which the rig is made with"
     from cuda_rig import why_not

@@ -16,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 HOME = ROOT / "xpgraph"
 ENTRIES, FUNCTION, FILE = 14, 60, 250  # at most: entries of xpgraph/, lines of a function, lines of a file
+DOCUMENTED = {"_replace", "_asdict", "_fields", "_make", "_is_gil_enabled"}  # public names of Python with an underscore
 ROOF = {"__init__", "__main__"}  # they import every folder, and no folder imports them
 
 
@@ -118,7 +119,7 @@ def private(path: Path) -> Iterator[str]:
     """Places where a file touches ``_field`` of an object that is not self, cls, or of a class of this file.
 
     A field counts as the file's own where a class of the file assigns it to self, or names it as a method, a class
-    attribute or a slot. NumPy's and ctypes' documented names with an underscore at the end of the list are theirs.
+    attribute or a slot.
     """
     tree = ast.parse(path.read_text("utf-8"))
     own = set()
@@ -141,7 +142,7 @@ def private(path: Path) -> Iterator[str]:
             field, line, owner = str(part.args[1].value), part.lineno, part.args[0]
         else:
             continue
-        if field.startswith("_") and not field.endswith("_") and field not in own and not _is_self(owner):
+        if field.startswith("_") and not field.endswith("_") and field not in own | DOCUMENTED and not _is_self(owner):
             yield f"{path.relative_to(ROOT)}:{line} {ast.unparse(owner)}.{field}"
 
 

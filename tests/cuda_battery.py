@@ -206,7 +206,7 @@ def check_fallbacks(rig: Rig) -> None:
 
 
 def check_table(emulator: Emulator, bodies: list[str], dtypes: tuple[str, ...] = DTYPES) -> None:
-    """tests/test_cuda_table.py, with the geometry of each launch."""
+    """tests/fast/cuda/test_every_body_cuda.py, with the geometry of each launch."""
     emulator.order = "forward"
     with Watched(emulator=emulator) as rig:
         lib = Lib("cupy", rig.place)

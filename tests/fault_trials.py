@@ -29,8 +29,7 @@ from xpgraph.nodes.losses import SoftmaxWithLoss
 from xpgraph.nodes.node import Node
 from xpgraph.nodes.operators import Power
 from xpgraph.nodes.sharing import merge
-from xpgraph.testing import check_node
-from xpgraph.testing.verification import agreement as verify
+from xpgraph.testing import check_node, verify
 from xpgraph.testing.verification.matrix import cases
 from xpgraph.testing.verification.networks import Network, network, networks
 from xpgraph.training.clipping import clip_grads

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .arrays.kernels import kernel
-from .arrays.libraries import namespace, to_numpy
+from .arrays.libraries import namespace, namespace_of, to_numpy
 from .arrays.matmul_precision import precision
 from .errors import (
     BackendError,
@@ -31,7 +31,7 @@ from .nodes.axes import Concat, Max, Mean, Reshape, Split, Transpose
 from .nodes.basic import Add, Branch, MatMul, Multiply, Repeat, Sum
 from .nodes.layers import Affine, ReLU, Sigmoid, Softmax, Tanh, softmax
 from .nodes.losses import SoftmaxWithLoss, cross_entropy_loss
-from .nodes.node import Node
+from .nodes.node import Node, check_floating, check_gradient
 from .nodes.operators import Divide, Dot, Exp, Log, Power, Subtract
 from .nodes.sharing import remove_duplicates
 from .nodes.wires import Wire, parameter, record, wire
@@ -92,6 +92,8 @@ __all__ = [
     "Trainer",
     "Transpose",
     "Wire",
+    "check_floating",
+    "check_gradient",
     "clip_grads",
     "cross_entropy_loss",
     "datasets",
@@ -99,6 +101,7 @@ __all__ = [
     "load",
     "mlp",
     "namespace",
+    "namespace_of",
     "parameter",
     "precision",
     "record",

@@ -13,7 +13,7 @@ SMALL = ["--data", "spiral", "--epochs", "4", "--hidden", "5", "--batch-size", "
 
 
 def run(*arguments):
-    return xpgraph.cli.main([*arguments])
+    return xpgraph.cli.app.main([*arguments])
 
 
 def test_a_run_on_the_device_is_that_on_numpy(cuda, tmp_path, capsys):

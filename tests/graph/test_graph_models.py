@@ -153,7 +153,7 @@ def test_predict_and_evaluate_are_those_of_the_same_chain(lib, size):
         found, want = g.evaluate(X, T, size), chain.evaluate(X, T, size)
         assert found.loss == pytest.approx(want.loss, rel=1e-13) and found.accuracy == want.accuracy
     assert not g.values, "a run by hand is kept, and this is none"
-    assert xg.models.Evaluation is type(found)
+    assert xg.Evaluation is type(found)
 
 
 def test_a_loss_inside_of_a_loss_is_judged_by_its_scores(lib):

@@ -1,7 +1,7 @@
 """docs/bad-inputs.md from the table in badinputs.py.
 
-python tests/badinputs_page.py docs/bad-inputs.md            write it
-python tests/badinputs_page.py docs/bad-inputs.md --check    exit 1 if it says something else
+python tests/support/badinputs_page.py docs/bad-inputs.md            write it
+python tests/support/badinputs_page.py docs/bad-inputs.md --check    exit 1 if it says something else
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from badinputs_made import CONDITIONS
 
 HEAD = """# Bad inputs
 
-What every entry point does with what is bad, or only looks so. Written by `python tests/badinputs_page.py
-docs/bad-inputs.md` from the table in tests/badinputs.py; tests/test_bad_inputs.py tries every cell on every array
-library. Do not edit.
+What every entry point does with what is bad, or only looks so. Written by `python tests/support/badinputs_page.py
+docs/bad-inputs.md` from the table in tests/support/badinputs.py; tests/whole/test_bad_inputs.py tries every cell on
+every array library. Do not edit.
 
 * **right**: the result is that for good inputs: the same bits as for a contiguous array of the machine's byte order, or
   within the bars of a float64 reference. In `evaluate` and `predict` of what is not contiguous within 4 roundings: some

@@ -170,7 +170,7 @@ def test_a_folder_that_another_run_has_written_into_between_two_fits(tmp_path):
 def test_a_checkpoint_that_no_fit_has_written_is_refused(tmp_path):
     by = trainer()
     with Checkpoints(tmp_path) as kept:
-        kept.save(0, *xg.state.state_of(by))
+        kept.save(0, *xg.training.saved_state.state_of(by))
     with pytest.raises(CheckpointError, match="was not written by a fit"):
         program(tmp_path)
 

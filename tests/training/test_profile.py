@@ -57,7 +57,7 @@ def test_a_model_without_parameters_has_no_library():
 def test_the_command_shows_the_table_and_keeps_it(tmp_path, capsys):
     out = tmp_path / "run"
     arguments = ["--data", "spiral", "--epochs", "2", "--backend", "numpy", "--quiet", "--profile", "--out", str(out)]
-    assert xpgraph.cli.main(["train", *arguments]) == 0
+    assert xpgraph.cli.app.main(["train", *arguments]) == 0
     shown = capsys.readouterr().out
     assert (out / "profile.txt").read_text("utf-8") in shown
     assert shown.splitlines()[-1].startswith("test accuracy ") and "0 Affine" in shown

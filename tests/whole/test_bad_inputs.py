@@ -131,7 +131,7 @@ def test_every_error_says_words_that_could_be_missing():
 
 
 def test_the_page_says_what_the_table_says(tmp_path):
-    assert PAGE.read_text("utf-8") == page(), "write it anew: python tests/badinputs_page.py docs/bad-inputs.md"
+    assert PAGE.read_text("utf-8") == page(), "write it anew: python tests/support/badinputs_page.py docs/bad-inputs.md"
     copy = tmp_path / "page.md"
     assert main([str(copy)]) == 0 and main([str(copy), "--check"]) == 0
     copy.write_text(page().replace("right", "wrong", 1), "utf-8")

@@ -81,7 +81,7 @@ def test_the_blocks_work_inside_the_package(tmp_path):
     home = tmp_path / "xpgraph"
     shutil.copytree(Path(xpgraph.__file__).parent, home, ignore=shutil.ignore_patterns("__pycache__"))
     body = {name: re.sub(r"^(from|import) .*\n", "", BLOCKS[name], flags=re.MULTILINE) for name in BLOCKS}
-    layers, optimizers = home / "layers.py", home / "optimizers.py"
+    layers, optimizers = home / "nodes" / "layers.py", home / "training" / "optimizers.py"
     layers.write_text(layers.read_text("utf-8") + body["node"], "utf-8")
     entry = 'OPTIMIZERS["nesterov"] = Nesterov\n'
     optimizers.write_text(optimizers.read_text("utf-8") + body["optimizer"] + entry, "utf-8")

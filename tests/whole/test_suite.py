@@ -50,7 +50,7 @@ def test_a_library_runs_95_percent_of_the_tests_that_numpy_runs(backend):
 def test_one_library_can_be_chosen():
     """``--backend torch`` leaves the tests of torch and no others."""
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "--collect-only", "-q", "--backend", "torch", "tests/test_book.py"],
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", "--backend", "torch", "tests/whole/test_book.py"],
         cwd=ROOT,
         capture_output=True,
         text=True,

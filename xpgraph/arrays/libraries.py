@@ -42,7 +42,7 @@ def _torch_layout(a: Array) -> Layout:
     return Layout(a.data_ptr(), tuple(a.shape), tuple(s * a.element_size() for s in a.stride()))
 
 
-def _dlpack_layout(a: Array) -> Layout:
+def dlpack_layout(a: Array) -> Layout:
     return _numpy_layout(_from_dlpack(a))
 
 
@@ -99,7 +99,7 @@ LIBRARIES = {
             lambda a: a.device.type == "cpu",
         ),
         Library(
-            "array_api_strict", "array_api_strict", False, _dlpack_layout, _from_dlpack, lambda a: a.device,
+            "array_api_strict", "array_api_strict", False, dlpack_layout, _from_dlpack, lambda a: a.device,
             lambda a: True,
         ),
     )

@@ -33,7 +33,7 @@ class Counting(Node):
         return sigmoid(x)
 
     def backward(self, dy):
-        return xg.layers.sigmoid_grad(dy, self.x)
+        return xg.nodes.layers.sigmoid_grad(dy, self.x)
 
 
 class Inherited(Sigmoid):

@@ -16,10 +16,9 @@ from reference import toy
 import xpgraph as xg
 from xpgraph.arrays.kernels import TABLE
 from xpgraph.errors import BackendError
-from xpgraph.testing import assert_backends_agree
+from xpgraph.testing import assert_backends_agree, verify
 from xpgraph.testing.formulas.textbook import FORMULAS, RULES
 from xpgraph.testing.tape import NodeError, leaves, recording
-from xpgraph.testing.verification import agreement as verify
 from xpgraph.testing.verification.networks import EveryNode, network, networks
 
 X, T = toy(24, 4, 3)

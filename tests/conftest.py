@@ -1,5 +1,6 @@
 """The suite runs over array libraries: a test that takes ``lib`` runs once on each.
 
+    pytest --all                     the slow tests too
     pytest --backend cupy            only that one (numpy, numpy:readonly, array_api_strict, torch, cupy)
 
 What one library cannot run stands, with its reason, in ``backend_exceptions.txt``, and nowhere else.
@@ -27,6 +28,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell sets it for 
 if signal.getsignal(getattr(signal, "SIGHUP", signal.SIGTERM)) is signal.SIG_IGN:  # and nohup
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
+# The marker ``slow`` says what is slow: one of these. A test without it takes under a second or two.
+SLOW = {
+    "processes": "starts many processes of Python",
+    "mutants": "changes the code and runs tests on each mutant",
+    "rehearsal": "rehearses ci/gpu or ci/bench from end to end",
+    "training": "trains for many steps, or many times",
+    "browser": "opens a page in a real browser",
+    "compiler": "waits for a compiler",
+}
+LEFT_OUT: Counter[str] = Counter()
+
 settings.register_profile(
     "xpgraph", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
@@ -35,6 +47,7 @@ settings.load_profile("xpgraph")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--backend", choices=BACKENDS, help="run only the tests of one array library")
+    parser.addoption("--all", action="store_true", help="run the tests marked slow too")
     parser.addoption("--no-torch", action="store_true", help="leave out the tests on PyTorch, even if it is installed")
 
 
@@ -44,11 +57,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    chosen = config.getoption("--backend")
-    if chosen:
-        dropped = [item for item in items if backend_of(item) != chosen]
-        config.hook.pytest_deselected(items=dropped)
-        items[:] = [item for item in items if backend_of(item) == chosen]
+    if chosen := config.getoption("--backend"):
+        _deselect(config, items, [item for item in items if backend_of(item) != chosen])
+    if not config.getoption("--all"):
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        _deselect(config, items, slow)
+        found = Counter(SLOW[item.get_closest_marker("slow").args[0]] for item in slow)
+        getattr(config, "workeroutput", LEFT_OUT).update(found)
     listed = exceptions()
     for item in items:
         reason = listed.get((backend_of(item), plain_id(item.nodeid, backend_of(item))))
@@ -56,13 +71,36 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason=f"{backend_of(item)}: {reason}"))
 
 
+def _deselect(config: pytest.Config, items: list[pytest.Item], dropped: list[pytest.Item]) -> None:
+    config.hook.pytest_deselected(items=dropped)
+    gone = set(dropped)
+    items[:] = [item for item in items if item not in gone]
+
+
+class Workers:
+    """Reads what the workers of pytest-xdist left out: every worker collects all tests, so one of them is enough."""
+
+    def pytest_testnodedown(self, node: Any, error: Any) -> None:
+        told = getattr(node, "workeroutput", {})
+        LEFT_OUT.update({reason: n for reason, n in told.items() if reason in SLOW.values()} if not LEFT_OUT else {})
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.pluginmanager.hasplugin("xdist"):
+        config.pluginmanager.register(Workers())
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Every skip with its reason, one line for each reason, with the number of tests."""
+    """Every skip with its reason, one line for each reason, with the number of tests; then what was left out."""
     skipped = terminalreporter.stats.get("skipped", [])
     reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped if report.longrepr)
     if reasons:
         terminalreporter.section("skipped, and why", sep="-")
         for reason, count in reasons.most_common():
+            terminalreporter.line(f"{count:5d}  {reason}")
+    if LEFT_OUT:
+        terminalreporter.section("slow tests left out; --all runs them", sep="-")
+        for reason, count in LEFT_OUT.most_common():
             terminalreporter.line(f"{count:5d}  {reason}")
 
 

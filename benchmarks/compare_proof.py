@@ -29,7 +29,7 @@ PLANT = """
 def _slow_down(name, share):
     from time import thread_time_ns as clock
 
-    from .. import clipping
+    from ..training import clipping
     from ..kernel import TABLE
 
     row = TABLE[name]

@@ -205,7 +205,7 @@ def memory(bench: Bench, rows: Rows) -> None:
     import cupy
 
     from xpgraph.nodes.layers import relu
-    from xpgraph.training import optimizers
+    from xpgraph.training import update_rules
 
     size = 1 << 28 if bench.real else 1 << 10
 
@@ -231,7 +231,7 @@ def memory(bench: Bench, rows: Rows) -> None:
         shapes = [(4096, 4096), (4096,)] * 4 if bench.real else [(9, 7), (7,)]
         lists = [[bench.array(np.full(shape, value, "float32")) for shape in shapes] for value in (0.5, 0.1, 0.1, 0.1)]
         moved = 7 * sum(a.nbytes for a in lists[0])
-        return speed(lambda i: optimizers.adam(*lists, 1e-3, 0.9, 0.999, 1e-8), moved)
+        return speed(lambda i: update_rules.adam(*lists, 1e-3, 0.9, 0.999, 1e-8), moved)
 
     rows.row("copy", copy)
     rows.row("relu", own)

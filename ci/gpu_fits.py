@@ -61,7 +61,7 @@ def same_bits(bench: Bench, one: dict[str, Any], other: dict[str, Any]) -> dict[
 
 def between(work: Callable[[], None]) -> dict[str, Any]:
     """What ``fit`` is told so that ``work`` is done between steps."""
-    from xpgraph.training.report import Report
+    from xpgraph.training.callbacks.report import Report
 
     class Between(Report):
         def step(self, progress: Any) -> None:
@@ -93,7 +93,7 @@ def no_sync(bench: Bench, graph: bool) -> dict[str, Any]:
 
     Counted, too: one copy to the host for each line, and one at the end of an epoch.
     """
-    from xpgraph.training.report import Report
+    from xpgraph.training.callbacks.report import Report
 
     spin = spinning(bench)
     events: list[tuple[str, int, float]] = []  # (what, epoch, when)

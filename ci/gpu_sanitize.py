@@ -151,7 +151,7 @@ def bodies(place: Any, dtype: str, lengths: tuple[int, ...]) -> None:
     from xpgraph import to_numpy
     from xpgraph.nodes import basic as nodes
     from xpgraph.nodes import layers, losses
-    from xpgraph.training import clipping, optimizers, replay
+    from xpgraph.training import clipping, replay, update_rules
 
     random = np.random.default_rng(1)
 
@@ -174,8 +174,9 @@ def bodies(place: Any, dtype: str, lengths: tuple[int, ...]) -> None:
         lists = [[new(*shape) for shape in shapes] for _ in range(4)]
         rate, norm = clipping.clip_rate(lists[1], 0.5)
         rules: list[tuple[Callable[..., Any], int, tuple[float, ...]]] = [
-            (optimizers.sgd, 2, (0.1,)), (optimizers.momentum, 3, (0.1, 0.9)), (optimizers.adagrad, 3, (0.1, 1e-7)),
-            (optimizers.rmsprop, 3, (0.1, 0.9, 1e-7)), (optimizers.adam, 4, (0.1, 0.9, 0.999, 1e-7)),
+            (update_rules.sgd, 2, (0.1,)), (update_rules.momentum, 3, (0.1, 0.9)),
+            (update_rules.adagrad, 3, (0.1, 1e-7)),
+            (update_rules.rmsprop, 3, (0.1, 0.9, 1e-7)), (update_rules.adam, 4, (0.1, 0.9, 0.999, 1e-7)),
         ]  # fmt: skip
         for rule, count, numbers in rules:
             for factor in (None, rate):

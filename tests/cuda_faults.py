@@ -38,7 +38,7 @@ CAUGHT = 0.9
 AT_ONCE = 2  # processes
 PATIENCE = 3  # seconds of one launch
 ROOT = Path(xpgraph.__file__).parent
-HOST = ("fast/cupy.py", "fast/cuda/update.py", "fast/cuda/capture.py", "steps.py", "run.py")
+HOST = ("fast/cupy.py", "fast/cuda/update.py", "fast/cuda/capture.py", "training/steps.py", "training/batches.py")
 USERS = {"add_bias": ["affine"], "column_sum": ["sum_to", "affine_grad"]}  # the bodies of kernels of other names
 
 

@@ -35,10 +35,11 @@ from .nodes.node import Node, check_floating, check_gradient
 from .nodes.operators import Divide, Dot, Exp, Log, Power, Subtract
 from .nodes.sharing import remove_duplicates
 from .nodes.wires import Wire, parameter, record, wire
+from .training.callback import Callback
+from .training.callbacks.live import Live
+from .training.callbacks.report import Lines, Report
 from .training.clipping import clip_grads
-from .training.live import Live
 from .training.optimizers import SGD, AdaGrad, Adam, Momentum, Optimizer, RMSprop
-from .training.report import Lines, Report
 from .training.trainer import Trainer
 from .version import __version__ as __version__
 
@@ -50,6 +51,7 @@ __all__ = [
     "Affine",
     "BackendError",
     "Branch",
+    "Callback",
     "CaptureError",
     "Chain",
     "Concat",

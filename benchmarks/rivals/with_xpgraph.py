@@ -12,7 +12,7 @@ import xpgraph
 from xpgraph.arrays.kernels import helper
 from xpgraph.arrays.libraries import Place, place, usable
 from xpgraph.nodes.basic import matmul
-from xpgraph.training.report import Lines
+from xpgraph.training.callbacks.report import Lines
 
 from .contender import Contender, layers
 from .workloads import BETA1, BETA2, EPS, SEED, Task

@@ -15,7 +15,7 @@ from xpgraph import Affine, Momentum, ShapeError, SoftmaxWithLoss
 from xpgraph.arrays.kernels import TABLE, load_fast
 from xpgraph.nodes.layers import affine, affine_grad, sigmoid, sigmoid_grad
 from xpgraph.nodes.losses import softmax_cross_entropy
-from xpgraph.training.optimizers import adam, momentum
+from xpgraph.training.update_rules import adam, momentum
 
 pytest.importorskip("numba", reason="numba is not installed: pip install xpgraph-nn[numba]")
 BODIES = {"affine", "affine_grad", "sigmoid", "sigmoid_grad", "softmax_cross_entropy", "momentum", "adagrad", "rmsprop",

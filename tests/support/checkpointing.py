@@ -13,7 +13,7 @@ from xpgraph.arrays.libraries import to_numpy
 from xpgraph.storage import atomic as storage
 from xpgraph.storage import tensorfile
 from xpgraph.storage.checkpoints import Checkpoints
-from xpgraph.training.saved_state import state_of
+from xpgraph.training.snapshot import snapshot
 
 X, T = toy()
 
@@ -81,7 +81,7 @@ __all__ = ["Calls", "T", "X", "file_bytes", "small", "train", "trainer", "value_
 def through_a_file(tmp_path, by, more=None):
     """What another process would read."""
     with Checkpoints(tmp_path) as kept:
-        kept.save(by.steps, *state_of(by, more))
+        kept.save(by.steps, *snapshot(by.state, more))
         found = kept.latest()
     return found.arrays, found.meta
 

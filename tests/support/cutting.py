@@ -11,7 +11,7 @@ from checkpointing import T, X, trainer
 
 from xpgraph import Report
 from xpgraph.arrays.libraries import dtype_name, to_numpy
-from xpgraph.training import keeping, steps
+from xpgraph.training import steps
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 EPOCHS, SIZE, ROWS, STEPS = 4, 7, 24, 16  # four batches an epoch, the last of three rows
@@ -34,7 +34,7 @@ class Told(Report):
 def program(folder, every=3, place=None, seed=0, optimizer="Adam", epochs=EPOCHS, report=None, x=None, **fit):
     """Run from the top, as a user would run it again: everything is made anew."""
     by = trainer(optimizer, seed=seed, place=place)
-    by.checkpoint, by.every = keeping.check_folder(folder), keeping.check_every(every)
+    by.checkpoint, by.every = folder, every
     kind = dtype_name(by.model.params[0])
     x = X[:ROWS].astype(kind) if x is None else x
     options = {"batch_size": SIZE, "max_grad": 0.5, "eval_interval": 3, "report": report or Told(), **fit}
@@ -46,9 +46,9 @@ def cut_at(monkeypatch, step, act=None):
     """Whoever trains is cut off after the update number ``step``; or ``act()`` is called there."""
     count = steps.Steps.count
 
-    def counted(self):
-        count(self)
-        if self.trainer.steps == step:
+    def counted(self, loss, rows):
+        count(self, loss, rows)
+        if self.state.steps == step:
             if act is None:
                 raise Cut
             act()

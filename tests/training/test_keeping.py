@@ -10,14 +10,15 @@ import pytest
 from checkpointing import T, X, trainer
 from cutting import EPOCHS, ROWS, SIZE, STEPS, Cut, Told, bits, cut_at, program
 
-import xpgraph as xg
 from xpgraph import Report
 from xpgraph.arrays.libraries import to_numpy
 from xpgraph.errors import CheckpointError, FolderInUseError, StorageError
 from xpgraph.storage import atomic as storage
 from xpgraph.storage import checkpoints
 from xpgraph.storage.checkpoints import Checkpoints, latest
-from xpgraph.training import keeping
+from xpgraph.training import environment
+from xpgraph.training.callbacks import checkpointing
+from xpgraph.training.snapshot import snapshot
 
 
 def cut_off(monkeypatch, step, run):
@@ -125,7 +126,7 @@ def test_when_it_saves(tmp_path, monkeypatch):
         (1, 60, [*range(17)]), (3, 60, [0, 3, 6, 9, 12, 15, 16]), (5, 60, [0, 5, 10, 15, 16]), (100, 60, [0, 16]),
         (None, 60, [0, 16]), (None, 0, [0, 4, 8, 12, 16]),
     ):  # fmt: skip
-        monkeypatch.setattr(keeping, "PAUSE", pause)
+        monkeypatch.setattr(checkpointing, "PAUSE", pause)
         saved.clear()
         program(tmp_path / f"{every}-{pause}", every)
         assert saved == steps
@@ -170,7 +171,7 @@ def test_a_folder_that_another_run_has_written_into_between_two_fits(tmp_path):
 def test_a_checkpoint_that_no_fit_has_written_is_refused(tmp_path):
     by = trainer()
     with Checkpoints(tmp_path) as kept:
-        kept.save(0, *xg.training.saved_state.state_of(by))
+        kept.save(0, *snapshot(by.state))
     with pytest.raises(CheckpointError, match="was not written by a fit"):
         program(tmp_path)
 
@@ -209,7 +210,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_told(tmp_path, monkeypatch):
 
 def test_what_does_the_arithmetic_is_kept_and_a_change_is_told(tmp_path, monkeypatch):
     cut_off(monkeypatch, 7, lambda: program(tmp_path))
-    monkeypatch.setattr(keeping, "arithmetic", lambda: {"BLAS": "other 1.0", "BLAS threads": "64"})
+    monkeypatch.setattr(environment, "arithmetic", lambda: {"BLAS": "other 1.0", "BLAS threads": "64"})
     report = Told()
     program(tmp_path, report=report)
     assert len(report.notes) == 3
@@ -274,7 +275,7 @@ def test_what_may_change_numbers_is_heard_where_the_report_is_silent(tmp_path, m
     cut_off(monkeypatch, 7, lambda: program(tmp_path))
     newest = tmp_path / "checkpoint-000006.safetensors"
     newest.write_bytes(newest.read_bytes()[:-1])
-    monkeypatch.setattr(keeping, "arithmetic", lambda: {"BLAS": "other 1.0"})
+    monkeypatch.setattr(environment, "arithmetic", lambda: {"BLAS": "other 1.0"})
     with pytest.warns(RuntimeWarning) as heard:
         program(tmp_path, report=Report())
     words = [str(warning.message) for warning in heard]

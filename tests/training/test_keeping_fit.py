@@ -15,7 +15,9 @@ from xpgraph.storage import atomic as storage
 from xpgraph.storage import checkpoints
 from xpgraph.storage.checkpoints import Checkpoints, latest
 from xpgraph.storage.packing import unpack
-from xpgraph.training import keeping
+from xpgraph.training import settings
+from xpgraph.training.callbacks import checkpointing
+from xpgraph.training.snapshot import snapshot
 
 
 def more_of(folder):
@@ -28,7 +30,9 @@ def test_fits_are_numbered_from_one_and_say_where_they_began(tmp_path):
     by.checkpoint = tmp_path
     for number, start in ((1, 0), (2, 1), (3, 2)):
         by.fit(X[:ROWS], T[:ROWS], 1, SIZE, report=Told())
-        assert more_of(tmp_path)["fit"] == {"number": number, "start": start, "stopped": False}
+        assert more_of(tmp_path)["fit"] == {
+            "number": number, "start": start, "stopped": False, "reason": None, "ended": True,
+        }  # fmt: skip
 
 
 def test_a_second_fit_that_is_another_is_refused_in_its_turn(tmp_path, monkeypatch):
@@ -111,12 +115,10 @@ def test_a_checkpoint_that_no_fit_wrote_is_refused(tmp_path):
     with Checkpoints(tmp_path) as kept:
         kept.save(4, *small())
     assert program(tmp_path).steps > 4  # it holds no weights: a run that ended before it had a model
-    from xpgraph.training.saved_state import state_of
-
     for more in (None, {"fit": {}, "settings": {}}):
         folder = tmp_path / str(more is None)
         with Checkpoints(folder) as kept:
-            kept.save(4, *state_of(trainer(), more))
+            kept.save(4, *snapshot(trainer().state, more))
         with pytest.raises(CheckpointError, match="was not written by a fit; give another folder"):
             program(folder)
 
@@ -133,7 +135,7 @@ def test_without_every_the_end_of_an_epoch_a_minute_later_is_saved(tmp_path, mon
         clock[0] += seconds
 
     monkeypatch.setattr(Checkpoints, "save", noted)
-    monkeypatch.setattr(keeping.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(checkpointing.time, "monotonic", lambda: clock[0])
     by = trainer()
     by.checkpoint = tmp_path
     by.fit(X[:21], T[:21], 4, SIZE, report=Told(), on_epoch=later)
@@ -142,19 +144,19 @@ def test_without_every_the_end_of_an_epoch_a_minute_later_is_saved(tmp_path, mon
 
 def test_a_fingerprint_is_that_of_the_bytes_with_shape_and_kind():
     x = np.arange(6.0).reshape(2, 3)
-    found = keeping.hashlib.sha256(b"(2, 3)<f8" + x.tobytes()).hexdigest()
-    assert keeping.fingerprint(x) == keeping.fingerprint(x.T.copy().T) == found
-    both = keeping.hashlib.sha256(b"(2, 3)<f8" + x.tobytes() + b"(1,)|i1" + b"\7").hexdigest()
-    assert keeping.fingerprint(x, np.array([7], np.int8)) == both
+    found = settings.hashlib.sha256(b"(2, 3)<f8" + x.tobytes()).hexdigest()
+    assert settings.fingerprint(x) == settings.fingerprint(x.T.copy().T) == found
+    both = settings.hashlib.sha256(b"(2, 3)<f8" + x.tobytes() + b"(1,)|i1" + b"\7").hexdigest()
+    assert settings.fingerprint(x, np.array([7], np.int8)) == both
 
 
 def test_a_piece_of_a_fingerprint_holds_four_million_values(monkeypatch):
-    rows, real = [], keeping.to_numpy
-    monkeypatch.setattr(keeping, "to_numpy", lambda a: (rows.append(a.shape[0]), real(a))[1])
-    keeping.fingerprint(np.zeros((10, 1 << 17)))  # of 8 bytes: four rows are 4 MiB
+    rows, real = [], settings.to_numpy
+    monkeypatch.setattr(settings, "to_numpy", lambda a: (rows.append(a.shape[0]), real(a))[1])
+    settings.fingerprint(np.zeros((10, 1 << 17)))  # of 8 bytes: four rows are 4 MiB
     assert rows == [4, 4, 2]
     rows.clear()
-    keeping.fingerprint(np.zeros((2, 1 << 20)), np.zeros(3), np.zeros((3, 0)))
+    settings.fingerprint(np.zeros((2, 1 << 20)), np.zeros(3), np.zeros((3, 0)))
     assert rows == [1, 1, 3, 3]
 
 
@@ -208,5 +210,5 @@ def test_a_signal_during_the_last_save_ends_the_program_and_nothing_is_left_to_d
 
 def test_the_data_of_a_fit_are_its_x_and_its_t(tmp_path):
     program(tmp_path, epochs=0)
-    one, other = keeping.fingerprint(X[:ROWS], T[:ROWS]), keeping.fingerprint(T[:ROWS], X[:ROWS])
+    one, other = settings.fingerprint(X[:ROWS], T[:ROWS]), settings.fingerprint(T[:ROWS], X[:ROWS])
     assert more_of(tmp_path)["settings"]["data"] == one != other

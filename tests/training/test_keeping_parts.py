@@ -8,21 +8,17 @@ from checkpointing import T, X, trainer
 
 import xpgraph as xg
 from xpgraph.storage.checkpoints import Checkpoints, latest
-from xpgraph.training import keeping
+from xpgraph.training.settings import fingerprint
 
 
 def test_fingerprints():
     x, t = X.copy(), T.copy()
-    one = keeping.fingerprint(x, t)
-    assert (
-        one
-        == keeping.fingerprint(np.asfortranarray(x), t)
-        == keeping.fingerprint(np.tile(x, (1, 2))[:, : x.shape[1]], t)
-    )
+    one = fingerprint(x, t)
+    assert one == fingerprint(np.asfortranarray(x), t) == fingerprint(np.tile(x, (1, 2))[:, : x.shape[1]], t)
     changed = x.copy()
     changed[-1, -1] = np.nextafter(changed[-1, -1], 9)
     others = [(changed, t), (x[::-1], t), (x.astype(np.float32), t), (x, t[::-1]), (x[:, :, None], t), (x[:-1], t[:-1])]
-    prints = [keeping.fingerprint(*pair) for pair in others]
+    prints = [fingerprint(*pair) for pair in others]
     assert len({one, *prints}) == 7
 
 
@@ -36,12 +32,12 @@ def test_a_folder_that_is_open_already_is_taken_as_it_is(tmp_path):
 
 def test_in_pieces(lib, monkeypatch):
     x = lib.place.asarray(np.arange(60_000.0).reshape(600, 100))
-    whole = keeping.fingerprint(x)
-    assert whole == keeping.fingerprint(np.arange(60_000.0).reshape(600, 100))
+    whole = fingerprint(x)
+    assert whole == fingerprint(np.arange(60_000.0).reshape(600, 100))
     big = np.zeros((3, 1 << 20))  # rows larger than a piece
     other = big.copy()
     other[2, -1] = 1e-300
-    assert keeping.fingerprint(big) != keeping.fingerprint(other)
+    assert fingerprint(big) != fingerprint(other)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from cutting import ROWS, SIZE, Cut, Told, bits, cut_at, program
 from xpgraph import Adam, Affine, Chain, Node, SoftmaxWithLoss, Trainer
 from xpgraph.errors import CheckpointError, NonFiniteError
 from xpgraph.storage.checkpoints import latest
-from xpgraph.training import run
+from xpgraph.training import steps
 
 
 def cut_and_again(monkeypatch, step, work):
@@ -77,7 +77,7 @@ def test_a_stop_within_an_epoch_ends_it_where_it_would_have_ended(tmp_path, monk
 
 
 def test_on_a_device_losses_that_are_not_finite_end_the_fit_before_they_replace_checkpoints(lib, tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "on_host", lambda a: False)  # as on a GPU: nobody looks at a loss before the epoch's end
+    monkeypatch.setattr(steps, "on_host", lambda a: False)  # as on a GPU: nobody looks at a loss before the epoch's end
     by = trainer(place=lib.place)
     by.checkpoint, by.every = tmp_path, 1
     with monkeypatch.context() as patch, pytest.raises(NonFiniteError, match=r"step 8 (was|the loss is) nan"):

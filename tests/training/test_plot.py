@@ -84,6 +84,6 @@ def needs_no_matplotlib(program):
 
 
 def test_row_16_training_needs_no_matplotlib():
-    needs_no_matplotlib("import xpgraph; from xpgraph.trainer import Trainer")
+    needs_no_matplotlib("import xpgraph; from xpgraph.training.trainer import Trainer")
     with pytest.raises(AssertionError):
         needs_no_matplotlib("from matplotlib import pyplot\nclass Trainer: pass")

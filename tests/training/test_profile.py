@@ -9,7 +9,7 @@ import xpgraph as xg
 import xpgraph.cli.app
 from xpgraph import SGD, Affine, Chain, MatMul, Sigmoid, SoftmaxWithLoss, Trainer
 from xpgraph.arrays.kernels import TABLE
-from xpgraph.training.profile import Profile
+from xpgraph.training.callbacks.profile import Profile
 
 rng = np.random.default_rng(0)
 X, T = rng.standard_normal((24, 4)), rng.integers(0, 3, 24)

@@ -13,7 +13,7 @@ import pytest
 from reference import toy
 
 from xpgraph import SGD, Lines, Live, Report, Trainer, mlp
-from xpgraph.training.report import Progress
+from xpgraph.training.callbacks.report import Progress
 
 X, T = toy()
 RECORD = {"epoch": 2, "loss": 0.51239, "val_loss": None, "val_accuracy": None, "seconds": 1.26, "samples": 9, "lr": 0.1}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import xpgraph as xg
-from xpgraph.training import steps
+from xpgraph.training import batches as batching
 
 
 class Seen:
@@ -23,7 +23,7 @@ class Seen:
 
 
 def batches(staged, monkeypatch, n=23, size=4, epochs=2, drop_last=False, x=None):
-    monkeypatch.setattr(steps, "STAGED", staged)
+    monkeypatch.setattr(batching, "STAGED", staged)
     x = np.arange(n * 6, dtype=np.float64).reshape(n, 2, 3) if x is None else x
     model = Seen()
     trainer = xg.Trainer(model, xg.SGD(0.1), seed=3)
@@ -52,13 +52,12 @@ def test_data_that_is_not_packed(monkeypatch):
 
 
 def test_an_epoch_can_begin_at_any_batch(monkeypatch):
-    monkeypatch.setattr(steps, "STAGED", 192 * 3)
-    x, model = np.arange(23 * 6, dtype=np.float64).reshape(23, 2, 3), Seen()
-    trainer = xg.Trainer(model, xg.SGD(0.1))
-    several = steps.Steps(trainer, x, np.arange(23), 4, None, None)
-    several.begin_epoch()
+    monkeypatch.setattr(batching, "STAGED", 192 * 3)
+    x = np.arange(23 * 6, dtype=np.float64).reshape(23, 2, 3)
+    several = batching.Batches(x, np.arange(23), 4)
+    several.begin_epoch(seed=0, epoch=0)
     assert several.ahead == 3
     for i in (4, 5, 2, 3, 4, 0):
-        bx, bt = several.batch(i)
+        bx, bt = several.take(i)
         assert np.array_equal(bt, several.permutation[4 * i : 4 * i + 4])
         assert np.array_equal(bx, x[bt])

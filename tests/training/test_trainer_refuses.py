@@ -261,7 +261,7 @@ def as_on_a_device(lib, loss):
 @pytest.mark.parametrize("eval_interval", [None, 1, 3, 50])
 def test_where_looking_stops_a_device_the_first_bad_step_is_named_at_the_next_look(lib, monkeypatch, eval_interval):
     """The path of a GPU, on every library: losses are read together, each eval_interval and at the epoch's end."""
-    monkeypatch.setattr("xpgraph.training.run.on_host", lambda loss: False)
+    monkeypatch.setattr("xpgraph.training.steps.on_host", lambda loss: False)
     model = net(lib, weights())
     trainer = Trainer(model, SGD(lr=0.1))
     data = lib.array(X), lib.array(T)
@@ -290,7 +290,7 @@ def test_the_deferred_look_reports_what_the_immediate_one_does(lib, monkeypatch)
         trainer = Trainer(model, SGD(lr=0.1))
         trainer.fit(lib.array(X), lib.array(T), max_epoch=2, batch_size=5, eval_interval=2, report=Report())
         entries.append((trainer.loss_list, [r["loss"] for r in trainer.history]))
-        monkeypatch.setattr("xpgraph.training.run.on_host", lambda loss: False)
+        monkeypatch.setattr("xpgraph.training.steps.on_host", lambda loss: False)
     assert entries[0] == entries[1]
 
 

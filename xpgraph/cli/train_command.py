@@ -7,7 +7,7 @@ import platform
 import shlex
 import statistics
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,12 @@ from ..errors import CheckpointError, DataError, StorageError
 from ..graph.chain import mlp
 from ..storage.atomic import write_whole
 from ..storage.checkpoints import Checkpoints, latest
-from ..training.live import Live
+from ..training.callbacks.live import Live
+from ..training.callbacks.profile import Profile
+from ..training.callbacks.report import Report
 from ..training.optimizers import OPTIMIZERS
-from ..training.profile import Profile
-from ..training.report import Report
-from ..training.saved_state import config_of
 from ..training.signals import Signals, ended_by
+from ..training.snapshot import config_of
 from ..training.trainer import Trainer
 from ..version import __version__
 from .choices import Choices, choose_backend
@@ -213,24 +213,26 @@ def _fit(
     try:
         quietly = np.errstate(all="ignore")  # fit refuses what is not finite
         with quietly, _threads(trainer.model, choices, config), precision(choices.precision):
-            with profile or nullcontext():
-                trainer.fit(
-                    data.x,
-                    data.t,
-                    max_epoch=choices.epochs or 0,
-                    batch_size=choices.batch_size or 1,
-                    max_grad=choices.max_grad,
-                    eval_interval=choices.eval_interval,
-                    validation=(data.x_test, data.t_test),
-                    report=Report() if quiet else Live(held_out="test"),
-                    graph=False if profile else graph,
-                )
-            if profile is not None:
+            trainer.fit(
+                data.x,
+                data.t,
+                max_epoch=choices.epochs or 0,
+                batch_size=choices.batch_size or 1,
+                max_grad=choices.max_grad,
+                eval_interval=choices.eval_interval,
+                validation=(data.x_test, data.t_test),
+                callbacks=[] if profile is None else [profile],
+                report=Report() if quiet else Live(held_out="test"),
+                graph=False if profile else graph,
+            )
+            if profile is not None and profile.calls:
                 lines = profile.lines()
                 write_whole(folder / "profile.txt", [("\n".join(lines) + "\n").encode()])
                 print(*lines, sep="\n")
     except BaseException:
-        if trainer._kept is not None:  # else nothing was taken up, and nothing in the folder is to change
+        if (
+            trainer.checkpointing.saved_step is not None
+        ):  # else nothing was taken up, and nothing in the folder is to change
             write_json(folder / CONFIG, config)
             write_history(folder / "history.csv", trainer.history)
         raise

@@ -16,7 +16,7 @@ import numpy as np
 from ..arrays.matmul_precision import current_precision
 from ..nodes import basic as nodes
 from ..nodes import layers, losses
-from ..training import clipping, optimizers, replay
+from ..training import clipping, replay, update_rules
 from .cuda import capture, device, lt
 from .cuda.update import pieces, run_update
 
@@ -173,29 +173,29 @@ def clip_rate(grads, max_norm):
     return rate, norm
 
 
-@optimizers.sgd.fast("cupy")
+@update_rules.sgd.fast("cupy")
 def sgd(params, grads, lr, clip=None):
-    run_update(optimizers.sgd, (params, grads), (lr,), clip)
+    run_update(update_rules.sgd, (params, grads), (lr,), clip)
 
 
-@optimizers.momentum.fast("cupy")
+@update_rules.momentum.fast("cupy")
 def momentum(params, grads, v, lr, mu, clip=None):
-    run_update(optimizers.momentum, (params, grads, v), (lr, mu), clip)
+    run_update(update_rules.momentum, (params, grads, v), (lr, mu), clip)
 
 
-@optimizers.adagrad.fast("cupy")
+@update_rules.adagrad.fast("cupy")
 def adagrad(params, grads, h, lr, eps, clip=None):
-    run_update(optimizers.adagrad, (params, grads, h), (lr, eps), clip)
+    run_update(update_rules.adagrad, (params, grads, h), (lr, eps), clip)
 
 
-@optimizers.rmsprop.fast("cupy")
+@update_rules.rmsprop.fast("cupy")
 def rmsprop(params, grads, h, lr, rho, eps, clip=None):
-    run_update(optimizers.rmsprop, (params, grads, h), (lr, rho, eps), clip)
+    run_update(update_rules.rmsprop, (params, grads, h), (lr, rho, eps), clip)
 
 
-@optimizers.adam.fast("cupy")
+@update_rules.adam.fast("cupy")
 def adam(params, grads, m, v, alpha, beta1, beta2, eps, clip=None):
-    run_update(optimizers.adam, (params, grads, m, v), (alpha, beta1, beta2, eps), clip)
+    run_update(update_rules.adam, (params, grads, m, v), (alpha, beta1, beta2, eps), clip)
 
 
 @replay.replay.fast("cupy")

@@ -15,7 +15,7 @@ import numpy as np
 from numba import extending
 
 from ..nodes import layers, losses
-from ..training import optimizers
+from ..training import update_rules
 from . import numpy as plain
 from .blocks import pieces, spread_over, together
 from .buffers import fresh
@@ -281,21 +281,21 @@ def _update(loop, body, lists, numbers, rests, clip):
         together(pieces(*lists, block=1 << 18), work, total // len(lists))
 
 
-@optimizers.momentum.fast("numpy", by="numba")
+@update_rules.momentum.fast("numpy", by="numba")
 def momentum(params, grads, v, lr, mu, clip=None):
     _update(_momentum, plain.momentum, (params, grads, v), (lr, mu), (), clip)
 
 
-@optimizers.adagrad.fast("numpy", by="numba")
+@update_rules.adagrad.fast("numpy", by="numba")
 def adagrad(params, grads, h, lr, eps, clip=None):
     _update(_adagrad, plain.adagrad, (params, grads, h), (lr, eps), (), clip)
 
 
-@optimizers.rmsprop.fast("numpy", by="numba")
+@update_rules.rmsprop.fast("numpy", by="numba")
 def rmsprop(params, grads, h, lr, rho, eps, clip=None):
     _update(_rmsprop, plain.rmsprop, (params, grads, h), (lr, rho, eps), (1,), clip)
 
 
-@optimizers.adam.fast("numpy", by="numba")
+@update_rules.adam.fast("numpy", by="numba")
 def adam(params, grads, m, v, alpha, beta1, beta2, eps, clip=None):
     _update(_adam, plain.adam, (params, grads, m, v), (alpha, beta1, beta2, eps), (1, 2), clip)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..nodes import basic as nodes
 from ..nodes import layers, losses
-from ..training import clipping, optimizers, replay
+from ..training import clipping, replay, update_rules
 from .blas import SHARED, axpy
 from .blocks import in_blocks, spread_over
 from .buffers import fresh
@@ -194,7 +194,7 @@ def global_norm(grads):
     return np.sqrt(sum(np.vdot(g, g) for g in grads))
 
 
-@optimizers.sgd.fast("numpy")
+@update_rules.sgd.fast("numpy")
 def sgd(params, grads, lr, clip=None):
     def update(p, g):
         p -= np.multiply(g, lr, out=fresh(g.shape, g.dtype))
@@ -209,7 +209,7 @@ def sgd(params, grads, lr, clip=None):
         in_blocks(update, clip, *map(list, zip(*left, strict=True)))
 
 
-@optimizers.momentum.fast("numpy")
+@update_rules.momentum.fast("numpy")
 def momentum(params, grads, v, lr, mu, clip=None):
     def update(p, g, v):
         v *= mu
@@ -219,7 +219,7 @@ def momentum(params, grads, v, lr, mu, clip=None):
     in_blocks(update, clip, params, grads, v)
 
 
-@optimizers.adagrad.fast("numpy")
+@update_rules.adagrad.fast("numpy")
 def adagrad(params, grads, h, lr, eps, clip=None):
     def update(p, g, h):
         s = np.multiply(g, g, out=fresh(g.shape, g.dtype))
@@ -233,7 +233,7 @@ def adagrad(params, grads, h, lr, eps, clip=None):
     in_blocks(update, clip, params, grads, h)
 
 
-@optimizers.rmsprop.fast("numpy")
+@update_rules.rmsprop.fast("numpy")
 def rmsprop(params, grads, h, lr, rho, eps, clip=None):
     def update(p, g, h):
         s = np.multiply(g, g, out=fresh(g.shape, g.dtype))
@@ -249,7 +249,7 @@ def rmsprop(params, grads, h, lr, rho, eps, clip=None):
     in_blocks(update, clip, params, grads, h)
 
 
-@optimizers.adam.fast("numpy")
+@update_rules.adam.fast("numpy")
 def adam(params, grads, m, v, alpha, beta1, beta2, eps, clip=None):
     def update(p, g, m, v):
         s = np.multiply(g, 1.0 - beta1, out=fresh(g.shape, g.dtype))

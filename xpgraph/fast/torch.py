@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..nodes import basic as nodes
-from ..training import optimizers
+from ..training import update_rules
 
 
 @nodes.matmul.fast("torch")
@@ -13,7 +13,7 @@ def matmul(a, b, out=None):
     return torch.matmul(a, b, out=out)
 
 
-@optimizers.adam.fast("torch")
+@update_rules.adam.fast("torch")
 def adam(params, grads, m, v, alpha, beta1, beta2, eps, clip=None):
     for p, g, mi, vi in zip(params, grads, m, v, strict=True):
         g = g if clip is None else g * clip

@@ -7,10 +7,11 @@ with Checkpoints(folder) as kept:
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -23,15 +24,20 @@ from .atomic import FolderLock, clean, write_whole
 
 GENERATIONS = 2
 _NAME = re.compile(r"checkpoint-(\d{6,12})\.safetensors")
+_PART = re.compile(r"part-([0-9a-f]{64})\.safetensors")
 
 
 class Checkpoint(NamedTuple):
-    """What was read: ``step`` updates had been made. ``damaged``: newer files that are not whole, told in ``notes``."""
+    """What was read: ``step`` updates had been made. ``damaged``: newer files that are not whole, told in ``notes``.
+
+    ``parts``: the files beside it that it names; their arrays stand among ``arrays``, their words in ``meta["parts"]``.
+    """
 
     path: Path
     step: int
     arrays: dict[str, np.ndarray]
     meta: dict[str, Any]
+    parts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     damaged: tuple[Path, ...] = ()
 
@@ -77,7 +83,33 @@ def read(path: Path) -> Checkpoint:
             f"Reading {path}: its description: expected a step and a state, found {str(described)[:60]!r}. "
             "Give a checkpoint that a run wrote."
         )
-    return Checkpoint(path, step, arrays, described["state"])
+    parts = described.get("parts", [])
+    if not isinstance(parts, list) or not all(isinstance(name, str) and _PART.fullmatch(name) for name in parts):
+        raise CheckpointError(f"Reading {path}: parts: expected names of files, found {str(parts)[:60]!r}.")
+    meta = described["state"]
+    for name in parts:
+        more, words = _read_part(path.parent / name)
+        arrays |= more
+        meta.setdefault("parts", []).append(words)
+    return Checkpoint(path, step, arrays, meta, tuple(parts))
+
+
+def _read_part(path: Path) -> tuple[dict[str, np.ndarray], Any]:
+    """What ``Checkpoints.save_part`` wrote; CheckpointError for anything else."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"Reading {path}: {error.strerror or error}. Take an older checkpoint.") from error
+    digest = hashlib.sha256(raw).hexdigest()
+    if path.name != _part_name(digest):
+        raise CheckpointError(
+            f"Reading {path}: expected the sha256 of its name, found {digest}. Take an older checkpoint."
+        )
+    return tensorfile.from_bytes(raw, str(path))
+
+
+def _part_name(digest: str) -> str:
+    return f"part-{digest}.safetensors"
 
 
 class Checkpoints:
@@ -94,6 +126,7 @@ class Checkpoints:
         self.notes += clean(self.folder)
         self._damaged: set[Path] = set()
         self._stuck: set[Path] = set()  # what could not be removed
+        self._parts: dict[Path, tuple[str, ...]] = {}  # of the checkpoints that were read or written here
 
     def latest(self) -> Checkpoint | None:
         """``latest`` of the folder; what it notes goes to ``notes`` too."""
@@ -101,19 +134,35 @@ class Checkpoints:
         if found:
             self.notes += found.notes
             self._damaged = set(found.damaged)
+            self._parts[found.path] = found.parts
         return found
 
-    def save(self, step: int, arrays: Mapping[str, np.ndarray], meta: dict[str, Any]) -> Path:
+    def save_part(self, arrays: Mapping[str, np.ndarray], meta: Any) -> str:
+        """Write what no later checkpoint changes into a file of its own; its name, for ``save``.
+
+        The name is the file's sha256, so none is ever written over by another. One that no checkpoint names goes.
+        """
+        pieces = [bytes(piece) for piece in tensorfile.pieces(arrays, meta)]
+        name = _part_name(hashlib.sha256(b"".join(pieces)).hexdigest())
+        write_whole(self.folder / name, pieces)
+        return name
+
+    def save(
+        self, step: int, arrays: Mapping[str, np.ndarray], meta: dict[str, Any], parts: Sequence[str] = ()
+    ) -> Path:
         """Write the checkpoint of ``step`` and, once it is durable, remove all but the one before it.
 
-        StorageError where it cannot be written: then the older ones are as they were.
+        ``parts``: the files of ``save_part`` that belong to it. StorageError where it cannot be written: then the older
+        ones are as they were.
         """
         step = int(step)
         path = self.folder / f"checkpoint-{step:06d}.safetensors"
         if not _NAME.fullmatch(path.name):
             raise ValueError(f"Checkpoints.save: step is {step}; give a whole number from 0 to 10**12 - 1.")
-        write_whole(path, tensorfile.pieces(arrays, {"step": step, "state": meta}))
+        described = {"step": step, "state": meta, **({"parts": list(parts)} if parts else {})}
+        write_whole(path, tensorfile.pieces(arrays, described))
         self._damaged.discard(path)
+        self._parts[path] = tuple(parts)
         self._remove_all_but(step)
         return path
 
@@ -134,12 +183,16 @@ class Checkpoints:
             self._note(self.folder, error)
             return
         kept = [path for found, path in files if found <= step and path not in self._damaged][-GENERATIONS:]
-        for _, path in files:
-            if path not in kept:
-                try:
-                    os.unlink(path)  # noqa: PTH108
-                except OSError as error:  # the others are in the way all the same
-                    self._note(path, error)
+        remove = [path for _, path in files if path not in kept]
+        if any(self._parts.values()) and all(path in self._parts for path in kept):  # else who knows what it names
+            named = {name for path in kept for name in self._parts[path]}
+            remove += [path for path in self.folder.glob("part-*") if path.name not in named]
+            self._parts = {path: self._parts[path] for path in kept}
+        for path in remove:
+            try:
+                os.unlink(path)  # noqa: PTH108
+            except OSError as error:  # the others are in the way all the same
+                self._note(path, error)
 
     def _note(self, path: Path, error: OSError) -> None:
         if path not in self._stuck:  # once

@@ -1,100 +1,23 @@
-"""Floor 3: the chapter's optimizers. One kernel call updates all parameters, in place, in the paper's letters.
+"""The chapter's optimizers: ``update(params, grads)`` changes all parameters in place, by a rule of ``update_rules``.
 
-``update(params, grads)``; the state (``v``, ``h``, ``m``, ``iter``) is made at the first update and can be saved
-and restored with ``state`` and ``load_state``. Hyper-parameters are plain attributes and take effect at once.
-A kernel's ``clip`` is the factor of gradient clipping, by which each g is multiplied first; None is no clipping.
+The state (``v``, ``h``, ``m``, ``iter``) is made at the first update and can be saved and restored with ``state`` and
+``load_state``. Hyper-parameters are plain attributes and take effect at once.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from numbers import Real
 from typing import Any, ClassVar
 
-from ..arrays.kernels import kernel
 from ..arrays.libraries import Array, dtype_name, home, is_writable, namespace_of
 from ..errors import ShapeError
 from ..nodes.node import check_floating, check_pair, namespace_copy
+from .update_rules import adagrad, adam, momentum, rmsprop, sgd
 
-
-@kernel
-def sgd(xp: Any, params: list[Array], grads: list[Array], lr: float, clip: Array | None = None) -> None:
-    """θ ← θ - η g"""
-    for p, g in zip(params, _clipped(xp, grads, clip), strict=True):
-        p -= lr * g
-
-
-@kernel
-def momentum(
-    xp: Any, params: list[Array], grads: list[Array], v: list[Array], lr: float, mu: float, clip: Array | None = None
-) -> None:
-    """v ← μ v - η g;  θ ← θ + v"""
-    for p, g, vi in zip(params, _clipped(xp, grads, clip), v, strict=True):
-        vi *= mu
-        vi -= lr * g
-        p += vi
-
-
-@kernel
-def adagrad(
-    xp: Any, params: list[Array], grads: list[Array], h: list[Array], lr: float, eps: float, clip: Array | None = None
-) -> None:
-    """h ← h + g²;  θ ← θ - η g / (√h + ε)"""
-    for p, g, hi in zip(params, _clipped(xp, grads, clip), h, strict=True):
-        hi += g * g
-        p -= lr * g / (xp.sqrt(hi) + eps)
-
-
-@kernel
-def rmsprop(
-    xp: Any,
-    params: list[Array],
-    grads: list[Array],
-    h: list[Array],
-    lr: float,
-    rho: float,
-    eps: float,
-    clip: Array | None = None,
-) -> None:
-    """h ← ρ h + (1-ρ) g²;  θ ← θ - η g / (√h + ε)"""
-    for p, g, hi in zip(params, _clipped(xp, grads, clip), h, strict=True):
-        hi *= rho
-        hi += (1.0 - rho) * (g * g)
-        p -= lr * g / (xp.sqrt(hi) + eps)
-
-
-@kernel
-def adam(
-    xp: Any,
-    params: list[Array],
-    grads: list[Array],
-    m: list[Array],
-    v: list[Array],
-    alpha: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    clip: Array | None = None,
-) -> None:
-    """m ← β₁ m + (1-β₁) g;  v ← β₂ v + (1-β₂) g²;  θ ← θ - α m / (√v + ε), α and ε with the bias correction in."""
-    for p, g, mi, vi in zip(params, _clipped(xp, grads, clip), m, v, strict=True):
-        mi *= beta1
-        mi += (1.0 - beta1) * g
-        square = g * g  # in place from here: fresh memory for each term takes longer than its arithmetic
-        square *= 1.0 - beta2
-        vi *= beta2
-        vi += square
-        root = xp.sqrt(vi)
-        root += eps
-        step = mi / root
-        step *= alpha
-        p -= step
-
-
-def _clipped(xp: Any, grads: list[Array], clip: Array | None) -> Iterator[Array]:
-    return iter(grads) if clip is None else (g * xp.astype(clip, g.dtype, copy=False) for g in grads)
+_FOUND_OUT = ("_seen", "_made_for", "_narrow")  # by an Optimizer, at its next update
 
 
 class Optimizer(ABC):
@@ -197,6 +120,17 @@ class Optimizer(ABC):
             setattr(self, slot, None if arrays is None else [namespace_copy(a) for a in arrays])
         self._seen = None
         self._made_for = [_about(a) for a in lists[0]] if lists and lists[0] is not None else None
+
+    @property
+    def everything(self) -> dict[str, Any]:
+        """``state`` and every other attribute, the hyper-parameters among them; not what the next update finds out."""
+        return {name: value for name, value in vars(self).items() if name not in _FOUND_OUT}
+
+    def load_everything(self, everything: dict[str, Any]) -> None:
+        """Go on from a copy of ``everything`` of an optimizer of this class."""
+        own = self.state
+        self.load_state({name: everything[name] for name in own})
+        vars(self).update({name: value for name, value in everything.items() if name not in own})
 
     def __repr__(self) -> str:
         form = f", form={self.form!r}" if getattr(self, "form", "paper") != "paper" else ""

@@ -1,4 +1,4 @@
-"""Floor 0: signals that end a process, while a training runs: the first asks for an end after the step.
+"""Signals that end a process, while a training runs: the first asks for an end after the step.
 
 SIGINT (Ctrl-C), SIGTERM (job schedulers), and SIGHUP (the terminal is closed) where the system has it.
 """
@@ -25,6 +25,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.caught: int | None = None
+        self.raised: BaseException | None = None
         self._before: dict[int, Any] = {}
         self._process = os.getpid()
 
@@ -41,6 +42,12 @@ class Signals:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before.clear()
+
+    def check(self) -> None:
+        """Raise what the caught signal means, ``raised``, if there is one."""
+        if self.caught is not None:
+            self.raised = ended_by(self.caught)
+            raise self.raised
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.caught is not None or os.getpid() != self._process:  # a forked child has no block to end

@@ -1,26 +1,40 @@
-"""Floor 5: the steps of one ``fit``: rows of the epoch's order, forward, backward, merge, clip, update."""
+"""The steps of one ``fit``: rows of the epoch's order, forward, backward, merge, clip, update."""
 
 from __future__ import annotations
 
-import math
-import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Protocol
 
-from ..arrays import random as draws
-from ..arrays.libraries import Array, home, library_of, on_host, place_of
-from ..errors import OutOfMemoryError
-from ..graph.inputs import first_parameter, import_data
-from ..nodes.sharing import merge, plan
+from ..arrays.libraries import Array, is_array, namespace_of, on_host, to_numpy
+from ..errors import DTypeError
+from ..graph.inputs import check_labels, first_parameter
+from ..nodes.sharing import Slot, merge, plan
+from .arguments import FitData
+from .batches import Batches
+from .callbacks.report import Report
 from .clipping import clip_rate, scale
+from .finite import check_step
+from .losses import Pending
+from .memory import out_of_memory
 from .optimizers import Optimizer
-from .replay import gather
-from .run import Run
-
-if TYPE_CHECKING:
-    from .trainer import Trainer
+from .state import TrainingState
 
 
-STAGED = 1 << 21  # bytes of rows gathered at once on the host: fewer calls, and no longer all in the cache of one core
+class Step(Protocol):
+    """What a fit makes its updates with: ``Steps``, or what ``replay`` makes of them."""
+
+    def begin_epoch(self) -> None:
+        """Draw the order of the rows."""
+
+    def __call__(self, i: int) -> None:
+        """Make the update on batch i of this epoch's order."""
+
+    def settle(self) -> None:
+        """Before anybody looks at arrays: wait, on the device, for what runs beside; look again at what they are."""
+
+    def read(self, losses: Sequence[Any]) -> list[float]:
+        """The numbers of pending losses."""
 
 
 class Gradients(NamedTuple):
@@ -34,80 +48,45 @@ class Gradients(NamedTuple):
 
 
 class Steps:
-    """``steps(i)`` makes the update on batch i of this epoch's order; ``begin_epoch`` draws the order."""
+    """Steps call by call. The report hears why they are not captured, where they are not."""
 
-    def __init__(self, trainer: Trainer, x: Array, t: Array, batch_size: int, max_grad: float | None, run: Run) -> None:
-        self.trainer, self.model, self.optimizer, self.run = trainer, trainer.model, trainer.optimizer, run
-        self.x, self.t, self.size, self.max_grad = x, t, batch_size, max_grad
+    def __init__(self, state: TrainingState, data: FitData, max_grad: float | None, report: Report) -> None:
+        self.state, self.model, self.max_grad, self.report = state, state.model, max_grad, report
+        self.batches = Batches(data.x, data.t, state.batch_size, first_parameter(state.model))
+        self.labels = data.labels
         self.slots = plan(list(self.model.params))
         self.distinct = all(slot.first == i for i, slot in enumerate(self.slots))  # then there is nothing to merge
-        W = first_parameter(self.model)
-        self.resident = W is None or library_of(x) is library_of(W)
-        self.home = place_of(x if W is None else W)
-        self.clips = clips(self.optimizer)
-        row = math.prod(x.shape[1:]) * getattr(x.dtype, "itemsize", 8)
-        self.ahead = max(1, STAGED // max(1, row * batch_size)) if on_host(x) else 1  # batches gathered at once
-
-    def __enter__(self) -> Steps:
-        return self
-
-    def __exit__(self, kind: Any, error: BaseException | None, where: Any) -> None:
-        """The end of the fit: wait, on the device, for what was captured, and let go of it."""
-        try:
-            self.run.settle()
-        except Exception:
-            if error is None:  # else the first error is the one to tell
-                raise
-        finally:
-            self.run.settle, self.run.losses = _nothing, None  # it held these steps, and they the data
-        if isinstance(error, MemoryError):
-            raise self.out_of_memory(error) from error
+        _check_slots(self.slots, list(self.model.grads))
+        self.first, self.host = True, True  # is this the first step? do losses lie on the host?
+        self.loss: Any = None  # of the last step
+        self._before: tuple[int, int, int, Any] | None = None  # the counts before the update that is under way
 
     def begin_epoch(self) -> None:
-        """Draw the order of the rows in this epoch, int64 (N,) on the host; it depends on (seed, epoch) alone."""
-        self.permutation = draws.permutation(self.x.shape[0], self.trainer.seed, "order", self.trainer.current_epoch)
-        self.order: Array = None  # the same beside x, once it is asked for
-        self.staged: tuple[Array, Array] = (None, None)  # gathered rows
-        self.first = -self.ahead  # the first of their batches
-
-    def rows(self, i: int) -> int:
-        """How many rows batch i has: the last may be short."""
-        return min(self.size, self.x.shape[0] - i * self.size)
-
-    def batch(self, i: int) -> tuple[Array, Array]:
-        """The rows of batch i; on the host, slices of those of several batches."""
-        if self.order is None:
-            self.order = place_of(self.x).asarray(self.permutation)
-        n = self.size
-        if not self.first <= i < self.first + self.ahead:
-            self.staged, self.first = (None, None), i  # let go of before there are new ones
-            self.staged = gather(self.x, self.t, self.order[i * n : min((i + self.ahead) * n, self.x.shape[0])])
-        start, (bx, bt) = (i - self.first) * n, self.staged
-        stop = start + self.rows(i)
-        return bx[start:stop, ...], bt[start:stop, ...]
+        """Draw the order of the rows in this epoch."""
+        self.batches.begin_epoch(self.state.seed, self.state.epoch)
 
     def __call__(self, i: int) -> None:
-        bx, bt = self.batch(i)
-        if not self.resident:
-            W = first_parameter(self.model)
-            bx, bt = import_data(bx, "x", "Trainer.fit", W), import_data(bt, "t", "Trainer.fit", W)
-        step = self.gradients(bx, bt)
-        self.loss = step.loss
-        self.run.look_at(step.loss, step.norm, self.rows(i))  # before clipping, which makes all NaN if one is
+        """The update on batch i."""
+        step = self.gradients(*self.batches.take(i))
+        self.loss = loss = step.loss
+        if self.host:
+            loss = float(loss)
+            check_step(self.model, self.state.steps + 1, loss, step.norm)  # before clipping makes all NaN if one is
+        self.begin_update()
         self.update(step)
-        self.count()
+        self.count(loss, self.batches.rows(i))
 
-    def gradients(self, bx: Array, bt: Array) -> Gradients:
+    def gradients(self, x: Array, t: Array) -> Gradients:
         """Forward, backward, and each parameter once with the sum of its gradients."""
-        model, run = self.model, self.run
+        model = self.model
         try:
-            loss = model.forward(bx, bt)
+            loss = model.forward(x, t)
         except ValueError as error:
-            if run.first and type(error) is ValueError:  # a label of this batch: say where it is in all of t
-                run.check_labels()
+            if self.first and type(error) is ValueError:  # a label of this batch: say where it is in all of t
+                self._check_labels()
             raise
-        if run.first:
-            run.begin(loss)
+        if self.first:
+            self._check_first(loss)
         model.backward()
         params, grads = list(model.params), list(model.grads)
         if not self.distinct or not len(params) == len(grads) == len(self.slots):
@@ -117,57 +96,108 @@ class Steps:
 
     def update(self, step: Gradients, *numbers: Any) -> None:
         """The second half. ``numbers``: what the optimizer's rule takes where a captured step has them elsewhere."""
-        if self.clips:
-            self.optimizer.update(step.params, step.grads, step.clip, *numbers)
-        else:
-            update(self.optimizer, step.params, step.grads, step.clip)
+        update(self.state.optimizer, step.params, step.grads, step.clip, *numbers)
 
-    def count(self) -> None:
-        """One update more: perhaps a line of the report is due."""
-        self.trainer.steps += 1
-        self.run.report_loss()
+    def begin_update(self) -> None:
+        """From here until ``count``, the update is under way."""
+        state = self.state
+        self._before = state.steps, state.batch, len(state.losses.pending), getattr(state.optimizer, "iter", None)
 
-    def out_of_memory(self, error: MemoryError) -> OutOfMemoryError:
-        """The one line for a MemoryError: what was needed, what is free, what to try."""
-        needed = _needed(str(error))
-        free = self.home.free()
-        have = "" if free is None else f", {_words(free)} free"
-        half = 2 ** max(0, math.ceil(math.log2(self.size)) - 1)
-        advice = f"try batch_size={half}" if self.size > 1 else "take a smaller model: the batch is one row already"
-        return OutOfMemoryError(
-            f"Trainer.fit: out of memory on {home(next(iter(self.model.params)))} with batches of {self.size} rows: "
-            f"{needed} more needed{have}; {advice}."
-        )
+    def count(self, loss: Any, rows: int) -> None:
+        """The update was made: ``loss``, a number or what ``read`` takes, is kept until somebody looks."""
+        state = self.state
+        state.losses.pending.append(Pending(loss, rows))
+        state.batch += 1
+        state.steps += 1
+        self._before = None
+
+    def settle(self) -> None:
+        """Nothing runs beside."""
+
+    def read(self, losses: Sequence[Any]) -> list[float]:
+        """The numbers of losses, those on a device in one piece."""
+        arrays = [loss for loss in losses if not isinstance(loss, float)]
+        values = iter(to_numpy(namespace_of(arrays[0]).stack(arrays)).tolist() if arrays else ())  # sync
+        return [loss if isinstance(loss, float) else next(values) for loss in losses]
+
+    @contextmanager
+    def running(self, step: Step) -> Iterator[None]:
+        """The block makes steps with ``step``; after it, also after an error, the state is that of whole steps.
+
+        Raises OutOfMemoryError for a MemoryError.
+        """
+        losses = self.state.losses
+        losses.attach(step)
+        try:
+            yield
+            step.settle()
+            losses.detach()
+        except BaseException as error:
+            self._undo()
+            try:
+                step.settle()
+                losses.detach()
+            except Exception:  # the first error is the one to tell
+                self.state.whole = False
+            if isinstance(error, MemoryError):
+                raise out_of_memory(error, self.model, self.batches.home, self.batches.size) from error
+            raise
+
+    def _undo(self) -> None:
+        """An error came: what an update that was cut off halfway has counted is taken back, and the state says so."""
+        state, before = self.state, self._before
+        if before is None or state.steps > before[0]:
+            return
+        _, state.batch, pending, updates = before
+        del state.losses.pending[pending:]
+        if isinstance(updates, int):
+            state.optimizer.iter = updates
+        state.whole, self._before = False, None
+
+    def _check_first(self, loss: Any) -> None:
+        """Before the first update: is the loss a scalar, do all labels fit the classes?"""
+        shape = getattr(loss, "shape", None) if not isinstance(loss, int | float) else ()
+        if shape != ():
+            found = f"a {type(loss).__name__}" if shape is None else f"an array of shape {tuple(shape)}"
+            advice = (
+                "loss (the chapter's SoftmaxWithLoss.forward returns y by mistake: it should return loss)."
+                if not shape or max(shape) != 1
+                else "loss: Mean(axis=None, keepdims=False)."
+            )
+            raise DTypeError(
+                f"Trainer.fit: {type(self.model).__name__}.forward returned {found}, not a scalar loss; return the 0-d "
+                "mean " + advice
+            )
+        self.host = not is_array(loss) or on_host(loss)
+        self._check_labels()
+        self.first = False
+
+    def _check_labels(self) -> None:
+        """ValueError if a label, of all of t or of the validation data, fits none of the classes."""
+        for name, t in self.labels.items():
+            check_labels(f"Trainer.fit: {name}", self.model, t)
 
 
-def clips(optimizer: Any) -> bool:
-    """Does its update take the factor of clipping? One with an update of its own has its gradients scaled before."""
-    return getattr(type(optimizer), "update", None) is Optimizer.update
-
-
-def update(optimizer: Any, params: list[Array], grads: list[Array], clip: Array | None) -> None:
+def update(optimizer: Any, params: list[Array], grads: list[Array], clip: Array | None, *numbers: Any) -> None:
     """One update by any optimizer, its gradients times ``clip`` if there is one."""
-    if clips(optimizer):
-        optimizer.update(params, grads, clip)
+    if takes_clip(optimizer):
+        optimizer.update(params, grads, clip, *numbers)
         return
     if clip is not None:
         scale(grads, clip)
     optimizer.update(params, grads)
 
 
-def _nothing() -> None:
-    """What there is to settle where nothing is captured."""
+def takes_clip(optimizer: Any) -> bool:
+    """Does its update take the factor of clipping? One with an update of its own has its gradients scaled before."""
+    return getattr(type(optimizer), "update", None) is Optimizer.update
 
 
-def _needed(words: str) -> str:
-    """The bytes that a MemoryError names, in words."""
-    found = re.search(r"llocat\w+ ([\d.,]+) ?(bytes|[KMGT]iB|B)", words)
-    if found is None:
-        return "memory"
-    number, unit = found[1].replace(",", ""), found[2]
-    return _words(int(number)) if unit == "bytes" else f"{number} {unit}"
-
-
-def _words(size: int) -> str:
-    """A number of bytes for people."""
-    return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
+def _check_slots(slots: list[Slot], grads: list[Array]) -> None:
+    """One parameter listed twice needs two gradients: of a layer object used twice, only the last use is left."""
+    for i, (first, _) in enumerate(slots):
+        if first != i and grads[i] is grads[first]:
+            raise ValueError(
+                f"Trainer.fit: params[{first}] and params[{i}] are one array, and so are their gradients, so "
+                "that of one use overwrites the other; give each use a layer of its own, or use Chain."
+            )

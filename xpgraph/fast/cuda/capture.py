@@ -14,16 +14,19 @@ from __future__ import annotations
 
 import traceback
 import warnings
+from collections.abc import Sequence
 from operator import is_
 from typing import Any
 
 import cupy
 import numpy as np
 
+from ...arrays.libraries import to_numpy
 from ...arrays.matmul_precision import current_precision
 from ...errors import CaptureError
 from ...nodes.node import parts
 from ...training.optimizers import Optimizer
+from ...training.steps import takes_clip
 from . import device, lt
 from .update import Feed, expand, fits, tables
 
@@ -42,7 +45,7 @@ def captured(steps: Any, graph: Any) -> Any:
 def _say(steps: Any, reason: str, strict: bool) -> None:
     if strict:
         raise CaptureError(f'Trainer.fit: graph=True, but {reason}; leave graph="auto" to go on without a graph.')
-    steps.run.report.note(f"steps are made call by call, not replayed as one CUDA graph: {reason}")
+    steps.report.note(f"steps are made call by call, not replayed as one CUDA graph: {reason}")
 
 
 def refusal(steps: Any) -> str | None:
@@ -50,13 +53,13 @@ def refusal(steps: Any) -> str | None:
     for part in parts(steps.model):
         if not type(part).__dict__.get("capturable", False):
             return f"{type(part).__name__} does not declare capturable = True"
-    optimizer = steps.optimizer
-    if not steps.clips or not isinstance(optimizer, Optimizer):
+    optimizer = steps.state.optimizer
+    if not takes_clip(optimizer) or not isinstance(optimizer, Optimizer):
         return f"{type(optimizer).__name__} has an update of its own"
     row = getattr(type(optimizer).rule, "row", None)
     if row is None or row.body("cupy") is not row.fast_bodies.get("cupy"):
         return f"the rule of {type(optimizer).__name__} has no CUDA kernel, or XPGRAPH_GENERIC turns it off"
-    if not steps.resident:
+    if not steps.batches.resident:
         return "the data does not fit on the device"
     if (lack := lt.available()) is not None:
         return f"cuBLASLt cannot be loaded ({lack})"
@@ -98,40 +101,54 @@ class Captured:
 
     def __call__(self, i: int) -> None:
         steps = self.steps
-        if self.failed or steps.run.first or not self._ready():
+        if self.failed or steps.first or not self._ready():
             steps(i)
             return
-        rows, before = steps.rows(i), steps.optimizer.iter
+        rows, optimizer = steps.batches.rows(i), steps.state.optimizer
+        before = optimizer.iter
+        steps.begin_update()
         try:
             made = self._on_device(i, rows)
         except MemoryError:  # a second step's memory beside what the first left in the pool
-            steps.optimizer.iter = before
+            optimizer.iter = before
             self.lane.free()
             try:
                 made = self._on_device(i, rows)
             except MemoryError as error:
-                steps.optimizer.iter = before
+                optimizer.iter = before
                 made = self._give_up(f"there is no memory for a second step ({' '.join(str(error).split())})")
         if not made:
             steps(i)
             return
-        steps.run.look_at(i, None, rows)
-        steps.count()
+        steps.count(i, rows)  # the loss is the number i of self.losses
 
     def settle(self) -> None:
         """Before a number is read: the reader's stream waits for the lane, and nodes hold what the last step left."""
-        self.lane.join()
         self.bound_seen = False  # whoever reads may change the model or the optimizer
+        if self.lane is not None:
+            self.lane.join()
         if self.last is not None:
             self.last.restore()
+
+    def read(self, losses: Sequence[Any]) -> list[float]:
+        """The numbers of losses: those of captured steps lie in ``self.losses``, and are read in one piece."""
+        self.settle()
+        places = [loss for loss in losses if isinstance(loss, int)]
+        first = min(places, default=0)
+        there = to_numpy(self.losses[first : max(places) + 1]).tolist() if places else []  # sync
+        others = iter(self.steps.read([loss for loss in losses if not isinstance(loss, int)]))
+        return [there[loss - first] if isinstance(loss, int) else next(others) for loss in losses]
 
     def _ready(self) -> bool:
         """Is all that a graph takes for granted still so? If it changed, everything is made again."""
         if self.lane is not None and self.bound_seen:
             return True
-        steps, optimizer = self.steps, self.steps.optimizer
-        slots = [a for slot in optimizer.slots for a in getattr(optimizer, slot)]
-        now = [current_precision(), *steps.model.params, *steps.model.grads, *slots]
+        steps, optimizer = self.steps, self.steps.state.optimizer
+        slots = [getattr(optimizer, slot) for slot in getattr(optimizer, "slots", ())]
+        if any(slot is None for slot in slots):  # a new optimizer, whose state its first update makes
+            return False
+        arrays = [*steps.model.params, *steps.model.grads, *(a for slot in slots for a in slot)]
+        now = [current_precision(), optimizer, *arrays]
         same = self.bound is not None and len(now) == len(self.bound) and all(map(is_, now, self.bound))
         self.bound, self.bound_seen = now, True
         if same:
@@ -141,8 +158,7 @@ class Captured:
             return self._give_up(reason)
         self.known.clear()
         self.last, self.table = None, []
-        if self.lane is None:
-            self._prepare()
+        self._prepare()
         return True
 
     def _odd_loss(self) -> str | None:
@@ -161,20 +177,19 @@ class Captured:
         return False
 
     def _prepare(self) -> None:
-        steps = self.steps
-        batches = -(-steps.x.shape[0] // steps.size)
-        kind = steps.model.params[0].dtype
-        width = len(self._numbers(0))
-        self.lane = device.Lane()
-        self.x, self.t = cupy.ascontiguousarray(steps.x), cupy.ascontiguousarray(steps.t)
-        self.order = cupy.empty(steps.x.shape[0], np.int64)
-        self.cells, self.rates = cupy.empty(2, np.int64), cupy.empty((batches, width), kind)
-        self.losses = steps.run.losses = cupy.empty(batches, kind)
-        steps.run.settle = self.settle
+        data = self.steps.batches
+        batches = -(-data.x.shape[0] // data.size)
+        kind = self.steps.model.params[0].dtype
+        if self.lane is None:
+            self.lane = device.Lane()
+            self.x, self.t = cupy.ascontiguousarray(data.x), cupy.ascontiguousarray(data.t)
+            self.order = cupy.empty(data.x.shape[0], np.int64)
+            self.cells, self.losses = cupy.empty(2, np.int64), cupy.empty(batches, kind)
+        self.rates = cupy.empty((batches, len(self._numbers(0))), kind)
 
     def _numbers(self, ahead: int) -> tuple[float, ...]:
         """The numbers of the step so many after the next."""
-        optimizer = self.steps.optimizer
+        optimizer = self.steps.state.optimizer
         return expand(type(optimizer).rule, optimizer.numbers(optimizer.iter + 1 + ahead))
 
     def _on_device(self, i: int, rows: int) -> bool:
@@ -186,7 +201,7 @@ class Captured:
             if found is None:
                 return False
         if isinstance(found, _Replay):
-            found.launch(self.lane, self.steps.optimizer)
+            found.launch(self.lane, self.steps.state.optimizer)
             self.last = found
             return True
         with self.lane.enter():
@@ -203,20 +218,20 @@ class Captured:
         with self.lane.enter():
             device.upload(self.rates, np.array(table, self.rates.dtype))
             if fresh:
-                device.upload(self.order, self.steps.permutation)
+                device.upload(self.order, self.steps.batches.permutation)
                 device.upload(self.cells, np.array([i, i]))
         self.table = table
 
     def _drive(self, rows: int) -> None:
         """One step from the device's counters, call by call."""
         steps = self.steps
-        bx, bt = gathered(self.x, self.t, self.order, steps.size, rows, self.cells)
+        bx, bt = gathered(self.x, self.t, self.order, steps.batches.size, rows, self.cells)
         step = steps.gradients(bx, bt)
         feed = Feed(self.rates, self.cells, step.loss, self.losses)
-        steps.update(step, *[feed] * len(steps.optimizer.numbers(1)))
+        steps.update(step, *[feed] * len(steps.state.optimizer.numbers(1)))
 
     def _capture(self, rows: int) -> _Replay | None:
-        optimizer = self.steps.optimizer
+        optimizer = self.steps.state.optimizer
         before = optimizer.iter
         try:
             graph = self.lane.capture(lambda: self._drive(rows))

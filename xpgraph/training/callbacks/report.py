@@ -1,9 +1,14 @@
-"""Floor 4: what a run says while it runs. The Trainer tells a report; the report prints, draws a bar, or is silent."""
+"""What a fit says while it runs. ``Reporting`` tells a report; the report prints, draws a bar, or is silent."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
+
+from ..callback import Callback
+from ..state import TrainingState
+from .history import next_look
 
 
 @dataclass(frozen=True)
@@ -65,3 +70,44 @@ def epoch_words(record: dict[str, Any], held_out: str) -> list[str]:
     if record["val_accuracy"] is not None:
         words.append(f"{held_out} accuracy {record['val_accuracy']:.4f}")
     return words
+
+
+class Reporting(Callback):
+    """Tells a report about the fit, each ``interval`` batches after ``History`` has looked at the losses."""
+
+    def __init__(self, report: Report, interval: int | None) -> None:
+        self.report, self.interval = report, interval
+
+    def begin(self, state: TrainingState) -> None:
+        self.started, self.samples = time.perf_counter(), _samples(state)
+        self.report.begin(state.last_epoch - state.epoch, state.rows)
+
+    def next_step(self, state: TrainingState) -> int | None:
+        return next_look(state, self.interval)
+
+    def step(self, state: TrainingState) -> None:
+        self.report.step(
+            Progress(
+                epoch=state.epoch + 1,
+                epochs=state.last_epoch,
+                iteration=state.batch,
+                iterations=state.batches,
+                seconds=time.perf_counter() - self.started,
+                loss=state.loss_list[-1],
+                samples=_samples(state) - self.samples,
+            )
+        )
+
+    def epoch(self, state: TrainingState, record: dict[str, Any]) -> None:
+        self.report.epoch(record)
+
+    def end(self, state: TrainingState) -> None:
+        self.report.end()
+
+    def interrupt(self, state: TrainingState, error: BaseException) -> None:
+        self.report.end()
+
+
+def _samples(state: TrainingState) -> int:
+    """Rows that were trained on so far, had all epochs been like this one."""
+    return state.epoch * state.rows + min(state.batch * state.batch_size, state.rows)

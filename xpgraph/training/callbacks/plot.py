@@ -1,11 +1,27 @@
-"""Floor 4: the picture of the loss. matplotlib is imported here and nowhere else."""
+"""The picture of the loss. matplotlib is imported here and nowhere else."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from ..errors import Error
+from ...errors import Error
+from ..callback import Callback
+from ..state import TrainingState
+
+
+class LossPlot(Callback):
+    """Draws the losses that were reported to the file ``path`` when the fit ends, also where it is interrupted."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = path
+
+    def end(self, state: TrainingState) -> None:
+        if state.loss_list:
+            plot_loss(state.loss_list, state.eval_interval, None, self.path, None)
+
+    def interrupt(self, state: TrainingState, error: BaseException) -> None:
+        self.end(state)
 
 
 def plot_loss(losses: list[float], interval: int | None, ylim: Any, path: str | Path | None, ax: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Floor 4: a live bar on a terminal or in a notebook; plain lines where there is neither. rich is imported here."""
+"""A live bar on a terminal or in a notebook; plain lines where there is neither. rich is imported here."""
 
 from __future__ import annotations
 

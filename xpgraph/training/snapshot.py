@@ -1,40 +1,41 @@
-"""Floor 5: the state of a training as arrays on the host and words, and back: on any backend, to the bit.
+"""The state of a training as arrays on the host and words, and back: on any backend, to the bit.
 
-``state_of(trainer)`` gives what a checkpoint holds: weights, the optimizer's state by the names of the parameters,
+``snapshot(state)`` gives what a checkpoint holds: weights, the optimizer's state by the names of the parameters,
 counts, the losses, and the generators of the model's own nodes. xpgraph itself draws by (seed, purpose, index), so the
-seed and the epoch are the whole of its randomness.
+seed and the epoch are the whole of its randomness. ``restore`` gives it back to a state.
 """
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache
-from importlib import metadata
 from typing import Any
 
 import numpy as np
 
-from ..arrays.installed import usable
-from ..arrays.libraries import Array, dtype_name, home, library_of, place_of, to_numpy
+from ..arrays.libraries import Array, dtype_name, place_of, to_numpy
 from ..errors import CheckpointError
 from ..graph.inputs import first_parameter
 from ..nodes.node import Node, parts
 from ..nodes.sharing import plan
 from ..storage.packing import pack, pack_records, unpack, unpack_records
-from ..version import __version__
+from .environment import versions
+from .losses import EpochLosses
 from .optimizers import Optimizer
+from .state import TrainingState
 
-_MADE_AGAIN = ("_seen", "_made_for", "_narrow")  # what an Optimizer finds out at its next update
 
-
-def state_of(trainer: Any, more: dict[str, Any] | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def snapshot(
+    state: TrainingState, more: Mapping[str, Any] | None = None, earlier: tuple[int, int] = (0, 0)
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays, and a description for JSON. ``more``: what else ``restore`` shall return, of what ``pack`` takes.
+
+    ``earlier``: how many losses and records are left out, because ``history_part`` has them in other files.
 
     The arrays may share memory with the model on the CPU: write them before the next update. Raises CheckpointError
     where the optimizer, or a node's ``state``, holds what a file cannot.
     """
-    model, optimizer = trainer.model, trainer.optimizer
+    model, optimizer = state.model, state.optimizer
+    place = {"iteration": state.batch, **state.losses.as_data()}  # first: it waits for steps that are under way
     weights = named_parameters(model)
     names = [name for name, _ in weights]
     arrays = {f"weights.{name}": to_numpy(p) for name, p in weights}
@@ -42,31 +43,57 @@ def state_of(trainer: Any, more: dict[str, Any] | None = None) -> tuple[dict[str
         "weights": names,
         "optimizer": {"class": type(optimizer).__name__, "state": pack(_held(optimizer), "optimizer", arrays, names)},
         "nodes": [pack(get(), f"nodes.{i}", arrays) for i, (get, _) in enumerate(_stateful(model))],
-        "seed": int(trainer.seed),
-        "steps": int(trainer.steps),
-        "epoch": int(trainer.current_epoch),
-        "eval_interval": None if trainer.eval_interval is None else int(trainer.eval_interval),
-        "loss_list": pack_floats(trainer.loss_list, "loss_list", arrays),
-        "history": pack_records(trainer.history, "history", arrays),
-        "more": pack(more, "more", arrays),
+        "seed": int(state.seed),
+        "steps": int(state.steps),
+        "epoch": int(state.epoch),
+        "eval_interval": None if state.eval_interval is None else int(state.eval_interval),
+        "more": pack({**place, **(more or {})}, "more", arrays),
         "versions": versions(model),
     }
-    return arrays, meta
+    rest = _pack_history(state.loss_list[earlier[0] :], state.history[earlier[1] :], "", arrays)
+    return arrays, {**meta, **({"rest": rest, "earlier": list(earlier)} if any(earlier) else rest)}
+
+
+def history_part(
+    state: TrainingState, begin: tuple[int, int], end: tuple[int, int]
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Losses and records ``begin`` to ``end``, for a file of their own that later checkpoints name."""
+    arrays: dict[str, np.ndarray] = {}
+    losses, records = state.loss_list[begin[0] : end[0]], state.history[begin[1] : end[1]]
+    return arrays, _pack_history(losses, records, f"from {begin[0]} {begin[1]}.", arrays)
+
+
+def _pack_history(
+    losses: list[float], records: list[dict[str, Any]], key: str, arrays: dict[str, np.ndarray]
+) -> dict[str, Any]:
+    arrays[f"{key}loss_list"] = np.array(losses, np.float64)
+    return {"loss_list": f"{key}loss_list", "history": pack_records(records, f"{key}history", arrays)}
+
+
+def _unpack_history(
+    meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+) -> tuple[list[float], list[dict[str, Any]]]:
+    losses: list[float] = []
+    records: list[dict[str, Any]] = []
+    for packed in (*meta.get("parts", ()), meta.get("rest", meta)):
+        losses += arrays[packed["loss_list"]].tolist()
+        records += unpack_records(packed["history"], arrays)
+    return losses, records
 
 
 def restore(
-    trainer: Any,
+    state: TrainingState,
     arrays: Mapping[str, np.ndarray],
     meta: Mapping[str, Any],
     check: Callable[[Any], None] | None = None,
-) -> Any:
-    """Give a trainer the state of a checkpoint; returns the ``more`` that was saved with it.
+) -> dict[str, Any]:
+    """Give a training the state of a checkpoint; returns the ``more`` that was saved with it.
 
     Weights are written into the model's own arrays, on the model's own backend. ``check(more)`` may raise before
-    anything is changed. Raises CheckpointError, which names both sides and leaves the trainer unchanged, for a model
+    anything is changed. Raises CheckpointError, which names both sides and leaves the state unchanged, for a model
     or an optimizer that the checkpoint does not fit.
     """
-    model, optimizer = trainer.model, trainer.optimizer
+    model, optimizer = state.model, state.optimizer
     rows = named_parameters(model)
     W = first_parameter(model)
     where = None if W is None else place_of(W)
@@ -83,11 +110,11 @@ def restore(
             )
         states = [unpack(packed, arrays, where) for packed in meta["nodes"]]
         counts = [int(meta[name]) for name in ("seed", "steps", "epoch")]
-        losses = arrays[meta["loss_list"]].tolist()
-        history, interval = unpack_records(meta["history"], arrays), meta["eval_interval"]
-        more = unpack(meta["more"], arrays)
+        losses, history = _unpack_history(meta, arrays)
+        interval, more = meta["eval_interval"], unpack(meta["more"], arrays)
         if check is not None:
             check(more)
+        batch, under_way = more.pop("iteration"), EpochLosses.from_data(more)
     except (KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError) as error:
         if isinstance(error, CheckpointError):
             raise
@@ -98,10 +125,11 @@ def restore(
     for name, p in rows:
         _overwrite(p, weights[name])
     _give(optimizer, held)
-    for (_, give), state in zip(stateful, states, strict=True):
-        give(state)
-    trainer.seed, trainer.steps, trainer.current_epoch = counts
-    trainer.loss_list[:], trainer.history[:], trainer.eval_interval = losses, history, interval
+    for (_, give), own in zip(stateful, states, strict=True):
+        give(own)
+    state.seed, state.steps, state.epoch = counts
+    state.loss_list[:], state.history[:], state.eval_interval = losses, history, interval
+    state.batch, state.losses, state.whole = batch, under_way, True
     return more
 
 
@@ -131,57 +159,20 @@ def named_parameters(model: Any) -> list[tuple[str, Array]]:
     return [(f"params[{i}]", params[i]) for i in kept]
 
 
-def versions(model: Any) -> dict[str, str]:
-    """What the bits of a result may depend on: versions, backend, machine."""
-    W = first_parameter(model)
-    found = {
-        "xpgraph": __version__, "python": platform.python_version(), "numpy": np.__version__,
-        "array-api-compat": _compat(), "machine": platform.machine(),
-    }  # fmt: skip
-    if W is not None:
-        found |= {"backend": home(W), library_of(W).name: usable(library_of(W).name).version}
-    return found
-
-
-@cache
-def _compat() -> str:
-    return metadata.version("array-api-compat")
-
-
-def differences(meta: Mapping[str, Any], model: Any) -> list[str]:
-    """How this place differs from that of the checkpoint, a line for each: then a resume is close, not bit for bit."""
-    then, now = meta["versions"], versions(model)
-    return [
-        f"the checkpoint was made with {name} {then.get(name, 'unknown')}, this is {now.get(name, 'without it')}: "
-        "the last bits may differ"
-        for name in sorted({*then, *now})
-        if then.get(name) != now.get(name)
-    ]
-
-
-def pack_floats(values: list[float], key: str, arrays: dict[str, np.ndarray]) -> str:
-    """Put a list of numbers into an array; the key under which it stands."""
-    arrays[key] = np.array(values, np.float64)
-    return key
-
-
 def _held(optimizer: Any) -> Any:
     """An optimizer's whole state: its attributes, or its own ``state`` where a foreign class has one to load."""
     if isinstance(optimizer, Optimizer):
-        return {name: value for name, value in vars(optimizer).items() if name not in _MADE_AGAIN}
+        return optimizer.everything
     return optimizer.state if callable(getattr(optimizer, "load_state", None)) else dict(vars(optimizer))
 
 
 def _give(optimizer: Any, held: Any) -> None:
     if isinstance(optimizer, Optimizer):
-        own = optimizer.state
-        optimizer.load_state({name: held[name] for name in own})
-        held = {name: value for name, value in held.items() if name not in own}
+        optimizer.load_everything(held)
     elif callable(getattr(optimizer, "load_state", None)):
         optimizer.load_state(held)
-        return
-    for name, value in held.items():
-        setattr(optimizer, name, value)
+    else:
+        vars(optimizer).update(held)
 
 
 def _stateful(model: Any) -> list[tuple[Callable[[], Any], Callable[[Any], None]]]:
@@ -237,7 +228,7 @@ def _check_optimizer(optimizer: Any, kind: str, held: Any, rows: list[tuple[str,
         )
     if not isinstance(optimizer, Optimizer):
         return
-    needed = {name for name in vars(optimizer) if name not in _MADE_AGAIN}
+    needed = set(optimizer.everything)
     if needed != set(held):
         raise CheckpointError(
             f"Restoring: the checkpoint holds {_words(sorted(held))} of {kind}, which needs {_words(sorted(needed))}; "

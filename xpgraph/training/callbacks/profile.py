@@ -1,8 +1,10 @@
-"""Floor 5: where the time of a training goes, by kernel and by node, beside the time of its matrix products alone.
+"""Where the time of a training goes, by kernel and by node, beside the time of its matrix products alone.
 
-    with Profile(model) as profile:
-        trainer.fit(x, t, ..., graph=False)
+    profile = Profile(model)
+    trainer.fit(x, t, ..., callbacks=[profile], graph=False)
     print("\\n".join(profile.lines()))
+
+Outside of ``fit``, ``with profile:`` times what is in the block.
 
 Each call is timed by itself, less what it calls in turn. On a GPU each one waits for the device, so the sum is longer
 than a run without a profile, and each call is an NVTX range, which NVIDIA's tools show.
@@ -17,13 +19,15 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from ..arrays import random as draws
-from ..arrays.kernels import TABLE
-from ..arrays.libraries import Array, Place, dtype_name, layout, library_of, on_host, place_of
-from ..graph.inputs import first_parameter
-from ..graph.text_table import columns
-from ..nodes.basic import matmul
-from ..nodes.node import parts
+from ...arrays import random as draws
+from ...arrays.kernels import TABLE
+from ...arrays.libraries import Array, Place, dtype_name, layout, library_of, on_host, place_of
+from ...graph.inputs import first_parameter
+from ...graph.text_table import columns
+from ...nodes.basic import matmul
+from ...nodes.node import parts
+from ..callback import Callback
+from ..state import TrainingState
 
 PRODUCTS: dict[str, Callable[..., tuple[Array, Array]]] = {  # the factors of the product that a kernel makes
     "matmul": lambda a, b, out=None: (a, b),
@@ -33,8 +37,8 @@ PRODUCTS: dict[str, Callable[..., tuple[Array, Array]]] = {  # the factors of th
 ROUNDS = 5  # of which the fastest counts, for each product alone
 
 
-class Profile:
-    """Times every kernel on the model's library, and every node of the model, between ``with`` and its end."""
+class Profile(Callback):
+    """Times every kernel on the model's library, and every node of the model, while a fit or a block runs."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -71,6 +75,15 @@ class Profile:
                 row.bodies[self.kind] = body
         for _, part in self.named:
             del part.forward, part.backward
+
+    def begin(self, state: TrainingState) -> None:
+        self.__enter__()
+
+    def end(self, state: TrainingState) -> None:
+        self.__exit__()
+
+    def interrupt(self, state: TrainingState, error: BaseException) -> None:
+        self.__exit__()
 
     def _timed(self, what: str, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         key, factors = (what, name), PRODUCTS.get(name) if what == "kernel" else None

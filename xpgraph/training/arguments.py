@@ -1,0 +1,140 @@
+"""What ``Trainer.fit`` is given, checked before the first step: numbers, callbacks, and the data, moved once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+from ..arrays.libraries import (
+    HOST,
+    Array,
+    as_array,
+    dtype_name,
+    home,
+    is_array,
+    library_of,
+    namespace_of,
+    place_of,
+)
+from ..errors import DTypeError, ShapeError
+from ..graph.evaluation import check_two
+from ..graph.inputs import check_lengths, first_parameter, import_data
+from .callback import Callback
+from .callbacks.report import Lines, Report
+
+
+class FitData(NamedTuple):
+    """The rows x with labels t of a fit, where the model lives or on the host, and the validation pair."""
+
+    x: Array
+    t: Array
+    validation: tuple[Array, Array] | None
+
+    @property
+    def labels(self) -> dict[str, Array]:
+        """All labels, by the words that come before ``t`` in an error."""
+        return {"": self.t} if self.validation is None else {"": self.t, "validation ": self.validation[1]}
+
+
+def check_arguments(
+    max_epoch: int, batch_size: int, max_grad: float | None, eval_interval: int | None, graph: bool | str
+) -> None:
+    """ValueError for an argument of ``fit`` that cannot be right."""
+    if graph not in (True, False, "auto"):
+        raise ValueError(f"Trainer.fit: graph is {graph!r}; give 'auto', True or False.")
+    wholes = [("max_epoch", max_epoch, 0), ("batch_size", batch_size, 1)]
+    wholes += [] if eval_interval is None else [("eval_interval", eval_interval, 1)]
+    for name, value, least in wholes:
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+            raise ValueError(f"Trainer.fit: {name} is {value!r}; give a whole number from {least} up.")
+    if max_grad is not None and (
+        isinstance(max_grad, bool) or not isinstance(max_grad, Real) or not 0 < max_grad < math.inf
+    ):
+        raise ValueError(f"Trainer.fit: max_grad is {max_grad!r}; give a positive number, or None for no clipping.")
+
+
+def check_callbacks(callbacks: Sequence[Callback]) -> list[Callback]:
+    """The callbacks in the order in which they are called: those that set rates before the others."""
+    if isinstance(callbacks, Callback) or not isinstance(callbacks, Sequence):
+        raise TypeError(f"Trainer.fit: callbacks is a {type(callbacks).__name__}; give a list of callbacks.")
+    for i, callback in enumerate(callbacks):
+        if isinstance(callback, type):
+            raise TypeError(f"Trainer.fit: {callback.__name__} is a class; make one: {callback.__name__}(...).")
+        if not isinstance(callback, Callback):
+            raise TypeError(
+                f"Trainer.fit: callbacks[{i}] is a {type(callback).__name__}; derive its class from xpgraph.Callback."
+            )
+        if any(callback is other for other in callbacks[:i]):
+            raise ValueError(f"Trainer.fit: callbacks[{i}] stands twice in callbacks; give each use one of its own.")
+    return sorted(callbacks, key=lambda callback: not callback.schedules)
+
+
+def choose_report(report: Report | None, eval_interval: int | None) -> Report:
+    """The report that was given, or the chapter's lines; silent where no line is asked for."""
+    if report is not None:
+        return report
+    return Report() if eval_interval is None else Lines()
+
+
+# --- data -------------------------------------------------------------------------------------------------------
+
+
+def import_fit_data(model: Any, x: Array, t: Array, validation: Any, report: Report) -> FitData:
+    """The data, checked and moved to the model's library once; what is moved is told to the report.
+
+    Raises ValueError or TypeError (or a subclass) for data that cannot be right.
+    """
+    check_two("Trainer.fit", model)
+    x, t = _import(model, x, t, "fit", report)
+    if validation is None:
+        return FitData(x, t, None)
+    pair = _checked_pair(validation, x, t)
+    return FitData(x, t, _import(model, *pair, "fit: validation", report))
+
+
+def _import(model: Any, x: Any, t: Any, who: str, report: Report) -> tuple[Array, Array]:
+    W, who = first_parameter(model), f"Trainer.{who}"
+    what = ("validation " if who.endswith("validation") else "") + "x"
+    if W is not None and (lack := _does_not_fit(x, W)):
+        import_data(x[:1, ...], "x", who, W), import_data(t[:1, ...], "t", who, W)  # it must be of the right kind
+        check_lengths(who, x, t)
+        report.note(f"{what} {tuple(x.shape)} {lack}: it stays on the host, and each batch is moved by itself")
+        return x, t
+    new = import_data(x, "x", who, W), import_data(t, "t", who, W)
+    check_lengths(who, *new)
+    if type(new[0]) is not type(x) or type(new[1]) is not type(t):
+        size = sum(a.dtype.itemsize * math.prod(a.shape) for a in new if hasattr(a.dtype, "itemsize")) / 2**20
+        report.note(f"moved {what} {tuple(x.shape)} and t {tuple(t.shape)} to {home(new[0])} once, {size:.1f} MiB")
+    return new
+
+
+def _does_not_fit(x: Any, W: Array) -> str:
+    """Why data on the host cannot lie as a whole where W lives, with a fifth of the memory left; "" if it can."""
+    if not is_array(x) or library_of(x) is not HOST or library_of(W) is HOST:
+        return ""
+    free = place_of(W).free()
+    if free is None or (size := x.size * W.dtype.itemsize) <= 0.8 * free:
+        return ""
+    return f"is {size / 2**30:.2f} GiB as {dtype_name(W)}, of {free / 2**30:.2f} GiB free"
+
+
+def _checked_pair(validation: Any, x: Array, t: Array) -> tuple[Array, Array]:
+    """Validation data must look like the training data: found now, not after an epoch."""
+    if not isinstance(validation, tuple | list) or len(validation) != 2:
+        raise TypeError("Trainer.fit: validation is not a pair; give (x, t).")
+    for name, a, like in (("x", validation[0], x), ("t", validation[1], t)):
+        if not is_array(a):
+            raise DTypeError(f"Trainer.fit: validation {name} is a {type(a).__name__}; {as_array(a, name)}.")
+        if tuple(a.shape[1:]) != tuple(like.shape[1:]):
+            raise ShapeError(
+                f"Trainer.fit: validation {name} has rows of shape {tuple(a.shape[1:])}, the training data of "
+                f"{tuple(like.shape[1:])}; give both alike."
+            )
+    kinds = [namespace_of(a).isdtype(a.dtype, "integral") for a in (validation[1], t)]
+    if kinds[0] != kinds[1]:
+        raise DTypeError(
+            f"Trainer.fit: validation t is {dtype_name(validation[1])}, t is {dtype_name(t)}; give both alike."
+        )
+    return validation[0], validation[1]

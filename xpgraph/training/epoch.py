@@ -1,0 +1,55 @@
+"""The end of an epoch: its losses are read, its weights looked at, the validation data evaluated, and a record made."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..arrays.libraries import Array, is_array, namespace_of, number
+from ..graph.evaluation import right_answers
+from ..graph.network import Network
+from ..nodes.losses import SoftmaxWithLoss
+from ..nodes.node import parts
+from .finite import check_parameters
+from .state import TrainingState
+
+
+def finish_epoch(state: TrainingState, validation: tuple[Array, Array] | None) -> dict[str, Any]:
+    """The record of the epoch, which counts as finished once the record is whole."""
+    losses = state.losses
+    losses.read(state.steps)
+    check_parameters(state.model, state.steps)
+    loss, accuracy = (None, None) if validation is None else evaluate(state.model, *validation)
+    record = {
+        "epoch": state.epoch + 1,
+        "loss": losses.total / losses.rows,
+        "val_loss": loss,
+        "val_accuracy": accuracy,
+        "lr": getattr(state.optimizer, "lr", None),
+        "samples": losses.rows,
+        "seconds": losses.seconds(),
+    }
+    state.epoch += 1
+    state.begin_epoch()
+    return record
+
+
+def evaluate(model: Any, x: Array, t: Array) -> tuple[float | None, float | None]:
+    """(mean loss, accuracy) of any model; None for an accuracy that would mean nothing."""
+    if isinstance(model, Network) and model.loss is not None:  # a reader's own evaluate may return anything
+        return model.evaluate(x, t)
+    loss = float(number(model.forward(x, t)))  # sync
+    own = None if isinstance(model, Network) else getattr(model, "predict", None)
+    y = own(x) if callable(own) else None
+    if not is_array(y) or not _are_classes(model, y, t):
+        return loss, None
+    same = right_answers(y, t)
+    return loss, int(number(namespace_of(same).sum(same))) / math.prod(same.shape)  # sync
+
+
+def _are_classes(model: Any, y: Array, t: Array) -> bool:
+    """Do labels t name classes of the scores y, so that an accuracy means something? Targets of a regression do not."""
+    if y.ndim == 0 or y.shape[-1] < 2 or tuple(t.shape) not in (tuple(y.shape), tuple(y.shape[:-1])):
+        return False
+    integral = namespace_of(t).isdtype(t.dtype, "integral")
+    return integral or any(isinstance(part, SoftmaxWithLoss) for part in parts(model))

@@ -1,6 +1,5 @@
 """What ci/gpu makes of a GPU machine's figures: asv's results, and nothing that was not measured."""
 
-import importlib
 import json
 import subprocess
 import sys
@@ -11,24 +10,16 @@ import pytest
 ROOT = Path(__file__).parents[1]
 if not (ROOT / "ci").is_dir():
     pytest.skip("ci/ is part of a checkout, not of the sdist", allow_module_level=True)
+sys.path.append(str(ROOT / "ci"))
 
-
-@pytest.fixture(scope="module")
-def ci():
-    """Import a part of ci/gpu by name."""
-    sys.path.insert(0, str(ROOT / "ci"))
-    yield importlib.import_module
-    sys.path.remove(str(ROOT / "ci"))
+from gpu_run import asv, children  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def board(tmp_path_factory):
-    """The suites as ci/gpu_board.py measures them, quickly, with numbers in place of what was left out."""
-    file = tmp_path_factory.mktemp("board") / "board.json"
-    command = [sys.executable, str(ROOT / "ci" / "gpu_board.py"), "--quick", str(file)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert ended.returncode == 0, ended.stderr
-    entries = json.loads(file.read_text())
+    """The suites as gpu_run.board measures them, quickly, with numbers in place of what was left out."""
+    command = [sys.executable, "-m", "gpu_run.board", "--quick"]
+    entries = children.measure("board", command, tmp_path_factory.mktemp("board") / "board.log", 120)
     assert not [reason for entry in entries for reason in entry["reasons"] if "Error: " in reason]
     for entry in entries:
         assert entry["values"][0] is not None
@@ -53,8 +44,7 @@ def test_the_benchmarks_are_those_that_asv_finds(board):
         assert entry["about"]["version"] == "1"
 
 
-def test_a_rehearsal_or_a_changed_tree_never_goes_on_the_board(ci, board, tmp_path, monkeypatch):
-    asv = ci("gpu_asv")
+def test_a_rehearsal_or_a_changed_tree_never_goes_on_the_board(board, tmp_path, monkeypatch):
     monkeypatch.setattr(asv, "ROOT", tmp_path)
     inside = tmp_path / "benchmarks" / "results"
     for bad in (record(board, rehearsal=True), record(board, "0" * 40 + "+changes"), record(board, "unknown")):
@@ -66,7 +56,7 @@ def test_a_rehearsal_or_a_changed_tree_never_goes_on_the_board(ci, board, tmp_pa
     assert len(asv.convert_one(record(board), inside)) == 4
 
 
-def test_the_command_says_what_it_refuses(ci, board, tmp_path):
+def test_the_command_says_what_it_refuses(board, tmp_path):
     file = tmp_path / "gpu.json"
     file.write_text(json.dumps(record(board, rehearsal=True)))
     command = [sys.executable, str(ROOT / "ci" / "gpu"), "--asv", str(file)]
@@ -82,13 +72,13 @@ def git(folder, *words):
     return done.stdout.strip()
 
 
-def test_asv_shows_numpy_beside_cupy(ci, board, tmp_path):
+def test_asv_shows_numpy_beside_cupy(board, tmp_path):
     pytest.importorskip("asv", reason="asv is not installed")
     repo, results, html = tmp_path / "repo", tmp_path / "results", tmp_path / "html"
     repo.mkdir()
     git(repo, "init", "-q", "-b", "main")
     git(repo, "commit", "-q", "--allow-empty", "-m", "one")
-    ci("gpu_asv").convert_one(record(board, git(repo, "rev-parse", "HEAD")), results)
+    asv.convert_one(record(board, git(repo, "rev-parse", "HEAD")), results)
     settings = {
         "version": 1, "project": "xpgraph-nn", "repo": str(repo), "branches": ["main"], "dvcs": "git",
         "results_dir": str(results), "html_dir": str(html), "benchmark_dir": str(ROOT / "benchmarks"),

@@ -92,7 +92,7 @@ def measured(tmp_path_factory):
     home = tmp_path_factory.mktemp("measured")
     sys.path[:0] = [str(ROOT), str(ROOT / "ci")]
     try:
-        convert, board = importlib.import_module("gpu_asv").convert_one, importlib.import_module("gpu_board")
+        asv, board = (importlib.import_module(f"gpu_run.{name}") for name in ("asv", "board"))
         Step = importlib.import_module("benchmarks.training").Step
     finally:
         del sys.path[:2]
@@ -115,10 +115,10 @@ def measured(tmp_path_factory):
             "libraries": {"numpy": "2.5.2"}, "python": "3.12.3", "cpus": 16, "started_ms": 1000 * date,
         }  # fmt: skip
         entries = [
-            {"about": board.described("training", Step, name), "values": numbers, "stats": more}
+            {"about": board.describe("training", Step, name), "values": numbers, "stats": more}
             for name, numbers, more in [("time_step", values, stats), (RATE, rates, [None] * len(rates))]
         ]
-        convert({"rehearsal": False, "machine": machine, "board": entries}, home / "results")
+        asv.convert_one({"rehearsal": False, "machine": machine, "board": entries}, home / "results")
     return home, Step.params[0]
 
 

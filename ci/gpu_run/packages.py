@@ -1,58 +1,39 @@
-"""Part of ci/gpu: what a bare CUDA machine may lack, fetched beforehand, and which commit was carried there."""
+"""Packages that a bare CUDA machine may lack, fetched beforehand, and the commit of the tree that is carried there."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PACKED = ROOT / ".gpu-packages"
-PACKAGES = {  # name for pip: name for import
-    "array-api-compat": "array_api_compat",
-    "pytest": "pytest",
-    "pluggy": "pluggy",
-    "iniconfig": "iniconfig",
-    "packaging": "packaging",
-    "pygments": "pygments",
-    "hypothesis": "hypothesis",
-    "sortedcontainers": "sortedcontainers",
-    "array-api-strict": "array_api_strict",
-    "click": "click",
-    "rich": "rich",
-    "markdown-it-py": "markdown_it",
-    "mdurl": "mdurl",
-    "threadpoolctl": "threadpoolctl",
-    "pooch": "pooch",
-    "platformdirs": "platformdirs",
-    "safetensors": "safetensors",
-}
+NAMES = (
+    "array-api-compat", "pytest", "pluggy", "iniconfig", "packaging", "pygments", "hypothesis", "sortedcontainers",
+    "array-api-strict", "click", "rich", "markdown-it-py", "mdurl", "threadpoolctl", "pooch", "platformdirs",
+    "safetensors",
+)  # fmt: skip
+PACKAGES = {name: name.removesuffix("-py").replace("-", "_") for name in NAMES}  # name for pip: name for import
 PURE = ("--implementation", "py", "--abi", "none", "--platform", "any")
-COMPILED = {  # for those that are not pure Python: what runs on a Linux of this kind of processor
+COMPILED = {  # packages that are not pure Python: built for Linux on x86-64
     "safetensors": ("--implementation", "cp", "--abi", "abi3", "--platform", "manylinux2014_x86_64"),
 }
-LARGEST = 60 << 20  # bytes of all: what is carried along may be limited
-SOURCES = ("xpgraph", "tests", "ci", "benchmarks")  # by these a tree is known; not by results
+LARGEST = 60 << 20  # bytes of the whole folder: what can be carried along may be limited
+SOURCES = ("xpgraph", "tests", "ci", "benchmarks")  # the folders whose contents identify a tree
 TARGET = "3.12"  # the Python to pack for
 
 
 def pack(mnist: Path | None) -> int:
-    """Each package into a folder of its own, so that only what the machine lacks is put on the path there."""
+    """Fetch each package into a folder of its own, so that there only what the machine lacks is put on the path."""
     shutil.rmtree(PACKED, ignore_errors=True)
     for name in PACKAGES:
         print(f"ci/gpu: packing {name}", flush=True)
-        subprocess.run(
-            [
-                sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-compile",
-                "--python-version", TARGET, *COMPILED.get(name, PURE), "--only-binary=:all:",
-                "--target", str(PACKED / name), name,
-            ],
-            check=True,
-        )  # fmt: skip
+        command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-compile", "--only-binary=:all:"]
+        command += ["--python-version", TARGET, *COMPILED.get(name, PURE), "--target", str(PACKED / name), name]
+        subprocess.run(command, check=True)
     if mnist:
         (PACKED / "mnist").mkdir()
         for path in mnist.glob("*-ubyte*"):
@@ -73,14 +54,8 @@ def packed_paths() -> list[Path]:
     return [PACKED / name for name in lacking if (PACKED / name).is_dir()]
 
 
-def child_environment(**more: str) -> dict[str, str]:
-    """This process's environment for a Python that finds the checkout, and the packed packages where there are none."""
-    paths = [str(ROOT), *map(str, packed_paths()), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **more}
-
-
-def said(*command: str) -> str:
-    """What a command prints; nothing if it is not there or fails."""
+def output(*command: str) -> str:
+    """What a command prints; nothing if it does not exist or fails."""
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
     except (OSError, subprocess.SubprocessError):
@@ -88,9 +63,9 @@ def said(*command: str) -> str:
 
 
 def commit() -> str:
-    """The commit of this tree, "+changes" where files differ from it; from git, or from what --pack wrote down."""
-    if (ROOT / ".git").exists() and (head := said("git", "-C", str(ROOT), "rev-parse", "HEAD")):
-        return head + ("+changes" if said("git", "-C", str(ROOT), "status", "--porcelain") else "")
+    """The commit of this tree, with "+changes" if files differ from it; from git, or from what --pack wrote down."""
+    if (ROOT / ".git").exists() and (head := output("git", "-C", str(ROOT), "rev-parse", "HEAD")):
+        return head + ("+changes" if output("git", "-C", str(ROOT), "status", "--porcelain") else "")
     try:
         head, digest = (PACKED / "COMMIT").read_text("ascii").split()[:2]
     except (OSError, ValueError):
@@ -99,17 +74,17 @@ def commit() -> str:
 
 
 def commit_date() -> int:
-    """When the commit of this tree was made, in seconds since 1970; 0 where nobody knows."""
+    """The time of this tree's commit, in seconds since 1970; 0 if it is unknown."""
     try:
         if (ROOT / ".git").exists():
-            return int(said("git", "-C", str(ROOT), "show", "-s", "--format=%ct", "HEAD"))
+            return int(output("git", "-C", str(ROOT), "show", "-s", "--format=%ct", "HEAD"))
         return int((PACKED / "COMMIT").read_text("ascii").split()[2])
     except (OSError, ValueError, IndexError):
         return 0
 
 
 def tree_digest() -> str:
-    """One SHA-256 of the sources, by which a copy without git knows that it is still what was packed."""
+    """One SHA-256 of the sources; it tells a copy without git whether it is still what was packed."""
     total = hashlib.sha256()
     for path in sorted(p for d in SOURCES for p in (ROOT / d).rglob("*")):
         name = path.relative_to(ROOT).as_posix()

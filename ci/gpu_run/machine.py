@@ -1,25 +1,24 @@
-"""Part of ci/gpu: the machine: is there a GPU, which, with which driver, clocks and libraries. Asked, never set."""
+"""The machine: its GPU, driver, clocks and libraries. Nothing is changed."""
 
 from __future__ import annotations
 
-import importlib
+import contextlib
 import importlib.metadata
 import os
 import platform
 import time
-from pathlib import Path
 from typing import Any
 
-from gpu_packages import commit, commit_date, said
+from .packages import commit, commit_date, output
 
 QUERY = ("name", "driver_version", "pstate", "clocks.sm", "clocks.max.sm", "clocks.mem", "clocks.max.mem",
          "temperature.gpu", "power.draw", "power.limit", "compute_mode", "persistence_mode")  # fmt: skip
-IMPORTED = ("numpy", "array_api_compat", "xpgraph", "pytest", "hypothesis")
-INSTALLED = ("torch", "jax", "triton", "scipy", "ml_dtypes", "nvidia-cublas", "nvidia-cuda-nvrtc", "threadpoolctl")
+INSTALLED = ("numpy", "array-api-compat", "pytest", "hypothesis", "torch", "jax", "triton", "scipy", "ml_dtypes",
+             "nvidia-cublas", "nvidia-cuda-nvrtc", "threadpoolctl")  # fmt: skip
 
 
 def find_gpu() -> Any:
-    """CuPy, if it has a GPU; else a sentence why not."""
+    """CuPy if it finds a GPU, otherwise a sentence that says why not."""
     try:
         import cupy
 
@@ -29,23 +28,19 @@ def find_gpu() -> Any:
 
 
 def facts(cupy: Any) -> dict[str, Any]:
-    """What was measured where; ``cupy`` is None in a rehearsal."""
-    libraries = {} if cupy is None else {"cupy": cupy.__version__}
-    for name in IMPORTED:
-        try:
-            libraries[name] = str(getattr(importlib.import_module(name), "__version__", "unknown"))
-        except ImportError:
-            libraries[name] = "not installed"
+    """Everything about the machine that results depend on; ``cupy`` is None in a rehearsal."""
+    from benchmarks.rivals.machine import cpu_model
+    from xpgraph import __version__
+
+    libraries = ({} if cupy is None else {"cupy": cupy.__version__}) | {"xpgraph": __version__}
     for name in INSTALLED:
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             libraries[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     found = {
         "commit": commit(), "commit_date": commit_date(), "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "started_ms": round(time.time() * 1000), "libraries": libraries, "python": platform.python_version(),
         "platform": platform.platform(), "system": f"{platform.system()} {platform.release()}",
-        "arch": platform.machine(), "cpu": cpu(), "cpus": os.cpu_count(), "ram": memory(),
+        "arch": platform.machine(), "cpu": cpu_model(), "cpus": os.cpu_count(), "ram": memory(),
     }  # fmt: skip
     if cupy is None:
         return found
@@ -61,21 +56,13 @@ def facts(cupy: Any) -> dict[str, Any]:
 
 
 def clocks() -> dict[str, str]:
-    """What nvidia-smi tells of the first GPU now; nothing where it is not there."""
-    line = said("nvidia-smi", f"--query-gpu={','.join(QUERY)}", "--format=csv,noheader").split("\n")[0]
+    """What nvidia-smi says now about the first GPU; empty without nvidia-smi."""
+    line = output("nvidia-smi", f"--query-gpu={','.join(QUERY)}", "--format=csv,noheader").split("\n")[0]
     return dict(zip(QUERY, (value.strip() for value in line.split(",")), strict=False)) if line else {}
 
 
-def cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-
-
 def memory() -> int:
-    """Bytes of the host."""
+    """Bytes of the host's memory; 0 if the system does not say."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):

@@ -1,67 +1,80 @@
-"""Part of ci/gpu: the suites that the asv board shows, NumPy beside CuPy, measured without asv.
+"""The suites that the asv board shows, NumPy beside CuPy, measured without asv.
 
-    python ci/gpu_board.py [--quick] FILE
+    python -m gpu_run.board [--quick] --json FILE
 
-Writes JSON: each benchmark that takes a backend, by asv's name, with its values in the order of its parameters and
-None where asv would show n/a. --quick: one call each, of the smallest sizes only.
+measures them in a process of its own: each benchmark that takes a backend, by asv's name, with its values in the order
+of its parameters and None where asv would show n/a. --quick: one call each, of the smallest sizes only.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import inspect
 import itertools
-import json
 import math
 import pkgutil
 import statistics
 import sys
+import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gpu_packages import ROOT
+from . import asv, children
+from .results import FAIL, PASS, Context, Result, write
 
 BUDGET = 0.2  # seconds for one value
-SUITES = "benchmarks"
+
+
+def run(context: Context) -> Result:
+    """Measure the suites into the record; then convert it, into a folder that is thrown away."""
+    command = [children.PYTHON, "-m", "gpu_run.board", *["--quick"] * context.rehearsal]
+    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    log = context.log("board")
+    entries = context.record["board"] = children.measure("board", command, log, context.left(), **threads)
+    log.unlink()  # it says something only of a failure
+    with tempfile.TemporaryDirectory() as scratch:
+        written = asv.convert_one({**context.record, "parts": {}}, Path(scratch))
+    values = [value for entry in entries for value in entry["values"]]
+    reasons = sorted({reason for entry in entries for reason in entry["reasons"] if reason})
+    broken = [reason for reason in reasons if "Error: " in reason]
+    note = f"{sum(v is not None for v in values)} of {len(values)} values; converted into {len(written)} files"
+    return {"status": FAIL if broken else PASS, "note": "; ".join([note, *broken]), "left_out": reasons}
 
 
 def suites() -> list[tuple[str, type]]:
     """(module, class) of each suite with a backend among its parameters."""
-    folder = importlib.import_module(SUITES)
     found = []
-    for info in pkgutil.iter_modules(folder.__path__):
+    for info in pkgutil.iter_modules(importlib.import_module("benchmarks").__path__):
         if info.ispkg:
             continue  # benchmarks.rivals measures by itself
-        module = importlib.import_module(f"{SUITES}.{info.name}")
+        module = importlib.import_module(f"benchmarks.{info.name}")
         for _, kind in inspect.getmembers(module, inspect.isclass):
             if kind.__module__ == module.__name__ and "backend" in getattr(kind, "param_names", ()):
                 found.append((info.name, kind))
     return found
 
 
-def methods(kind: type) -> list[str]:
-    return [name for name in dir(kind) if name.startswith(("time_", "track_"))]
-
-
-def described(module: str, kind: Any, method: str) -> dict[str, Any]:
+def describe(module: str, kind: Any, method: str) -> dict[str, Any]:
     """A benchmark as asv writes it into benchmarks.json."""
     timed = method.startswith("time_")
-    found = {
+    about = {
         "code": inspect.getsource(getattr(kind, method)), "name": f"{module}.{kind.__name__}.{method}",
         "param_names": list(kind.param_names), "params": [[repr(v) for v in values] for values in kind.params],
         "timeout": 60.0, "type": "time" if timed else "track", "version": kind.version,
         "unit": "seconds" if timed else getattr(getattr(kind, method), "unit", "unit"),
     }  # fmt: skip
     if timed:
-        found |= {"min_run_count": 2, "number": 0, "repeat": 0, "rounds": 2, "sample_time": 0.01, "warmup_time": -1}
-    return found
+        about |= {"min_run_count": 2, "number": 0, "repeat": 0, "rounds": 2, "sample_time": 0.01, "warmup_time": -1}
+    return about
 
 
-def seconds(call: Any) -> dict[str, float]:
-    """Of one call: median, quartiles and their number, over about BUDGET seconds; one call if that is 0."""
+def seconds(call: Any, budget: float) -> dict[str, float]:
+    """Seconds of one call: median, quartiles and number of calls within ``budget`` seconds; at least one call."""
     times: list[float] = []
-    end = time.perf_counter() + BUDGET
+    end = time.perf_counter() + budget
     while not times or time.perf_counter() < end:
         start = time.perf_counter()
         call()
@@ -73,9 +86,9 @@ def seconds(call: Any) -> dict[str, float]:
 def measured(module: str, kind: Any, quick: bool) -> list[dict[str, Any]]:
     """One entry for each method of a suite."""
     entries: dict[str, dict[str, Any]] = {
-        name: {"about": described(module, kind, name), "values": [], "stats": [], "reasons": []}
-        for name in methods(kind)
-    }
+        name: {"about": describe(module, kind, name), "values": [], "stats": [], "reasons": []}
+        for name in dir(kind) if name.startswith(("time_", "track_"))
+    }  # fmt: skip
     smallest = kind.params[0][:1] if quick else kind.params[0]
     for values in itertools.product(*kind.params):
         suite, numbers, reason = kind(), {}, ""
@@ -86,7 +99,8 @@ def measured(module: str, kind: Any, quick: bool) -> list[dict[str, Any]]:
             getattr(suite, "setup", lambda *_: None)(*values)
             for name in entries:
                 call = getattr(suite, name)
-                numbers[name] = seconds(lambda c=call, v=values: c(*v)) if name[:5] == "time_" else call(*values)
+                timed = name.startswith("time_")
+                numbers[name] = seconds(partial(call, *values), 0.0 if quick else BUDGET) if timed else call(*values)
         except NotImplementedError as error:
             reason = str(error)
         except Exception as error:  # one broken value must not cost the others
@@ -103,13 +117,12 @@ def measured(module: str, kind: Any, quick: bool) -> list[dict[str, Any]]:
 
 
 def main() -> int:
-    global BUDGET
-    sys.path.insert(0, str(ROOT))
-    quick = "--quick" in sys.argv
-    BUDGET = 0.0 if quick else BUDGET
-    importlib.import_module(f"{SUITES}.common").BUDGET = BUDGET
-    found = [entry for module, kind in suites() for entry in measured(module, kind, quick)]
-    Path(sys.argv[-1]).write_text(json.dumps(found) + "\n", "utf-8")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--json", type=Path, required=True, metavar="FILE")
+    options = parser.parse_args()
+    importlib.import_module("benchmarks.common").BUDGET = 0.0 if options.quick else BUDGET
+    write(options.json, [entry for module, kind in suites() for entry in measured(module, kind, options.quick)])
     return 0
 
 

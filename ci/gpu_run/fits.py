@@ -11,7 +11,7 @@ import cupy
 
 from xpgraph import precision, to_numpy
 from xpgraph.arrays.libraries import LIBRARIES
-from xpgraph.training.report import Report
+from xpgraph.training.callbacks.report import Report
 
 from .captured import STEPS, fitted
 from .results import Result, Rows

@@ -18,15 +18,25 @@ OUTCOMES = {"failures": "failure", "errors": "error", "skipped": "skipped"}  # o
 def run(context: Context) -> Result:
     if context.rehearsal:
         need("pytest", "hypothesis")
-        return run_tests("numpy", ["tests/test_sharing.py"], context)
+        return run_tests("numpy", ["tests/nodes/test_sharing.py"], context)
     return run_tests(
-        "cupy", sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").glob("test_*.py")), context
+        "cupy", sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py")), context
     )
 
 
 def run_tests(backend: str, files: list[str], context: Context) -> Result:
     """pytest --backend in several processes: passes only if a test was run and none failed."""
-    command = [children.PYTHON, "-m", "pytest", "--backend", backend, "-p", "no:cacheprovider", "--durations=15"]
+    command = [
+        children.PYTHON,
+        "-m",
+        "pytest",
+        "--all",
+        "--backend",
+        backend,
+        "-p",
+        "no:cacheprovider",
+        "--durations=15",
+    ]
     groups = [files[i::PROCESSES] for i in range(min(PROCESSES, len(files)))]
     seconds = context.left()
     with tempfile.TemporaryDirectory() as scratch:

@@ -106,11 +106,11 @@ def free_memory() -> None:
 @cache
 def why_no_rig() -> str:
     """Why CuPy's path cannot be rehearsed here; empty if it can. Imports CuPy."""
-    if not (ROOT / "tests" / "cuda_rig.py").is_file():
-        return "tests/cuda_rig.py is not there"
+    if not (ROOT / "tests" / "support" / "cuda_rig.py").is_file():
+        return "tests/support/cuda_rig.py is not there"
     if not installed("pytest"):
         return "pytest is not installed, which the rig needs"
-    sys.path.insert(0, str(ROOT / "tests"))
+    sys.path.insert(0, str(ROOT / "tests" / "support"))
     from cuda_rig import why_not
 
     return why_not()

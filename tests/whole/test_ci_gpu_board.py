@@ -3,16 +3,15 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from pages import ROOT
 
-ROOT = Path(__file__).parents[1]
 if not (ROOT / "ci").is_dir():
     pytest.skip("ci/ is part of a checkout, not of the sdist", allow_module_level=True)
 sys.path.append(str(ROOT / "ci"))
 
-from gpu_run import asv, children  # noqa: E402
+from gpu_run import asv, children
 
 
 @pytest.fixture(scope="module")

@@ -5,23 +5,22 @@ import json
 import subprocess
 import sys
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from pages import ROOT
 
 from xpgraph.arrays.installed import usable
 
-ROOT = Path(__file__).parents[1]
 if not (ROOT / "ci").is_dir():
     pytest.skip("ci/ is part of a checkout, not of the sdist", allow_module_level=True)
 sys.path.append(str(ROOT / "ci"))
 
-from gpu_run import children, packages, suite, training, verify  # noqa: E402
-from gpu_run.parts import Part  # noqa: E402
-from gpu_run.results import Context, LeftOut  # noqa: E402
-from gpu_run.runner import run_parts  # noqa: E402
+from gpu_run import children, packages, suite, training, verify
+from gpu_run.parts import Part
+from gpu_run.results import Context, LeftOut
+from gpu_run.runner import run_parts
 
 
 def fake_cupy(name=b"a GPU"):
@@ -232,7 +231,8 @@ def test_all_passed_is_0_even_where_the_facts_fail(tmp_path):
 def test_the_suite_is_judged_by_what_ran(monkeypatch, tmp_path, body, status, passed):
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "test_it.py").write_text(body)
-    (tmp_path / "conftest.py").write_text("def pytest_addoption(parser): parser.addoption('--backend')\n")
+    options = "def pytest_addoption(parser):\n    parser.addoption('--backend')\n    parser.addoption('--all', action='store_true')\n"
+    (tmp_path / "conftest.py").write_text(options)
     for module in (suite, children):
         monkeypatch.setattr(module, "ROOT", tmp_path)
     result = suite.run(Context(tmp_path, end=time.perf_counter() + (3 if passed < 0 else 60)))

@@ -4,15 +4,13 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from pages import ROOT
 
-ROOT = Path(__file__).parents[1]
 GPU = ROOT / "ci" / "gpu"
 if not GPU.is_file():
     pytest.skip("ci/ is part of a checkout, not of the sdist", allow_module_level=True)
-sys.path.insert(0, str(Path(__file__).parent))
 
 from cuda_rig import why_not  # noqa: E402
 

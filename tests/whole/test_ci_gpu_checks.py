@@ -11,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pages import ROOT
 
-ROOT = Path(__file__).parents[1]
 if not (ROOT / "ci").is_dir():
     pytest.skip("ci/ is part of a checkout, not of the sdist", allow_module_level=True)
 sys.path.append(str(ROOT / "ci"))
 
-from gpu_run import children, driver, jobs, rivals, sanitizer, timing  # noqa: E402
-from gpu_run.job import Stopwatch  # noqa: E402
-from gpu_run.results import Context, Failed, LeftOut, Rows, plain  # noqa: E402
+from gpu_run import children, driver, jobs, rivals, sanitizer, timing
+from gpu_run.job import Stopwatch
+from gpu_run.results import Context, Failed, LeftOut, Rows, plain
 
 DRIVER = """
 #include <cstddef>

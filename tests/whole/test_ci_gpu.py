@@ -231,8 +231,8 @@ def test_all_passed_is_0_even_where_the_facts_fail(tmp_path):
 def test_the_suite_is_judged_by_what_ran(monkeypatch, tmp_path, body, status, passed):
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "test_it.py").write_text(body)
-    options = "def pytest_addoption(parser):\n    parser.addoption('--backend')\n    parser.addoption('--all', action='store_true')\n"
-    (tmp_path / "conftest.py").write_text(options)
+    options = "parser.addoption('--backend'); parser.addoption('--all', action='store_true')"
+    (tmp_path / "conftest.py").write_text(f"def pytest_addoption(parser): {options}\n")
     for module in (suite, children):
         monkeypatch.setattr(module, "ROOT", tmp_path)
     result = suite.run(Context(tmp_path, end=time.perf_counter() + (3 if passed < 0 else 60)))

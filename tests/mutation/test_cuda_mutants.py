@@ -1,4 +1,4 @@
-"""Faults planted in the CUDA path are found by the suite's checks; the experiment with 60 is ci/faults --cuda."""
+"""Mutants of the CUDA path are killed by the suite's checks; the experiment with 60 is ci/faults --cuda."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from cuda_rig import why_not
 if why_not():
     pytest.skip(f"no CUDA rig: {why_not()}", allow_module_level=True)
 
-import cuda_faults
-from cuda_faults import ROOT, Fault, draw, faults, planted_sources, reached, trials
-from cuda_mutations import KINDS, NO_FAULT, Change
-
+from mutation import cuda
+from mutation.__main__ import main
+from mutation.changes import Mutant, mutant, read
+from mutation.cuda import device_mutants, drawn, judge, mutants, planted_sources, reached
+from mutation.equivalents import CUDA
+from mutation.trials import tried
 from xpgraph.fast.cuda import sources
 
 FEW = {  # a file, what stands there, what stands there instead; what must see it
@@ -45,61 +47,59 @@ FEW = {  # a file, what stands there, what stands there instead; what must see i
 }  # fmt: skip
 
 
-def hand_picked(name: str) -> Fault:
+def hand_picked(name: str) -> Mutant:
     file, old, new = FEW[name]
-    text = (ROOT / file).read_text("utf-8")
-    assert text.count(old) == 1, f"{name}: the source has changed: plant the fault anew"
-    line = text.count("\n", 0, text.index(old)) + 1
-    kind = "sync" if file in ("steps.py", "run.py") or "upload" in name else "missing"
-    near = min((f.change for f in faults() if f.file == file), key=lambda c: abs(c.line - line))
-    return Fault(file, Change(near.function, line, kind, old, new, text.replace(old, new)))
+    assert read(file).count(old) == 1, f"{name}: the source has changed: choose the mutant anew"
+    start = read(file).index(old)
+    operator = "sync" if file in ("steps.py", "run.py") or "upload" in name else "missing"
+    m = mutant(file, "", operator, (start, start + len(old)), new)
+    return m._replace(
+        function=min((m for m in mutants() if m.file == file), key=lambda n: abs(n.line - m.line)).function
+    )
 
 
-def test_each_fault_is_found_and_nothing_where_none_is():
-    sound, *done = trials([None, *map(hand_picked, FEW)])
-    assert sound.found is None, sound.found
-    assert [name for name, t in zip(FEW, done, strict=True) if t.found is None] == []
+def test_each_mutant_is_killed_and_nothing_is_found_in_the_source_as_it_is():
+    importlib.import_module("mutation.cuda_checks")  # once, for all processes
+    sound, *done = tried(judge, [None, *map(hand_picked, FEW)], jobs=2, limit=600)
+    assert sound.finding is None
+    assert [name for name, t in zip(FEW, done, strict=True) if t.finding is None] == []
 
 
-def test_the_draw_is_the_same_each_time_and_has_no_fault_twice():
-    first = draw(30, seed=3)
-    assert first == draw(30, seed=3)
-    assert len(set(first)) == 30
-    assert first != draw(30, seed=4)
+def test_the_draw_is_the_same_each_time_and_has_no_mutant_twice():
+    assert drawn(30, seed=3) == drawn(30, seed=3) != drawn(30, seed=4)
+    assert len(set(drawn(30, seed=3))) == 30
 
 
-def test_every_kind_occurs_and_every_change_changes_something():
-    assert {f.change.kind for f in faults()} == set(KINDS)
-    assert len({f.file for f in faults()}) == 11
-    for fault in faults():
-        assert fault.change.text != (ROOT / fault.file).read_text("utf-8")
+def test_every_operator_occurs_and_every_mutant_differs():
+    assert {m.operator for m in mutants()} == {"missing", "geometry", "swap", "sync", "bound", "operator"}
+    assert {m.file for m in mutants()} == {*cuda.HOST, *cuda.DEVICE}
+    for m in mutants():
+        assert m.text != read(m.file)
 
 
-def test_every_kernel_has_faults_of_its_own():
-    changed = {f.change.function for f in faults()}
+def test_every_kernel_has_mutants_of_its_own():
     kernels = {f"xp_{name}" for file in sources.FILES for name in sources.NAMES[file]}
-    assert kernels <= changed
+    assert kernels <= {m.function for m in mutants()}
 
 
-def test_what_is_no_fault_says_why_and_is_still_there(monkeypatch):
-    """Each line of the list leaves something out; a kernel that changes must not leave a dead one behind."""
-    kept = len(cuda_faults.cuda_changes_of_all())
-    for entry in NO_FAULT:
-        monkeypatch.setattr("cuda_mutations.NO_FAULT", tuple(e for e in NO_FAULT if e is not entry))
-        assert entry[3] and len(cuda_faults.cuda_changes_of_all()) > kept, entry
+def test_what_is_declared_is_still_there_and_says_why(monkeypatch):
+    """Each row leaves something out; a kernel that changes must not leave a dead one behind."""
+    kept = len(device_mutants())
+    for row in CUDA:
+        monkeypatch.setattr(cuda, "CUDA", tuple(r for r in CUDA if r is not row))
+        assert row[-1] and len(device_mutants()) > kept, row
 
 
-def test_a_fault_reaches_the_kernels_that_run_it():
-    fault = next(f for f in faults() if f.change.function == "last_block")
-    assert reached(fault) == {"clip_rate", "softmax_cross_entropy"}
-    texts = planted_sources(fault)
+def test_a_mutant_reaches_the_kernels_that_run_it():
+    m = next(m for m in mutants() if m.function == "last_block")
+    assert reached(m) == {"clip_rate", "softmax_cross_entropy"}
+    texts = planted_sources(m)
     assert [file for file in sources.FILES if texts[file] != sources.text(file)] == ["loss.cu", "reduce.cu"]
-    step = next(f for f in faults() if f.change.function == "Adam.step")
-    assert reached(step) == {"adam"}
+    assert reached(next(m for m in mutants() if m.function == "Adam.step")) == {"adam"}
 
 
 @pytest.mark.parametrize(("missing", "words"), [("cuda_rig", "cupy does not import"), ("cuda_emulator", "g++")])
 def test_a_missing_tool_is_said(monkeypatch, capsys, missing, words):
     monkeypatch.setattr(importlib.import_module(missing), "why_not", lambda: f"{words}, which is missing")
-    assert cuda_faults.main([]) == 2
+    assert main(["cuda"]) == 2
     assert words in capsys.readouterr().err

@@ -1,0 +1,298 @@
+"""The kernels on NumPy, their generic and fast bodies, against ``verify`` and ``check_node``: ci/faults.
+
+A mutant is *named* when what kills it says a node, or an optimizer, that runs the kernel. Of 100 mutants, 95 must be
+killed and 90 named. Left out are changes that are the same by construction:
+
+* the arguments of add and multiply swapped: IEEE sums and products commute, bit for bit;
+* strict= of zip: it decides only whether lists of unequal length raise, and Optimizer.update raises before that;
+* the argument of len reversed, or the axes of a sum: both are the same in any order;
+* the size of another of the arrays of one update: Optimizer.update has seen that they have one shape;
+* a cast of what holds no floats (NO_FLOATS): whole numbers, truth values, shapes, lists, None;
+* a change of what fresh memory holds before it is written (UNREAD, np.empty, fresh).
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import inspect
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from types import CodeType, FunctionType
+from typing import Any
+
+import numpy as np
+
+import xpgraph
+from mutation.changes import Changes, Mutant, Source, codes, common_changes, draw, mutant, python_source
+from mutation.trials import Finding, Group, run
+from xpgraph import Adam, Affine, Chain, Momentum, cross_entropy_loss
+from xpgraph.arrays.kernels import TABLE, load_fast
+from xpgraph.nodes.axes import Max
+from xpgraph.nodes.basic import Add, Repeat, Sum
+from xpgraph.nodes.losses import SoftmaxWithLoss
+from xpgraph.nodes.node import Node
+from xpgraph.nodes.operators import Power
+from xpgraph.nodes.sharing import merge
+from xpgraph.testing import check_node
+from xpgraph.testing.verification import agreement as verify
+from xpgraph.testing.verification.matrix import cases
+from xpgraph.testing.verification.networks import Network, network, networks
+from xpgraph.training.clipping import clip_grads
+from xpgraph.training.optimizers import OPTIMIZERS
+
+STEPS = 5
+EPS = {"float64": 1e-5, "float32": 1e-2}  # how far a changed constant is off
+NARROW = {"float64": "float32", "float32": "float16"}
+NO_MATHEMATICS = {"_generic", "_packed", "_for_product"}  # which body, and where the result lies
+NO_NODE = {"gather", "replay"}  # a batch's rows, and steps made again: the Trainer's, and its tests'
+UNREAD = {"scratch"}
+NO_FLOATS = {"extra", "axes", "runs", "n", "classes", "inside", "i", "total", "flat", "pieces", "start", *UNREAD}
+NO_FLOATS |= {"largest"}  # 0 and 1, which every dtype has
+OPERATORS = {  # what common_changes does, in the words of this target
+    "comparison": "order", "logic": "order", "swap": "order", "arithmetic": "sign", "truth": "axis", "number": "index",
+    "missing": "missing",
+}  # fmt: skip
+
+# --- the mutants ----------------------------------------------------------------------------------------------
+
+
+def body_of(kernel: str, library: str) -> FunctionType:
+    return TABLE[kernel].fast_bodies[library] if library else TABLE[kernel].generic
+
+
+def bodies(kernel: str) -> list[str]:
+    """The libraries whose bodies are changed: "" for the generic body."""
+    load_fast("numpy")
+    return ["", *({"numpy"} & TABLE[kernel].fast_bodies.keys())]
+
+
+def functions(kernel: str, library: str) -> dict[str, FunctionType]:
+    """The body, and the functions beside it that it calls and that are not kernels themselves."""
+    body = body_of(kernel, library)
+    found = {body.__name__: body}
+    for node in (n for statement in _definition(body)[1].body for n in ast.walk(statement)):
+        helper = body.__globals__.get(node.id) if isinstance(node, ast.Name) else None
+        plain = inspect.isfunction(helper) and not hasattr(helper, "row")
+        if plain and helper.__module__ in (body.__module__, "xpgraph.arrays.kernels") and node.id not in NO_MATHEMATICS:
+            found[node.id] = helper
+    return found
+
+
+def _definition(function: FunctionType) -> tuple[Source, ast.FunctionDef]:
+    file = Path(inspect.getsourcefile(function)).relative_to(Path(xpgraph.__file__).parent)
+    source = python_source(file.as_posix())
+    return source, source.functions[function.__qualname__]
+
+
+@cache
+def mutants(kernel: str, library: str, dtype: str) -> list[Mutant]:
+    """All mutants of one body and its helpers."""
+    types, found = {p.name: str(p.annotation) for p in TABLE[kernel].parameters}, []
+    for name, function in functions(kernel, library).items():
+        source, tree = _definition(function)
+        for statement in tree.body[ast.get_docstring(tree) is not None :]:
+            # if ...: return _generic(...) is for other layouts, dtypes and labels than a training has: test_kernels
+            if isinstance(statement, ast.If) and ast.unparse(statement.body[0]).startswith("return _generic("):
+                continue
+            for node in ast.walk(statement):
+                for operator, place, new in changes(source, node, dtype, types):
+                    more = {"line": node.lineno, "about": (kernel, library, dtype)}
+                    found.append(mutant(source.file, name, operator, place, new, **more))
+    return [m for m in found if m.before != m.after]
+
+
+def changes(source: Source, node: ast.AST, dtype: str, types: dict[str, str]) -> Changes:
+    """What is done to one node; ``types``: the annotations of the kernel's parameters."""
+    parent = source.parents[node]
+    whole = source.place(node) if hasattr(node, "lineno") else (0, 0)
+    if not (isinstance(node, ast.Constant) and _left_out(source, parent)):
+        yield from ((OPERATORS[name], place, new) for name, place, new in common_changes(source, node))
+    match node:
+        case ast.stmt():
+            yield from _values(source, node, dtype)
+        case ast.BinOp(left, ast.Sub() | ast.Div() | ast.FloorDiv() as op, right):
+            yield "order", whole, f"({ast.unparse(ast.BinOp(right, op, left))})"
+        case ast.UnaryOp(operand=ast.Constant(int(value))):
+            yield "axis", whole, "0"
+            yield "index", whole, str(-value - 1)
+        case ast.UnaryOp(ast.USub(), ast.Constant(float(value))):
+            yield "sign", whole, str(value)
+        case ast.Constant(float(value)):
+            yield "constant", whole, repr(value * (1 + EPS[dtype]))
+        case ast.IfExp(test, a, b):
+            yield "order", whole, f"({ast.unparse(ast.IfExp(test, b, a))})"
+        case ast.Name(name, ast.Load()):
+            yield from (
+                (operator, whole, new) for operator, new in _parameter(node, parent, types.get(name, ""), dtype)
+            )
+
+
+def _left_out(source: Source, parent: ast.AST) -> bool:
+    """Does another change see to this constant, or is none to be seen?"""
+    strict = isinstance(parent, ast.keyword) and parent.arg == "strict"
+    return strict or isinstance(parent, ast.UnaryOp) or ast.unparse(source.parents[parent]) == "arrays[0].size"
+
+
+def _values(source: Source, statement: ast.stmt, dtype: str) -> Changes:
+    """Each value that a statement returns, assigns or gives to f(value, out=...), scaled, or cast to fewer digits."""
+    name = ""
+    match statement:
+        case ast.Return(ast.Tuple(values)):
+            pass
+        case ast.Return(ast.expr() as value) | ast.AugAssign(value=value) | ast.Expr(ast.Call(args=[value, *_])):
+            values = [value]
+        case ast.Assign([target, *_], value):
+            name, values = ast.unparse(target), [value]
+        case _:
+            return
+    for value in values:
+        place, words = source.place(value), ast.unparse(value)
+        if isinstance(value, ast.Call) and ast.unparse(value.func) in ("np.empty", "fresh"):
+            continue
+        if name not in UNREAD:
+            yield "constant", place, f"({words}) * {1 + EPS[dtype]}"
+        if name not in NO_FLOATS:
+            yield "dtype", place, f"through_{NARROW[dtype]}({words})"
+
+
+def _parameter(node: ast.Name, parent: ast.AST, annotation: str, dtype: str) -> Iterator[tuple[str, str]]:
+    in_len = isinstance(parent, ast.Call) and ast.unparse(parent.func) == "len"
+    orderless = in_len or (isinstance(parent, ast.keyword) and parent.arg == "axis")
+    if annotation == "int":
+        yield "index", f"({node.id} + 1)"
+    elif annotation == "bool":
+        yield "axis", f"(not {node.id})"
+    elif annotation.startswith("float"):
+        yield "constant", f"({node.id} * {1 + EPS[dtype]})"
+    elif annotation.startswith("tuple") and not orderless:
+        yield "axis", f"{node.id}[::-1]"
+
+
+def drawn(count: int, seed: int) -> list[Mutant]:
+    """Of any kernel, in any dtype, of either body, of any line, by any operator."""
+    every = [
+        m for kernel in sorted(TABLE.keys() - NO_NODE) for dtype in EPS
+        for library in bodies(kernel) for m in mutants(kernel, library, dtype)
+    ]  # fmt: skip
+    keys = (
+        lambda m: m.about[0], lambda m: m.about[2], lambda m: m.about[1], lambda m: (m.function, m.line),
+        lambda m: m.operator,
+    )  # fmt: skip
+    return draw(every, count, seed, *keys)
+
+
+def plant(m: Mutant) -> None:
+    """Put the mutant into the table, for good; NumPy runs the generic bodies where it is one."""
+    kernel, library, dtype = m.about
+    body, helper, row = body_of(kernel, library), functions(kernel, library)[m.function], TABLE[kernel]
+    code = codes(m.text, "<mutant>")[helper.__qualname__]
+    wrong = _with(helper, code, {f"through_{NARROW[dtype]}": cast(NARROW[dtype])})
+    if helper is not body:
+        wrong = _with(body, body.__code__, {m.function: wrong})
+    if library:
+        row.fast_bodies[library] = wrong
+    else:
+        row.generic = wrong
+    os.environ |= {"XPGRAPH_GENERIC": "0" if library else "1", "XPGRAPH_NUMBA": "0"}
+    for each in TABLE.values():
+        each.bodies.clear()  # each kernel looks its body up anew
+
+
+def _with(function: FunctionType, code: CodeType, names: dict[str, Any]) -> FunctionType:
+    """The function with other code and more names to call; it itself and its module stay as they are."""
+    new = FunctionType(code, {**function.__globals__, **names}, function.__name__, function.__defaults__)
+    new.__kwdefaults__ = function.__kwdefaults__
+    return new
+
+
+def cast(narrow: str) -> Callable[[Any], Any]:
+    def through(value: Any) -> Any:
+        if isinstance(value, np.ndarray | np.generic):
+            return value.astype(narrow).astype(value.dtype) if value.dtype.kind == "f" else value
+        return float(np.dtype(narrow).type(value)) if isinstance(value, float) else value
+
+    return through
+
+
+# --- the checks -----------------------------------------------------------------------------------------------
+
+
+@cache
+def trained() -> list[Network]:
+    """The usual networks; probabilities as labels; arrays longer than a block of the fast updates, in either order."""
+    usual = networks(0)
+    soft = network("64-16-10", 0)
+    soft = soft._replace(name="soft labels", t=0.9 * np.eye(10)[soft.t] + 0.05)
+    long = [network("784-100-10", 0, rule) for rule in (None, Momentum(0.1), Adam(0.01, eps=0.1))]
+    return [*usual, soft, *long, *(n._replace(name=f"{n.name} by columns", model=by_columns(n.model)) for n in long)]
+
+
+def by_columns(model: Chain) -> Chain:
+    """The same perceptron, the elements of its matrices in the order of their columns."""
+    nodes = [Affine(np.asfortranarray(n.W), n.b) if isinstance(n, Affine) else n for n in model.nodes]
+    return Chain(*nodes, loss=model.loss)
+
+
+@cache
+def checked() -> list[tuple[Any, Any]]:
+    """The cases of docs/backends.md, and the other ways to call their nodes."""
+    usual = cases()
+    x = usual["Sum"][1]
+    counts = np.array([[2, 0, 1, 0, 1], [0, 1, 0, 0, 0], [0, 0, 0, 3, 0], [1, 1, 1, 1, 1]])
+    more = [(Sum(axis=None), x), (Sum(axis=1, keepdims=False), x), (Repeat(3), x), (Add(), (x[None], x[:, :1]))]
+    return [*usual.values(), *more, (SoftmaxWithLoss(), (x, counts)), (Max(axis=()), x), (Power(0), x)]
+
+
+def judge(m: Mutant | None) -> Finding | None:
+    """What a user sees first: the first failure of ``verify``, else a finding of ``check_node``."""
+    warnings.simplefilter("ignore")
+    right = names(m.about[0]) if m else set()
+    if m:
+        plant(m)
+    for dtype in [m.about[2]] if m else EPS:
+        for n in trained():
+            try:
+                found = verify(n.model, n.x, n.t, n.optimizer, max_grad=n.max_grad, dtype=dtype, steps=STEPS)
+            except Exception as error:
+                return Finding(f"verify {n.name}", f"{type(error).__name__}: {error}", named=False)
+            if found.first_failure:
+                named = found.first_failure.node.split()[-1] in right
+                return Finding(f"verify {n.name}", str(found.first_failure), named)
+        for node, inputs in checked():
+            for finding in check_node(node, inputs):
+                return Finding("check_node", str(finding), finding.name in right)
+    return None
+
+
+def names(kernel: str) -> set[str]:
+    """The nodes and pseudo-nodes that run a kernel."""
+    ours = [c for c in Node.__subclasses__() if c.__module__.startswith("xpgraph.")]  # other tests make some too
+    things: dict[str, Any] = {c.__name__: c for c in (*ours, *OPTIMIZERS.values())}
+    things |= {"sharing": merge, "clip_grads": clip_grads, "cross_entropy_loss": cross_entropy_loss}
+    return {name for name, thing in things.items() if kernel in _kernels(thing)}
+
+
+@cache
+def _kernels(thing: Any) -> set[str]:
+    """The kernels that a class or a function calls, through whichever functions of the library."""
+    scope = vars(sys.modules[thing.__module__])
+    found: set[str] = {thing.rule.row.name} if hasattr(getattr(thing, "rule", None), "row") else set()
+    for word in set(re.findall(r"\b(\w+)\(", inspect.getsource(thing))) - {thing.__name__}:
+        called = scope.get(word)
+        if hasattr(called, "row"):
+            found |= {word}.union(*(_kernels(body_of(word, library)) for library in bodies(word)))
+        elif inspect.isfunction(called) and called.__module__.startswith("xpgraph."):
+            found |= _kernels(called)
+    return found
+
+
+def main(asked: argparse.Namespace) -> int:
+    some = drawn(asked.count or 100, asked.seed)
+    trained(), checked()  # once, for all processes
+    return run([Group("kernels", judge, some)], killed=0.95, named=0.90, jobs=asked.jobs)

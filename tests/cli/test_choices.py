@@ -1,0 +1,68 @@
+"""The settings of a run: defaults for each data set, and the backend that ``auto`` takes."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+
+import pytest
+from commands import run
+
+from xpgraph.arrays.installed import Usable, usable
+from xpgraph.cli.choices import DEFAULTS, LEARNING_RATES, Choices
+from xpgraph.datasets.loading import NAMES
+from xpgraph.training.optimizers import OPTIMIZERS
+
+
+def test_defaults_cover_every_data_set_and_optimizer():
+    assert set(DEFAULTS) == {*NAMES, ""}
+    assert set(LEARNING_RATES) == set(OPTIMIZERS)
+    assert Choices(data="spiral").with_defaults().hidden == "10"
+    assert Choices(data="mine.npz").with_defaults().epochs == DEFAULTS[""]["epochs"]
+
+
+@pytest.mark.parametrize("brief", ["", "is not installed, and no NVIDIA driver was found on this machine"])
+def test_auto_says_why_it_took_numpy(capsys, monkeypatch, brief):
+    why = "is not installed; pip install cupy-cuda13x (a driver for CUDA 13.0 was found)"
+    missing = Usable(False, why, brief=brief)
+    monkeypatch.setattr("xpgraph.cli.choices.usable", lambda name: missing if name == "cupy" else usable(name))
+    _, out, _ = run(capsys, "train", "--epochs", "0")
+    assert out[0] == f"backend numpy (auto): cupy {brief or why}"
+
+
+@pytest.mark.parametrize(("driver", "wheel"), [(0, "cupy-cuda13x"), (12080, "cupy-cuda12x"), (13000, "cupy-cuda13x")])
+def test_what_to_install_follows_the_driver(monkeypatch, driver, wheel):
+    module = sys.modules["xpgraph.arrays.installed"]
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(module, "driver", lambda: (driver, "words"))
+    cupy = module.usable.__wrapped__("cupy")
+    assert not cupy.usable
+    assert f"pip install {wheel}" in cupy.why
+
+
+def test_torch_is_a_witness(capsys):
+    pytest.importorskip("torch", reason="torch is not installed")
+    code, out, _ = run(capsys, "train", "--epochs", "2", "--hidden", "8", "--backend", "torch")
+    assert code == 0
+    assert "witness, untuned" in out[0]
+    assert any(line.startswith("moved x (1437, 64)") for line in out)
+
+
+def test_cupy_without_a_gpu_ends_at_once_with_exit_2():
+    if usable("cupy").usable:
+        pytest.skip("a GPU is here")
+    done = subprocess.run(
+        [sys.executable, "-m", "xpgraph", "train", "--backend", "cupy"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert "cupy" in done.stderr
+    assert "Available here: numpy" in done.stderr
+
+
+def test_a_data_dir_for_other_data_is_refused(capsys):
+    code, _, err = run(capsys, "train", "--epochs", "2", "--data-dir", "x")
+    assert code == 2
+    assert "--data-dir is for mnist and fashion-mnist" in err[0]

@@ -30,9 +30,10 @@ def train(
     """Train a multi-layer perceptron.
 
     Writes config.json, history.csv, loss.png and model.safetensors to a folder. The last line is the accuracy on the
-    test rows after the last epoch (with --seeds, the mean). Nothing is selected on the test rows. Ctrl-C ends a run
-    after the current step and saves it. --resume continues it and gives the same bits as a run without a break; only
-    --backend, --data-dir, --quiet and --debug can be given beside it.
+    test rows at the end (with --seeds, the mean). Nothing is selected on the test rows: --patience, --keep-best and
+    --schedule plateau need --validation. Ctrl-C ends a run after the current step and saves it. --resume continues it
+    and gives the same bits as a run without a break; only --backend, --data-dir, --quiet and --debug can be given
+    beside it.
     """
     from . import train_command
     from .choices import Choices

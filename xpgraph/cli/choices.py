@@ -22,10 +22,12 @@ DEFAULTS = {  # what trains each data set well, measured over five seeds; "" is 
     "fashion-mnist": {"hidden": "100", "epochs": 10, "batch_size": 100, "adam_lr": 0.002},
     "": {"hidden": "100", "epochs": 30, "batch_size": 32, "adam_lr": 0.005},
 }
-WORDS = {  # settings that have a fixed set of values; the first is the default of a config.json without the setting
+SCHEDULES = ("cosine", "step", "plateau")
+WORDS = {  # settings that have a fixed set of values
     "optimizer": tuple(OPTIMIZERS),
     "activation": tuple(ACTIVATIONS),
     "dtype": ("float32", "float64"),
+    "schedule": SCHEDULES,
 }
 
 
@@ -51,6 +53,13 @@ class Choices:
     graph: str = "auto"
     profile: bool = False
     checkpoint_every: int | None = None
+    validation: float | None = None
+    patience: int | None = None
+    keep_best: bool = False
+    schedule: str | None = None
+    schedule_step: int | None = None
+    schedule_factor: float | None = None
+    warmup: int | None = None
 
     @classmethod
     def from_config(cls, config: dict[str, Any], path: Path) -> Choices:
@@ -67,7 +76,7 @@ class Choices:
                     f"Reading {path}: choices: {name}: expected {expected}, found {value!r}. Give a run's folder."
                 )
         for name, words in WORDS.items():
-            if stored.get(name, words[0]) not in words:
+            if stored.get(name) not in (None, *words):  # None: no such setting, or one that may be None
                 raise DataError(
                     f"Reading {path}: choices: {name}: expected one of {', '.join(words)}, found {stored[name]!r}. "
                     "Give a run's folder."
@@ -79,9 +88,10 @@ class Choices:
         usual: dict[str, Any] = DEFAULTS.get(self.data, DEFAULTS[""])
         lr = LEARNING_RATES.get(self.optimizer, getattr(OPTIMIZERS[self.optimizer](), "lr", None))
         usual = {**usual, "lr": usual["adam_lr"] if self.optimizer == "adam" else lr}
-        missing = {
-            name: usual[name] for name in ("hidden", "lr", "epochs", "batch_size") if getattr(self, name) is None
-        }
+        if self.schedule in ("step", "plateau"):
+            epochs = usual["epochs"] if self.epochs is None else self.epochs
+            usual |= {"schedule_step": max(1, epochs // 3) if self.schedule == "step" else 5, "schedule_factor": 0.1}
+        missing = {name: value for name, value in usual.items() if name != "adam_lr" and getattr(self, name) is None}
         return replace(
             self,
             **missing,
@@ -100,6 +110,22 @@ class Choices:
             why_not = "--profile times call by call" if self.profile else f"the backend is {where}"
             raise ValueError(f"--graph yes replays steps on a CUDA GPU, and {why_not}; leave it out.")
         self.hidden_sizes()
+        self._check_validation_and_schedule()
+
+    def _check_validation_and_schedule(self) -> None:
+        needs_validation = {
+            "--patience": self.patience is not None,
+            "--keep-best": self.keep_best,
+            "--schedule plateau": self.schedule == "plateau",
+        }
+        for option, given in needs_validation.items():
+            if given and self.validation is None:
+                raise ValueError(f"{option} needs the loss on validation rows; give --validation 0.1 too.")
+        for option, value in (("--schedule-step", self.schedule_step), ("--schedule-factor", self.schedule_factor)):
+            if value is not None and self.schedule not in ("step", "plateau"):
+                raise ValueError(f"{option} is for --schedule step and --schedule plateau; give one, or leave it out.")
+        if self.warmup is not None and self.schedule == "plateau":
+            raise ValueError("--warmup and --schedule plateau both set the learning rate; leave one out.")
 
     def check_data_dir(self, data_dir: str | None) -> None:
         """ValueError for a --data-dir beside data that is not read from a folder."""

@@ -14,11 +14,13 @@ from click.core import ParameterSource
 from ..arrays.matmul_precision import KINDS as PRECISIONS
 from ..graph.chain import ACTIVATIONS
 from ..training.optimizers import OPTIMIZERS
+from .choices import SCHEDULES
 
 RESUME_TAKES = {"resume", "backend", "data_dir", "quiet", "debug"}  # options that may be given beside --resume
 
 count = click.IntRange(min=1)
 positive = click.FloatRange(min=0, min_open=True)
+fraction = click.FloatRange(min=0, max=1, min_open=True, max_open=True)
 
 backend = click.option(
     "--backend",
@@ -53,6 +55,25 @@ _TRAIN = (
     click.option("--epochs", type=click.IntRange(min=0), help="Passes over the data.  [depends on data]"),
     click.option("--batch-size", type=count, help="Rows per update.  [depends on data]"),
     max_grad,
+    click.option(
+        "--schedule", type=click.Choice(SCHEDULES),
+        help="Lower the learning rate: on a cosine, to 0 at the end; every N epochs (step); when the validation loss "
+        "stops falling (plateau).  [constant]",
+    ),
+    click.option(
+        "--schedule-step", type=count, metavar="N",
+        help="Epochs between two steps, or without a lower loss on a plateau.  [step: a third of --epochs; plateau: 5]",
+    ),
+    click.option("--schedule-factor", type=fraction, metavar="F", help="Factor of the learning rate at a step.  [0.1]"),
+    click.option("--warmup", type=count, metavar="STEPS", help="Updates over which the learning rate rises.  [none]"),
+    click.option(
+        "--validation", type=fraction, metavar="FRACTION",
+        help="Part of the training rows, such as 0.1, to evaluate after each epoch instead of the test rows.  [none]",
+    ),
+    click.option(
+        "--patience", type=count, metavar="N", help="Stop after N epochs without a lower validation loss.  [never]"
+    ),
+    click.option("--keep-best", is_flag=True, help="Keep the weights of the epoch with the lowest validation loss."),
     click.option("--eval-interval", type=count, default=20, show_default=True, help="Updates between printed lines."),
     click.option(
         "--seed", type=click.IntRange(min=0), default=0, show_default=True,

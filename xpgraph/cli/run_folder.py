@@ -19,7 +19,6 @@ from .choices import Choices
 CONFIG = "config.json"
 MAX_CONFIG_BYTES = 1 << 26  # for a config.json, which names the classes and columns of a .csv file
 CHANGEABLE = ("backend", "data_dir", "graph", "profile", "checkpoint_every")  # settings that a user may edit
-CHANGEABLE_ON_RESUME = ("epochs", "data")  # and these, for one training: the data itself is compared by its sha256
 
 
 def new_folder(out: str | None, data: str) -> Path:
@@ -78,14 +77,13 @@ def write_json(path: Path, value: Any) -> None:
     write_whole(path, [(json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "surrogateescape")])
 
 
-def write_history(path: Path, history: list[dict[str, Any]]) -> None:
-    """Write one csv line for each epoch."""
-    names = {"val_loss": "test_loss", "val_accuracy": "test_accuracy"}
+def write_history(path: Path, history: list[dict[str, Any]], evaluated: str) -> None:
+    """Write one csv line for each epoch; ``evaluated``: "test" or "val", the rows that were evaluated after it."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     for i, record in enumerate(history):
         if i == 0:
-            writer.writerow([names.get(key, key) for key in record])
+            writer.writerow([key.replace("val_", f"{evaluated}_") for key in record])
         writer.writerow(list(record.values()))
     write_whole(path, [file.getvalue().encode()])
 
@@ -123,16 +121,26 @@ def result_of(config: dict[str, Any], folder: Path, name: str) -> float | None:
     return float(result[name])
 
 
+def changeable_on_resume(choices: Choices) -> tuple[str, ...]:
+    """Settings, beside CHANGEABLE, that a user may edit before one training is resumed."""
+    path = ("data",)  # the data in the file is compared by its sha256
+    return path if choices.schedule == "cosine" else ("epochs", *path)  # a cosine depends on the number of epochs
+
+
 def check_settings(
     choices: Choices, original: dict[str, Any], folder: Path, source: str, changeable: tuple[str, ...] = ()
 ) -> None:
     """CheckpointError if ``choices``, from an edited config.json, are not those that a run started with.
 
     ``original``: the settings in ``source``, which the message names. Only those in CHANGEABLE, which do not change a
-    run's numbers, and in ``changeable`` may differ.
+    run's numbers, and in ``changeable`` may differ. An empty ``original`` is not compared; an option that did not exist
+    when it was written had its default.
     """
+    if not original:
+        return
+    original = {**asdict(Choices()), **original}
     for name, value in asdict(choices).items():
-        if name not in (*CHANGEABLE, *changeable) and original.get(name, value) != value:
+        if name not in (*CHANGEABLE, *changeable) and original[name] != value:
             raise CheckpointError(
                 f"Resuming {folder}: {CONFIG} has {name} {value}, {source} was made with {original[name]}; nothing was "
                 "changed. Put back what the run began with, or start a new one."

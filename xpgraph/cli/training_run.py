@@ -29,9 +29,11 @@ from ..training.saved_state import config_of
 from ..training.signals import Signals, ended_by
 from ..training.trainer import Trainer
 from ..version import __version__
+from .callbacks import callbacks_of
 from .choices import Choices
-from .run_folder import CHANGEABLE_ON_RESUME, CONFIG, check_settings, remove_unstarted, write_history, write_json
+from .run_folder import CONFIG, changeable_on_resume, check_settings, remove_unstarted, write_history, write_json
 from .streams import printer
+from .validation import Rows, split_validation
 
 SMALL_PRODUCT = 3e7  # operations: a quarter of a millisecond, measured on two cores with 784-100-10 and 784-300-10
 
@@ -47,18 +49,18 @@ def train_once(choices: Choices, where: Place, folder: Path, quiet: bool, new: b
             else:
                 newest = latest(folder)
                 original = {} if newest is None else config_of(newest.meta, newest.arrays)
-                check_settings(choices, original, folder, "its checkpoint", CHANGEABLE_ON_RESUME)
-            data, trainer = _prepare(choices, where, printer(quiet))
+                check_settings(choices, original, folder, "its checkpoint", changeable_on_resume(choices))
+            data, validation, trainer = _prepare(choices, where, printer(quiet))
         except Exception:
             if new:  # a run that cannot start leaves no files
                 checkpoints.close()
                 remove_unstarted(folder)
             raise
-        config |= _about(data)
+        config |= _about(data, validation)
         if new:  # a resumed run writes it after the fit has read the checkpoint
             write_json(folder / CONFIG, config)
         trainer.checkpoint, trainer.every, trainer.config = checkpoints, choices.checkpoint_every, asdict(choices)
-        _fit(choices, trainer, data, folder, config, quiet, new)
+        _fit(choices, trainer, data, validation, folder, config, quiet, new)
         result = trainer.model.evaluate(data.x_test, data.t_test)
         trainer.model.save(folder / "model.safetensors")
         with Signals() as signals:  # a signal in the middle of an import can crash the interpreter
@@ -70,28 +72,33 @@ def train_once(choices: Choices, where: Place, folder: Path, quiet: bool, new: b
         return float(result.accuracy)
 
 
-def _prepare(choices: Choices, where: Place, say: Callable[[str], None]) -> tuple[datasets.Dataset, Trainer]:
-    """The data, and a trainer with a new model and optimizer."""
+def _prepare(
+    choices: Choices, where: Place, say: Callable[[str], None]
+) -> tuple[datasets.Dataset, Rows | None, Trainer]:
+    """The data, its validation rows, and a trainer with a new model and optimizer."""
     if choices.data in idx.SHA256 and choices.data_dir is None and not idx.cached(choices.data):
         say(f"downloading {choices.data} into {idx.cache_folder()}, once")
     optimizer = OPTIMIZERS[choices.optimizer](lr=choices.lr)  # type: ignore[arg-type]  # with_defaults: not None
-    data = choices.load()
+    data, validation = split_validation(choices.load(), choices.validation, choices.seed)
+    callbacks_of(choices, math.ceil(len(data.x) / (choices.batch_size or 1)))
     sizes = [data.x.shape[1], *choices.hidden_sizes(), data.classes]
     with on_device(where):
         model = mlp(sizes, choices.activation, seed=choices.seed, dtype=choices.dtype, backend=where)
-    return data, Trainer(model, optimizer, seed=choices.seed)
+    return data, validation, Trainer(model, optimizer, seed=choices.seed)
 
 
 def _fit(
     choices: Choices,
     trainer: Trainer,
     data: datasets.Dataset,
+    validation: Rows | None,
     folder: Path,
     config: dict[str, Any],
     quiet: bool,
     new: bool,
 ) -> None:
     """Train, and write history.csv, also after an error; a resumed run that has not gone on leaves its files as is."""
+    evaluated = "val" if validation else "test"
     profile = Profile(trainer.model) if choices.profile else None
     graph: bool | str = "auto" if choices.graph == "auto" else choices.graph == "yes"
     try:
@@ -105,8 +112,8 @@ def _fit(
                     batch_size=choices.batch_size or 1,
                     max_grad=choices.max_grad,
                     eval_interval=choices.eval_interval,
-                    validation=(data.x_test, data.t_test),
-                    report=Report() if quiet else Live(held_out="test"),
+                    validation=validation or (data.x_test, data.t_test),
+                    report=Report() if quiet else Live(held_out="validation" if validation else "test"),
                     graph=graph if profile is None else False,
                 )
             if profile is not None:
@@ -116,9 +123,9 @@ def _fit(
     except BaseException:
         if new or trainer.steps:  # a resumed trainer without steps: fit refused the checkpoint
             write_json(folder / CONFIG, config)
-            write_history(folder / "history.csv", trainer.history)
+            write_history(folder / "history.csv", trainer.history, evaluated)
         raise
-    write_history(folder / "history.csv", trainer.history)
+    write_history(folder / "history.csv", trainer.history, evaluated)
 
 
 @contextmanager
@@ -154,7 +161,7 @@ def _backend(where: Place) -> dict[str, str]:
     return {"name": str(where), "version": library.version, "device": library.device}
 
 
-def _about(data: datasets.Dataset) -> dict[str, Any]:
+def _about(data: datasets.Dataset, validation: Rows | None) -> dict[str, Any]:
     """Versions, platform and data, for config.json."""
     return {
         "versions": {"python": platform.python_version(), "numpy": np.__version__},
@@ -166,6 +173,7 @@ def _about(data: datasets.Dataset) -> dict[str, Any]:
             "classes": data.classes,
             "columns": data.x.shape[1],
             "rows": len(data.x),
+            "validation_rows": 0 if validation is None else len(validation[0]),
             "test_rows": len(data.x_test),
             "csv": None if data.csv is None else data.csv.as_json(),
         },

@@ -17,6 +17,7 @@ from ..testing.verification.networks import Network, network, networks
 from ..training.optimizers import OPTIMIZERS
 from ..version import __version__
 from .choices import Choices
+from .validation import split_validation
 
 
 def run(
@@ -109,7 +110,7 @@ def _trained(folder: str, rule: Any, max_grad: float | None) -> Network:
     if "choices" not in config:
         raise DataError(f"--model {folder} is no run's folder with a config.json; give the folder that train wrote.")
     choices = Choices(**config["choices"])
-    data = choices.load()
+    data, _ = split_validation(choices.load(), choices.validation, choices.seed)
     rule = rule or OPTIMIZERS[choices.optimizer](lr=choices.lr or 0.01)
     max_grad = choices.max_grad if max_grad is None else max_grad
     return Network(folder, model, data.x, data.t, rule, max_grad, choices.batch_size or 32)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -38,6 +38,15 @@ from .validation import Rows, split_validation
 SMALL_PRODUCT = 3e7  # operations: a quarter of a millisecond, measured on two cores with 784-100-10 and 784-300-10
 
 
+class _Training(NamedTuple):
+    """What a training is made of; ``validation`` is None where the test rows are evaluated after each epoch."""
+
+    data: datasets.Dataset
+    validation: Rows | None
+    trainer: Trainer
+    callbacks: list[Any]
+
+
 def train_once(choices: Choices, where: Place, folder: Path, quiet: bool, new: bool) -> float:
     """Train in ``folder``, from the start if ``new``, otherwise from its newest checkpoint; the test accuracy."""
     with Checkpoints(folder) as checkpoints:
@@ -50,17 +59,18 @@ def train_once(choices: Choices, where: Place, folder: Path, quiet: bool, new: b
                 newest = latest(folder)
                 original = {} if newest is None else config_of(newest.meta, newest.arrays)
                 check_settings(choices, original, folder, "its checkpoint", changeable_on_resume(choices))
-            data, validation, trainer = _prepare(choices, where, printer(quiet))
+            training = _prepare(choices, where, printer(quiet))
         except Exception:
             if new:  # a run that cannot start leaves no files
                 checkpoints.close()
                 remove_unstarted(folder)
             raise
-        config |= _about(data, validation)
+        data, trainer = training.data, training.trainer
+        config |= _about(data, training.validation)
         if new:  # a resumed run writes it after the fit has read the checkpoint
             write_json(folder / CONFIG, config)
         trainer.checkpoint, trainer.every, trainer.config = checkpoints, choices.checkpoint_every, asdict(choices)
-        _fit(choices, trainer, data, validation, folder, config, quiet, new)
+        _fit(choices, training, folder, config, quiet, new)
         result = trainer.model.evaluate(data.x_test, data.t_test)
         trainer.model.save(folder / "model.safetensors")
         with Signals() as signals:  # a signal in the middle of an import can crash the interpreter
@@ -72,32 +82,22 @@ def train_once(choices: Choices, where: Place, folder: Path, quiet: bool, new: b
         return float(result.accuracy)
 
 
-def _prepare(
-    choices: Choices, where: Place, say: Callable[[str], None]
-) -> tuple[datasets.Dataset, Rows | None, Trainer]:
-    """The data, its validation rows, and a trainer with a new model and optimizer."""
+def _prepare(choices: Choices, where: Place, say: Callable[[str], None]) -> _Training:
+    """Load the data, set validation rows aside, and make the model, the optimizer and the callbacks."""
     if choices.data in idx.SHA256 and choices.data_dir is None and not idx.cached(choices.data):
         say(f"downloading {choices.data} into {idx.cache_folder()}, once")
     optimizer = OPTIMIZERS[choices.optimizer](lr=choices.lr)  # type: ignore[arg-type]  # with_defaults: not None
     data, validation = split_validation(choices.load(), choices.validation, choices.seed)
-    callbacks_of(choices, math.ceil(len(data.x) / (choices.batch_size or 1)))
+    callbacks = callbacks_of(choices, math.ceil(len(data.x) / (choices.batch_size or 1)))
     sizes = [data.x.shape[1], *choices.hidden_sizes(), data.classes]
     with on_device(where):
         model = mlp(sizes, choices.activation, seed=choices.seed, dtype=choices.dtype, backend=where)
-    return data, validation, Trainer(model, optimizer, seed=choices.seed)
+    return _Training(data, validation, Trainer(model, optimizer, seed=choices.seed), callbacks)
 
 
-def _fit(
-    choices: Choices,
-    trainer: Trainer,
-    data: datasets.Dataset,
-    validation: Rows | None,
-    folder: Path,
-    config: dict[str, Any],
-    quiet: bool,
-    new: bool,
-) -> None:
-    """Train, and write history.csv, also after an error; a resumed run that has not gone on leaves its files as is."""
+def _fit(choices: Choices, training: _Training, folder: Path, config: dict[str, Any], quiet: bool, new: bool) -> None:
+    """Train, and write history.csv, also after an error, but not if fit refused the checkpoint of a resumed run."""
+    data, validation, trainer, _ = training
     evaluated = "val" if validation else "test"
     profile = Profile(trainer.model) if choices.profile else None
     graph: bool | str = "auto" if choices.graph == "auto" else choices.graph == "yes"

@@ -1,4 +1,4 @@
-"""``xpgraph draw RUN`` and ``xpgraph explain RUN``, as a user meets them."""
+"""``xpgraph draw RUN`` and ``xpgraph explain RUN``: what they write and refuse."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import json
 
 import numpy as np
 import pytest
+from commands import run
 
-for needed in ("click", "rich", "safetensors", "matplotlib"):
-    pytest.importorskip(needed, reason=f"the command line needs {needed}")
-
-from xpgraph import datasets, load  # noqa: E402
-from xpgraph.cli.app import main  # noqa: E402
+from xpgraph import datasets, load
+from xpgraph.cli.app import main
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
+    """A folder with a run in its folder ``a``."""
     home = tmp_path_factory.mktemp("runs")
     words = ["--epochs", "1", "--hidden", "4", "--backend", "numpy", "--optimizer", "momentum", "--quiet"]
     assert main(["train", *words, "--out", str(home / "a")]) == 0
@@ -23,15 +22,8 @@ def trained(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def there(trained, monkeypatch, tmp_path):
+def in_the_folder_of_runs(trained, monkeypatch, in_an_empty_folder):
     monkeypatch.chdir(trained)
-
-
-def run(capsys, *arguments):
-    capsys.readouterr()
-    code = main(list(arguments))
-    captured = capsys.readouterr()
-    return code, captured.out.splitlines(), captured.err.splitlines()
 
 
 def loss_of(row):

@@ -1,4 +1,4 @@
-"""A .csv file through the command line: trained on, and predicted from, by names of classes."""
+"""Training and predicting on .csv files: names of classes, columns and scales."""
 
 from __future__ import annotations
 
@@ -8,19 +8,13 @@ import os
 from pathlib import Path
 
 import numpy as np
-import pytest
 from commands import run
 
 COLOURS = ("red", "green")
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
 def write(path, labels=True):
-    """Two columns far from scale 1, whose sum says which colour comes first on the line."""
+    """Two columns with mean 1000 and standard deviation 100; the sign of the sum of their deviations is the colour."""
     random = np.random.default_rng(0)
     with Path(path).open("w", encoding="utf-8") as file:
         print(*["colour"] * labels, "a", "b", sep=",", file=file)
@@ -28,7 +22,7 @@ def write(path, labels=True):
             print(*[COLOURS[int(x.sum() > 0)]] * labels, *(100 * x + 1000), sep=",", file=file)
 
 
-def test_classes_have_their_names_and_later_rows_the_scale_of_the_training(capsys, tmp_path):
+def test_predictions_have_class_names_and_later_rows_are_scaled_as_in_training(capsys, tmp_path):
     write("my.csv")
     write("later.csv", labels=False)
     code, out, _ = run(capsys, "train", "--data", "my.csv", "--label", "colour", "--epochs", "10", "--out", "a")
@@ -45,15 +39,15 @@ def test_classes_have_their_names_and_later_rows_the_scale_of_the_training(capsy
     code, out, _ = run(capsys, "predict", "a", "--data", "later.csv", "--out", "later/p.csv")
     assert code == 0 and out == [f"wrote later{os.sep}p.csv"]
     with (tmp_path / "later/p.csv").open(encoding="utf-8") as file:
-        found = [row["class"] for row in csv.DictReader(file)]
+        predicted = [row["class"] for row in csv.DictReader(file)]
     with Path("my.csv").open(encoding="utf-8") as file:
         true = [row["colour"] for row in csv.DictReader(file)]
-    assert np.mean([a == b for a, b in zip(found, true, strict=True)]) > 0.9
+    assert np.mean([a == b for a, b in zip(predicted, true, strict=True)]) > 0.9
 
     assert run(capsys, "draw", "a")[0] == 0 and (tmp_path / "net.svg").is_file()
 
 
-def test_a_label_that_is_no_column_and_a_csv_for_another_run(capsys):
+def test_an_unknown_label_column_and_a_csv_for_another_run_are_refused(capsys):
     write("my.csv")
     code, _, err = run(capsys, "train", "--data", "my.csv", "--label", "size")
     assert code != 0 and "size" in err[-1] and "Traceback" not in " ".join(err)

@@ -1,4 +1,4 @@
-"""The command line on the CUDA path: a run on the device, its precision and graph, a device that is too small."""
+"""``xpgraph train`` on a CUDA device: precision, CUDA graphs, and running out of memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def run(*arguments):
     return xpgraph.cli.app.main([*arguments])
 
 
-def test_a_run_on_the_device_is_that_on_numpy(cuda, tmp_path, capsys):
+def test_a_run_on_the_device_matches_numpy(cuda, tmp_path, capsys):
     for backend in ("cupy", "numpy"):
         assert run("train", *SMALL[:-1], backend, "--dtype", "float64", "--out", str(tmp_path / backend)) == 0
     capsys.readouterr()
@@ -41,7 +41,7 @@ def test_tf32_is_for_float32_on_a_gpu(cuda, tmp_path, capsys, more):
     assert not (tmp_path / "o").exists()
 
 
-def test_a_step_that_must_be_captured_and_cannot(tmp_path, capsys):
+def test_graph_yes_is_refused_without_a_gpu_and_with_profile(tmp_path, capsys):
     out = tmp_path / "o"
     assert run("train", *SMALL[:-1], "numpy", "--graph", "yes", "--out", str(out)) == 2
     assert "--graph yes replays steps on a CUDA GPU, and the backend is numpy; leave it out." in capsys.readouterr().err

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from xpgraph.cli.app import main
+import pytest
+
+for needed in ("click", "rich", "safetensors", "matplotlib"):
+    pytest.importorskip(needed, reason=f"the command line needs {needed}")
+
+from xpgraph.cli.app import main  # noqa: E402
 
 
 def run(capsys, *arguments: str) -> tuple[int, list[str], list[str]]:
-    """(exit code, lines on stdout, lines on stderr)"""
+    """(exit code, lines on stdout, lines on stderr) of one command; what was printed before does not count."""
+    capsys.readouterr()
     code = main(list(arguments))
     captured = capsys.readouterr()
     return code, captured.out.splitlines(), captured.err.splitlines()

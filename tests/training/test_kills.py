@@ -12,7 +12,7 @@ import warnings
 import pytest
 from cutting import STEPS, Told, bits, cut_at, ended, forked, program
 
-from xpgraph.cli import train_command as cli_train
+from xpgraph.cli import training_run as cli_train
 from xpgraph.cli.app import main
 from xpgraph.storage import atomic as storage
 from xpgraph.storage.checkpoints import latest

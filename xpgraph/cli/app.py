@@ -1,8 +1,4 @@
-"""Floor 6: the command line. ``xpgraph train`` needs no option; errors are one line on stderr that says what to do.
-
-Exit codes: 0 done, 1 verify found a difference, 2 usage or environment, 3 out of memory, 4 a loss or gradient that is
-not finite, 5 storage, 6 data, 129 hung up, 130 interrupted, 143 terminated (SIGHUP, SIGINT, SIGTERM).
-"""
+"""The commands of ``xpgraph``, and ``main``, which runs one. Errors are one line on stderr that says what to do."""
 
 from __future__ import annotations
 
@@ -10,26 +6,13 @@ import sys
 import traceback
 
 import click
-from click.core import ParameterSource
 
 from ..arrays.libraries import available
-from ..arrays.matmul_precision import KINDS as PRECISIONS
-from ..errors import CheckpointError, DataError, ModelFileError, NonFiniteError, StorageError
-from ..graph.chain import ACTIVATIONS
 from ..training.optimizers import OPTIMIZERS
 from ..training.signals import terminated
 from ..version import __version__
-from .streams import steady
-
-_backend = click.option(
-    "--backend",
-    default="auto",
-    show_default=True,
-    metavar="auto|numpy|cupy",
-    help="Array library: cupy (or cupy:1) for a CUDA GPU, numpy for the CPU; auto takes cupy if it is usable.",
-)
-_data_dir = click.option("--data-dir", metavar="DIR", help="Folder with the IDX files of mnist or fashion-mnist.")
-_debug = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+from . import exit_codes, options
+from .streams import make_streams_safe
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -39,154 +22,124 @@ def commands() -> None:
 
 
 @commands.command()
-@_backend
-@click.option(
-    "--data", default="digits", show_default=True, metavar="NAME|PATH",
-    help="digits, spiral, mnist, fashion-mnist, or a .npz or .csv file of your own.",
-)  # fmt: skip
-@_data_dir
-@click.option("--label", default="", metavar="COLUMN", help="Name or number of the labels in a .csv file.  [the last]")
-@click.option("--hidden", metavar="500,100", help="Units of the hidden layers; none for a linear model.")
-@click.option("--activation", type=click.Choice(list(ACTIVATIONS)), default="sigmoid", show_default=True)
-@click.option(
-    "--optimizer",
-    type=click.Choice(list(OPTIMIZERS)),
-    default="adam",
-    show_default=True,
-)
-@click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="Learning rate.  [by optimizer and data]")
-@click.option("--epochs", type=click.IntRange(min=0), help="Passes over the data.  [by data]")
-@click.option("--batch-size", type=click.IntRange(min=1), help="Rows per update.  [by data]")
-@click.option("--max-grad", type=click.FloatRange(min=0, min_open=True), help="Largest gradient norm.  [no clipping]")
-@click.option(
-    "--eval-interval", type=click.IntRange(min=1), default=20, show_default=True, help="Updates between lines."
-)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of weights, order and split.")
-@click.option("--seeds", type=click.IntRange(min=1), default=1, metavar="N", help="Train N times, from --seed on.")
-@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
-@click.option(
-    "--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True,
-    help="Of float32 products on a GPU; tf32 is faster and keeps 10 bits of each factor.",
-)  # fmt: skip
-@click.option(
-    "--graph", type=click.Choice(["auto", "yes", "no"]), default="auto", show_default=True,
-    help="Replay each step as one CUDA graph, on a GPU.",
-)  # fmt: skip
-@click.option("--profile", is_flag=True, help="Show where the time went, by kernel and node; slower, and no graph.")
-@click.option(
-    "--checkpoint-every", type=click.IntRange(min=1), metavar="N",
-    help="Save the state every N updates.  [after an epoch, a minute after the last time]",
-)  # fmt: skip
-@click.option("--out", metavar="DIR", help="Folder for the run.  [runs/<date-time>-<data>]")
-@click.option("--resume", metavar="RUN", help="Go on with a run that was cut off; its folder has the settings.")
-@click.option("--quiet", is_flag=True, help="Print the last line only.")
-@_debug
+@options.train_options
 @click.pass_context
 def train(
     context: click.Context, seeds: int, out: str | None, resume: str | None, quiet: bool, debug: bool, **choices: object
 ) -> None:
-    """Train a multi-layer perceptron and leave config.json, history.csv, loss.png and model.safetensors in a folder.
+    """Train a multi-layer perceptron.
 
-    The last line is the accuracy on the test rows after the last epoch (with --seeds, the mean); nothing is selected
-    on them. Ctrl-C ends a run after the step and saves it; --resume goes on, with the same bits as if it had not been
-    cut off. Of the other options, --resume takes --backend, --data-dir and --quiet.
+    Writes config.json, history.csv, loss.png and model.safetensors to a folder. The last line is the accuracy on the
+    test rows at the end (with --seeds, the mean). Nothing is selected on the test rows: --patience, --keep-best and
+    --schedule plateau need --validation. Ctrl-C ends a run after the current step and saves it. --resume continues it
+    and gives the same bits as a run without a break; only --backend, --data-dir, --quiet and --debug can be given
+    beside it.
     """
-    from . import train_command as cli_train
+    from . import train_command
     from .choices import Choices
 
     if resume is None:
-        accuracy = cli_train.train(Choices(**choices), seeds, out, quiet)  # type: ignore[arg-type]
+        accuracy = train_command.train(Choices(**choices), seeds, out, quiet)  # type: ignore[arg-type]
     else:
-        given = [name for name in context.params if context.get_parameter_source(name) is not ParameterSource.DEFAULT]
-        if others := sorted({*given} - {"resume", "backend", "data_dir", "quiet", "debug"}):
-            raise click.UsageError(f"--resume takes --{others[0].replace('_', '-')} from the run; leave it out.")
-        backend = str(choices["backend"]) if "backend" in given else None
-        accuracy = cli_train.resume(resume, backend, choices["data_dir"], quiet)  # type: ignore[arg-type]
+        backend = str(choices["backend"]) if "backend" in options.given_beside_resume(context) else None
+        accuracy = train_command.resume(resume, backend, choices["data_dir"], quiet)  # type: ignore[arg-type]
     click.echo(f"test accuracy {accuracy:.4f}")
 
 
 @commands.command()
 @click.argument("run")
 @click.option(
-    "--data", metavar="NAME|PATH", help="What to predict; rows of a .npz or .csv need no labels.  [the run's test rows]"
-)
-@_data_dir
-@_backend
+    "--data", metavar="NAME|PATH",
+    help="Rows to predict; a .npz or .csv file needs no labels.  [the run's test rows]",
+)  # fmt: skip
+@options.data_dir
+@options.backend
 @click.option("--out", metavar="FILE", help="The csv file to write.  [RUN/predictions.csv]")
-@_debug
+@options.debug
 def predict(run: str, data: str | None, data_dir: str | None, backend: str, out: str | None, debug: bool) -> None:
-    """Predict classes with the model of RUN, the folder that train left, and write them as csv."""
-    from .predict_command import run as write
+    """Predict classes with a trained model.
 
-    path, accuracy = write(run, data, data_dir, backend, out)
+    Writes a csv file with the class of each row, by the model of RUN, a folder that train wrote.
+    """
+    from . import predict_command
+
+    path, accuracy = predict_command.predict(run, data, data_dir, backend, out)
     click.echo(f"wrote {path}")
     if accuracy is not None:
         click.echo(f"{'test accuracy' if data is None else 'accuracy'} {accuracy:.4f}")
 
 
-_sample = click.option(
-    "--sample", type=click.IntRange(min=0), default=0, show_default=True, help="Row of the run's test data."
-)
-
-
 @commands.command()
 @click.argument("run")
 @click.option("-o", "--out", default="net.svg", show_default=True, metavar="FILE", help="The .svg or .dot to write.")
-@_sample
-@_debug
+@options.sample
+@options.debug
 def draw(run: str, out: str, sample: int, debug: bool) -> None:
-    """Draw the model of RUN, the folder that train left, with the values and the gradients of one row on its edges."""
-    from .pictures_command import draw as write
+    """Draw a trained model as a graph.
 
-    click.echo(f"wrote {write(run, out, sample)}")
+    The picture shows the model of RUN, a folder that train wrote, with the values and gradients of one row.
+    """
+    from . import pictures_command
+
+    click.echo(f"wrote {pictures_command.draw(run, out, sample)}")
 
 
 @commands.command()
 @click.argument("run")
 @click.option("-o", "--out", default="step.html", show_default=True, metavar="FILE", help="The .html page to write.")
-@_sample
-@_debug
+@options.sample
+@options.debug
 def explain(run: str, out: str, sample: int, debug: bool) -> None:
-    """Write one row's way through the model of RUN as a page: forward, backward and one update, step by step."""
-    from .pictures_command import explain as write
+    """Explain a trained model step by step.
 
-    click.echo(f"wrote {write(run, out, sample)}")
+    Writes a page that shows how one row runs through the model of RUN, a folder that train wrote: forward, backward and
+    one update.
+    """
+    from . import pictures_command
+
+    click.echo(f"wrote {pictures_command.explain(run, out, sample)}")
 
 
 @commands.command()
-@click.option("--kernels", is_flag=True, help="Show the table of kernels and their fast bodies.")
-@_debug
+@click.option("--kernels", is_flag=True, help="Show the table of kernels and their fast bodies (faster versions).")
+@options.debug
 def info(kernels: bool, debug: bool) -> None:
-    """Say which backends are usable here and why not, what does the arithmetic, where caches lie, and what to mend."""
-    from .info_command import info as lines
+    """Show backends, caches and known problems.
 
-    click.echo("\n".join(lines(kernels)))
+    Says which backends are usable here and why others are not, and which BLAS, GPUs and cache folders are used.
+    """
+    from . import info_command
+
+    click.echo("\n".join(info_command.info(kernels)))
 
 
 @commands.command()
 @click.option(
     "--backends", metavar="A,B,...",
-    help="numpy, cupy, torch, array_api_strict: held to a float64 oracle, node by node.  [numpy and cupy, if usable]",
+    help="Backends to check: numpy, cupy, torch, array_api_strict.  [numpy and cupy, if usable]",
 )  # fmt: skip
 @click.option("--dtype", type=click.Choice(["float32", "float64", "both"]), default="both", show_default=True)
-@click.option("--steps", type=click.IntRange(min=1), default=100, show_default=True, help="Updates to train for.")
+@click.option("--steps", type=options.count, default=100, show_default=True, help="Updates to train for.")
 @click.option(
     "--model", metavar="NAME|RUN",
     help="nodes (every node once), sizes such as 784-100-10, or a run's folder.  [all nodes and optimizers]",
 )  # fmt: skip
-@click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), help="[by model]")
-@click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="Learning rate, with --optimizer.")
-@click.option("--max-grad", type=click.FloatRange(min=0, min_open=True), help="Largest gradient norm.  [by model]")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of weights, data and order.")
-@click.option("--json", "out", metavar="FILE", help="Write the certificate as JSON too: every step of every node.")
-@_debug
+@click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), help="[depends on model]")
+@click.option("--lr", type=options.positive, help="Learning rate, with --optimizer.")
+@click.option("--max-grad", type=options.positive, help="Largest gradient norm.  [depends on model]")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of weights, data and order."
+)  # fmt: skip
+@click.option("--json", "out", metavar="FILE", help="Write the result as JSON too: every step of every node.")
+@options.debug
 def verify(
     backends: str | None, dtype: str, steps: int, model: str | None, optimizer: str | None, lr: float | None,
     max_grad: float | None, seed: int, out: str | None, debug: bool,
 ) -> int:  # fmt: skip
-    """Train on several backends beside a float64 oracle and say at which node they part, if they do.
+    """Check that backends agree, node by node.
 
-    Exit code 0 if every node stays within its tolerance, 1 if one does not.
+    Trains on each backend and compares every node with a float64 reference, the oracle. Names the first node that
+    differs. Exit code 0 if every node stays within its tolerance, 1 if one does not.
     """
     from .verify_command import run
 
@@ -196,11 +149,11 @@ def verify(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; the exit code."""
+    """Run the command line ``arguments``, by default those of the process; returns the exit code."""
     if arguments is None:
         arguments = sys.argv[1:]
-        steady()
-    who = " ".join(["xpgraph", *arguments[:1]]) if arguments and not arguments[0].startswith("-") else "xpgraph"
+        make_streams_safe()
+    command = " ".join(["xpgraph", *arguments[:1]]) if arguments and not arguments[0].startswith("-") else "xpgraph"
     try:
         with terminated():
             result = commands.main(arguments, prog_name="xpgraph", standalone_mode=False)
@@ -208,53 +161,14 @@ def main(arguments: list[str] | None = None) -> int:
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         return 2
-    except click.UsageError as error:
-        _say(f"{who}: {error.format_message()} Try '{who} --help'.")
-        return 2
-    except (click.Abort, KeyboardInterrupt) as error:  # click makes an Abort of a KeyboardInterrupt
-        _say("; ".join([f"{who}: interrupted", *_notes(error.__cause__ or error)]) + ".")
-        return 130
-    except SystemExit as error:
-        words = {129: "the terminal was closed", 143: "terminated"}.get(error.code)  # type: ignore[arg-type]
-        if words is None:
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        if isinstance(error, SystemExit) and error.code not in exit_codes.SIGNALS:
             raise
-        _say("; ".join([f"{who}: {words}", *_notes(error)]) + ".")
-        return int(str(error.code))
-    except Exception as error:  # the border to the user: one line instead of a traceback
-        if "--debug" in arguments:
+        if "--debug" in arguments and isinstance(error, Exception) and not isinstance(error, exit_codes.FROM_CLICK):
             traceback.print_exc()
-        return _explain(who, error)
-
-
-def _notes(error: BaseException) -> list[str]:
-    return getattr(error, "__notes__", [])
-
-
-def _explain(who: str, error: Exception) -> int:
-    from ..errors import Error
-
-    if isinstance(error, MemoryError):
-        code = 3
-        error = error if isinstance(error, Error) else Error(f"out of memory: {error}; take less data or fewer units.")
-    elif isinstance(error, NonFiniteError):
-        code = 4
-    elif isinstance(error, StorageError):
-        code = 5
-    elif isinstance(error, DataError | ModelFileError | CheckpointError):
-        code = 6
-    elif isinstance(error, Error | ValueError | TypeError | OSError):
-        code = 2
-    else:
-        _say(
-            f"{who}: {type(error).__name__}: {error}; this is a fault in xpgraph: run again with --debug and report it."
-        )
-        return 1
-    _say(f"{who}: {error}")
-    return code
-
-
-def _say(text: str) -> None:
-    click.echo(" ".join(text.split("\n")), err=True)
+        text, code = exit_codes.describe(error, command)
+        click.echo(f"{command}: {text}".replace("\n", " "), err=True)
+        return code
 
 
 if __name__ == "__main__":

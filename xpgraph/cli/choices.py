@@ -1,4 +1,4 @@
-"""Floor 6: what the commands do. Here it is chosen where the data is born; everything below follows the arrays."""
+"""The settings of a training run: defaults that fit each data set, checks, and the place that ``--backend`` means."""
 
 from __future__ import annotations
 
@@ -9,23 +9,31 @@ from typing import Any
 from .. import datasets
 from ..arrays.installed import usable
 from ..arrays.libraries import Place, place
+from ..datasets import idx
 from ..errors import DataError
 from ..graph.chain import ACTIVATIONS
 from ..training.optimizers import OPTIMIZERS
 
-LR = {"adam": 0.005, "sgd": 0.5, "momentum": 0.1, "adagrad": 0.05, "rmsprop": 0.003}  # where --lr is not given
-DEFAULTS = {  # what trains each data set well, measured over five seeds; a user's own data gets ""
+LEARNING_RATES = {"adam": 0.005, "sgd": 0.5, "momentum": 0.1, "adagrad": 0.05, "rmsprop": 0.003}  # without --lr
+DEFAULTS = {  # what trains each data set well, measured over five seeds; "" is for a user's own data
     "digits": {"hidden": "100", "epochs": 30, "batch_size": 32, "adam_lr": 0.01},
     "spiral": {"hidden": "10", "epochs": 300, "batch_size": 30, "adam_lr": 0.05},
     "mnist": {"hidden": "100", "epochs": 10, "batch_size": 100, "adam_lr": 0.002},
     "fashion-mnist": {"hidden": "100", "epochs": 10, "batch_size": 100, "adam_lr": 0.002},
     "": {"hidden": "100", "epochs": 30, "batch_size": 32, "adam_lr": 0.005},
 }
+SCHEDULES = ("cosine", "step", "plateau")
+WORDS = {  # settings that have a fixed set of values
+    "optimizer": tuple(OPTIMIZERS),
+    "activation": tuple(ACTIVATIONS),
+    "dtype": ("float32", "float64"),
+    "schedule": SCHEDULES,
+}
 
 
 @dataclass(frozen=True)
 class Choices:
-    """Every choice of a training run; what is None follows from the data."""
+    """The settings of a training run, by the names of the options; ``with_defaults`` replaces each None."""
 
     backend: str = "auto"
     data: str = "digits"
@@ -45,42 +53,84 @@ class Choices:
     graph: str = "auto"
     profile: bool = False
     checkpoint_every: int | None = None
+    validation: float | None = None
+    patience: int | None = None
+    keep_best: bool = False
+    schedule: str | None = None
+    schedule_step: int | None = None
+    schedule_factor: float | None = None
+    warmup: int | None = None
 
     @classmethod
     def from_config(cls, config: dict[str, Any], path: Path) -> Choices:
-        """Those that a run's config.json holds; DataError, which names ``path``, for what no run has written."""
-        found = config.get("choices")
-        if not isinstance(found, dict):
-            raise DataError(f"Reading {path}: choices: expected an object, found {found!r}. Give a run's folder.")
-        kinds = {field.name: field.type for field in fields(cls)}
-        for name, value in found.items():
-            kind = str(kinds.get(name, "no setting"))
-            if type(value).__name__.replace("NoneType", "None") not in kind.replace("float", "float int").split(" "):
+        """The settings in a run's config.json; DataError, which names ``path``, for what no run writes."""
+        stored = config.get("choices")
+        if not isinstance(stored, dict):
+            raise DataError(f"Reading {path}: choices: expected an object, found {stored!r}. Give a run's folder.")
+        types = {field.name: str(field.type) for field in fields(cls)}
+        for name, value in stored.items():
+            expected = types.get(name, "no setting")
+            allowed = expected.replace("float", "float int").split(" ")  # JSON writes 1.0 as 1
+            if type(value).__name__.replace("NoneType", "None") not in allowed:
                 raise DataError(
-                    f"Reading {path}: choices: {name}: expected {kind}, found {value!r}. Give a run's folder."
+                    f"Reading {path}: choices: {name}: expected {expected}, found {value!r}. Give a run's folder."
                 )
-        for name, known in (("optimizer", OPTIMIZERS), ("activation", ACTIVATIONS), ("dtype", ("float32", "float64"))):
-            if found.get(name, next(iter(known))) not in known:
+        for name, words in WORDS.items():
+            if stored.get(name) not in (None, *words):  # None: no such setting, or one that may be None
                 raise DataError(
-                    f"Reading {path}: choices: {name}: expected one of {', '.join(known)}, found {found[name]!r}. "
+                    f"Reading {path}: choices: {name}: expected one of {', '.join(words)}, found {stored[name]!r}. "
                     "Give a run's folder."
                 )
-        return cls(**found)
+        return cls(**stored)
 
-    def settled(self) -> Choices:
-        """The same with every None filled in."""
+    def with_defaults(self) -> Choices:
+        """A copy in which every None that depends on the data is a value, and every path is absolute."""
         usual: dict[str, Any] = DEFAULTS.get(self.data, DEFAULTS[""])
-        own = LR.get(self.optimizer, getattr(OPTIMIZERS[self.optimizer](), "lr", None))
-        lr = usual["adam_lr"] if self.optimizer == "adam" else own
+        lr = LEARNING_RATES.get(self.optimizer, getattr(OPTIMIZERS[self.optimizer](), "lr", None))
+        usual = {**usual, "lr": usual["adam_lr"] if self.optimizer == "adam" else lr}
+        if self.schedule in ("step", "plateau"):
+            epochs = usual["epochs"] if self.epochs is None else self.epochs
+            usual |= {"schedule_step": max(1, epochs // 3) if self.schedule == "step" else 5, "schedule_factor": 0.1}
+        missing = {name: value for name, value in usual.items() if name != "adam_lr" and getattr(self, name) is None}
         return replace(
             self,
-            hidden=usual["hidden"] if self.hidden is None else self.hidden,
-            lr=lr if self.lr is None else self.lr,
-            epochs=usual["epochs"] if self.epochs is None else self.epochs,
-            batch_size=usual["batch_size"] if self.batch_size is None else self.batch_size,
+            **missing,
             data=str(Path(self.data).absolute()) if Path(self.data).suffix.lower() in (".npz", ".csv") else self.data,
             data_dir=None if self.data_dir is None else str(Path(self.data_dir).absolute()),
         )
+
+    def check(self, where: Place) -> None:
+        """ValueError for settings that cannot work on ``where``; nothing has been written yet."""
+        if self.precision != "fp32" and (where.library.name != "cupy" or self.dtype != "float32"):
+            raise ValueError(
+                f"--precision {self.precision} is for float32 on a CUDA GPU, and this is {self.dtype} on {where}; "
+                "leave it out."
+            )
+        if self.graph == "yes" and (where.library.name != "cupy" or self.profile):
+            why_not = "--profile times call by call" if self.profile else f"the backend is {where}"
+            raise ValueError(f"--graph yes replays steps on a CUDA GPU, and {why_not}; leave it out.")
+        self.hidden_sizes()
+        self._check_validation_and_schedule()
+
+    def _check_validation_and_schedule(self) -> None:
+        needs_validation = {
+            "--patience": self.patience is not None,
+            "--keep-best": self.keep_best,
+            "--schedule plateau": self.schedule == "plateau",
+        }
+        for option, given in needs_validation.items():
+            if given and self.validation is None:
+                raise ValueError(f"{option} needs the loss on validation rows; give --validation 0.1 too.")
+        for option, value in (("--schedule-step", self.schedule_step), ("--schedule-factor", self.schedule_factor)):
+            if value is not None and self.schedule not in ("step", "plateau"):
+                raise ValueError(f"{option} is for --schedule step and --schedule plateau; give one, or leave it out.")
+        if self.warmup is not None and self.schedule == "plateau":
+            raise ValueError("--warmup and --schedule plateau both set the learning rate; leave one out.")
+
+    def check_data_dir(self, data_dir: str | None) -> None:
+        """ValueError for a --data-dir beside data that is not read from a folder."""
+        if data_dir is not None and self.data not in idx.SHA256:
+            raise ValueError(f"--data-dir is for {' and '.join(idx.SHA256)}, and --data is {self.data}; leave it out.")
 
     def load(self, data_dir: str | None = None, dtype: str = "") -> datasets.Dataset:
         """The data, from another folder of IDX files or in another dtype if given."""
@@ -88,8 +138,8 @@ class Choices:
             self.data, data_dir=data_dir or self.data_dir, seed=self.seed, dtype=dtype or self.dtype, label=self.label
         )
 
-    def sizes(self) -> list[int]:
-        """The hidden layers as numbers; none for a linear model."""
+    def hidden_sizes(self) -> list[int]:
+        """The units of each hidden layer; [] for a linear model."""
         words = [] if self.hidden in ("none", "0", "") else str(self.hidden).split(",")
         if not all(word.strip().isdecimal() and int(word) > 0 for word in words):
             raise ValueError(f"--hidden is {self.hidden!r}; give units such as 500,100, or none for a linear model.")
@@ -97,13 +147,13 @@ class Choices:
 
 
 def choose_backend(name: str) -> tuple[Place, str]:
-    """The place that ``--backend`` means, and the line that says which it is and why."""
+    """The place that ``--backend`` means, and a line that names it and says why it was taken."""
     if name == "auto":
-        found = usable("cupy")
-        if found.usable:
-            return place("cupy"), f"backend cupy (auto): {found.device}"
-        return place("numpy"), f"backend numpy (auto): cupy {found.brief or found.why}"
+        cupy = usable("cupy")
+        if cupy.usable:
+            return place("cupy"), f"backend cupy (auto): {cupy.device}"
+        return place("numpy"), f"backend numpy (auto): cupy {cupy.brief or cupy.why}"
     where = place(name)
     witness = "" if where.library.advertised else " (witness, untuned)"
-    found = usable(where.library.name)
-    return where, f"backend {name}{witness}: {where.library.name} {found.version}, {found.device}"
+    library = usable(where.library.name)
+    return where, f"backend {name}{witness}: {where.library.name} {library.version}, {library.device}"

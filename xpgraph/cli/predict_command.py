@@ -1,4 +1,4 @@
-"""Floor 6: ``xpgraph predict``: the classes of rows by a trained model, as csv."""
+"""``xpgraph predict``: the classes that a trained model gives rows, as csv."""
 
 from __future__ import annotations
 
@@ -19,44 +19,53 @@ from ..graph.saving import load
 from ..nodes.layers import softmax
 from ..storage.atomic import write_file
 from .choices import Choices, choose_backend
+from .run_folder import CONFIG
 
 
-def run(
+def predict(
     folder: str, data: str | None, data_dir: str | None, backend: str, out: str | None
 ) -> tuple[Path, float | None]:
-    """Write one csv line for each row; the file's path, and the accuracy where there are labels."""
+    """Write one csv line for each row; returns the path, and the accuracy if the rows have labels.
+
+    ``folder``: of a run, or the path of its model. ``data``: None for the run's test rows. Raises DataError for a
+    model or rows that cannot be read, or that do not fit each other.
+    """
     where, _ = choose_backend(backend)
-    model, config = opened(Path(folder), str(where))
+    model, config = open_run(Path(folder), str(where))
     if "choices" not in config and data is None:
         raise DataError(f"{folder} has no configuration beside it, so its test rows are unknown; give --data.")
-    choices = Choices(**config.get("choices", {}))
-    dtype = dtype_name(model.params[0])
     stored = config.get("data", {}).get("csv")
-    kept = None if stored is None else Kept.from_json(stored)
-    if data is None:
-        held = choices.load(data_dir, dtype)
-        rows: tuple[np.ndarray, np.ndarray | None] = held.x_test, held.t_test
-    else:
-        scale = config.get("data", {}).get("scale")
-        rows = datasets.load_rows(data, data_dir=data_dir, seed=choices.seed, dtype=dtype, scale=scale, csv=kept)
-    x, t = rows
-    wanted = model.params[0].shape[0]
-    if x.shape[1] != wanted:
+    table = None if stored is None else Kept.from_json(stored)
+    x, t = _rows(config, data, data_dir, dtype_name(model.params[0]), table)
+    columns = model.params[0].shape[0]
+    if x.shape[1] != columns:
         raise DataError(
-            f"the rows have {x.shape[1]} columns but the model of {folder} takes {wanted}; "
+            f"the rows have {x.shape[1]} columns but the model of {folder} takes {columns}; "
             "give rows like those it was trained on."
         )
     _check_labels(t, model.params[-1].shape[-1], folder)
     with on_device(where):
         y = to_numpy(softmax(model.predict(x, batch_size=1024)))
-    named = None if t is None else t if t.ndim == 1 else t.argmax(axis=1)
+    labels = None if t is None else t if t.ndim == 1 else t.argmax(axis=1)
     path = Path(out) if out else (Path(folder) if Path(folder).is_dir() else Path(folder).parent) / "predictions.csv"
-    _write(path, y, named, range(y.shape[1]) if kept is None else kept.classes)
-    return path, None if named is None else float((y.argmax(axis=1) == named).mean())
+    _write(path, y, labels, range(y.shape[1]) if table is None else table.classes)
+    return path, None if labels is None else float((y.argmax(axis=1) == labels).mean())
+
+
+def _rows(
+    config: dict[str, Any], data: str | None, data_dir: str | None, dtype: str, table: Kept | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """x (N, D) and t, (N,) or (N, C) or None: of ``data``, scaled as the run's data was, or the run's test rows."""
+    choices = Choices(**config.get("choices", {}))
+    if data is None:
+        own = choices.load(data_dir, dtype)
+        return own.x_test, own.t_test
+    scale = config.get("data", {}).get("scale")
+    return datasets.load_rows(data, data_dir=data_dir, seed=choices.seed, dtype=dtype, scale=scale, csv=table)
 
 
 def _check_labels(t: np.ndarray | None, classes: int, folder: str) -> None:
-    """DataError for labels (N,) or (N, C) that name classes which the model has not."""
+    """DataError for labels (N,) or (N, C) of classes that the model does not have."""
     if t is None:
         return
     if t.ndim == 2 and t.shape[1] != classes:
@@ -65,34 +74,37 @@ def _check_labels(t: np.ndarray | None, classes: int, folder: str) -> None:
             "give labels like those it was trained on."
         )
     if t.ndim == 1 and t.max() >= classes:
-        first = int((t >= classes).argmax())
+        row = int((t >= classes).argmax())
         raise DataError(
-            f"t[{first}] is {t[first]} but the model of {folder} has {classes} classes; "
+            f"t[{row}] is {t[row]} but the model of {folder} has {classes} classes; "
             "give labels like those it was trained on."
         )
 
 
-def opened(folder: Path, backend: str) -> tuple[Any, dict[str, Any]]:
-    """The model of a run's folder, or of a model file in one, and the run's configuration ({} if there is none)."""
+def open_run(folder: Path, backend: str) -> tuple[Any, dict[str, Any]]:
+    """The model of a run, and its config.json ({} if there is none); ``folder`` may also be the model's file.
+
+    Raises DataError if it does not exist or holds a run for each seed, ModelFileError if it holds no model.
+    """
     if not folder.exists():
         raise DataError(f"there is no {folder}; give the folder of a run, such as runs/<date-time>-digits.")
-    seeds = sorted(folder.glob("seed-*/model.safetensors"))
-    if seeds:
-        raise DataError(f"{folder} holds a run for each seed; give one of them, such as {seeds[0].parent}.")
+    models = sorted(folder.glob("seed-*/model.safetensors"))
+    if models:
+        raise DataError(f"{folder} holds a run for each seed; give one of them, such as {models[0].parent}.")
     model, config = load(folder, backend)
-    beside = folder.parent / "config.json"
-    if folder.is_file() and beside.exists():
-        config = json.loads(beside.read_text("utf-8", "surrogateescape"))
+    path = folder.parent / CONFIG
+    if folder.is_file() and path.exists():
+        config = json.loads(path.read_text("utf-8", "surrogateescape"))
     return model, config
 
 
-def _write(path: Path, y: np.ndarray, named: np.ndarray | None, classes: Sequence[Any]) -> None:
-    """row, class, probability, and label where there is one; probabilities y (N, C) of ``classes``."""
+def _write(path: Path, y: np.ndarray, labels: np.ndarray | None, classes: Sequence[Any]) -> None:
+    """Write row, class, probability and, with ``labels`` (N,), label; y (N, C): the probability of each class."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["row", "class", "probability", *([] if named is None else ["label"])])
+    writer.writerow(["row", "class", "probability", *([] if labels is None else ["label"])])
     for i, row in enumerate(y):
         best = int(row.argmax())
-        label = [] if named is None else [classes[int(named[i])]]
+        label = [] if labels is None else [classes[int(labels[i])]]
         writer.writerow([i, classes[best], f"{row[best]:.6f}", *label])
     write_file(path, [file.getvalue().encode("utf-8", "surrogatepass")])

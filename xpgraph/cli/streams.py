@@ -1,39 +1,49 @@
-"""Floor 0: stdout and stderr of a command that works on when nobody reads them, or when they cannot show a letter."""
+"""Output that never stops a command: nobody reads it, the disk is full, or its encoding lacks a letter."""
 
 from __future__ import annotations
 
 import io
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 
-class _Quiet(io.FileIO):
-    """A stream that is silent from the first write on that fails: a closed pipe, a full disk."""
+class SilentAfterError(io.FileIO):
+    """A file that drops everything after the first write that fails, such as to a closed pipe or a full disk."""
 
     def write(self, data: Any) -> int:
         try:
             return super().write(data) or 0
         except OSError:
-            silent = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(silent, self.fileno())
-            os.close(silent)
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, self.fileno())
+            os.close(null)
             return memoryview(data).nbytes
 
 
-def steady() -> None:
-    """Make both streams of this process such ones, written line by line; letters they lack are written as escapes."""
+def make_streams_safe() -> None:
+    """Replace stdout and stderr of this process by streams that never fail.
+
+    They are written line by line; a letter that their encoding lacks becomes an escape such as ``\\u6c49``. Streams of
+    a notebook or a test, which are not files 1 and 2, stay as they are.
+    """
     for number, name in ((1, "stdout"), (2, "stderr")):
         stream = getattr(sys, name)
-        if stream is None:  # closed before the process began
+        if stream is None:  # closed before Python started
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
-        elif isinstance(stream, io.TextIOWrapper) and _descriptor(stream) == number:
-            buffer = io.BufferedWriter(_Quiet(number, "w", closefd=False))
+        elif isinstance(stream, io.TextIOWrapper) and _file_number(stream) == number:
+            buffer = io.BufferedWriter(SilentAfterError(number, "w", closefd=False))
             encoding = stream.encoding
             setattr(sys, name, io.TextIOWrapper(buffer, encoding, "backslashreplace", line_buffering=True))
 
 
-def _descriptor(stream: io.TextIOWrapper) -> int | None:
-    """The number of the file that a stream writes into; None for one that is in memory or of another kind."""
-    raw = getattr(stream.buffer, "raw", stream.buffer)  # without buffering, there is the file at once
+def _file_number(stream: io.TextIOWrapper) -> int | None:
+    """The number of the file that a stream writes to; None if it writes to memory or to something else."""
+    raw = getattr(stream.buffer, "raw", stream.buffer)  # an unbuffered stream has the file itself as its buffer
     return raw.fileno() if isinstance(raw, io.FileIO) else None
+
+
+def printer(quiet: bool) -> Callable[[str], None]:
+    """``print`` for the lines of a run; with ``quiet``, a function that prints nothing."""
+    return (lambda text: None) if quiet else print

@@ -23,7 +23,8 @@ from .errors import (
     OutOfMemoryError,
     ShapeError,
 )
-from .graph.chain import Chain, Evaluation, mlp
+from .graph.chain import Chain, mlp
+from .graph.evaluation import Evaluation
 from .graph.graph import Graph
 from .graph.network import PICTURES
 from .graph.saving import load

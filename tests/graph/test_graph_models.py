@@ -14,7 +14,7 @@ from reference import toy
 import xpgraph as xg
 from xpgraph import Graph, parameter, wire
 from xpgraph.arrays.libraries import layout
-from xpgraph.graph.slots import nothing_kept
+from xpgraph.graph.slots import without_values
 from xpgraph.nodes.sharing import plan
 from xpgraph.pictures import drawing
 from xpgraph.testing import check_node
@@ -153,7 +153,7 @@ def test_predict_and_evaluate_are_those_of_the_same_chain(lib, size):
         found, want = g.evaluate(X, T, size), chain.evaluate(X, T, size)
         assert found.loss == pytest.approx(want.loss, rel=1e-13) and found.accuracy == want.accuracy
     assert not g.values, "a run by hand is kept, and this is none"
-    assert xg.models.Evaluation is type(found)
+    assert xg.Evaluation is type(found)
 
 
 def test_a_loss_inside_of_a_loss_is_judged_by_its_scores(lib):
@@ -252,7 +252,7 @@ def test_a_run_by_hand_is_kept_and_training_keeps_nothing(lib):
     x, t, _ = g.wires[:3]
     assert set(g.wires) - set(g.gradients) == {x, t}, "the gradient of the data was not asked for"
     assert float(g.gradients[g.outputs[0]]) == 1.0
-    with nothing_kept(xg.Chain(g)):
+    with without_values(xg.Chain(g)):
         assert not g.values
         g.forward(lib.array(X), lib.array(T))
         g.backward()
@@ -260,7 +260,7 @@ def test_a_run_by_hand_is_kept_and_training_keeps_nothing(lib):
     g.forward(lib.array(X), lib.array(T))
     assert g.values
     xg.Trainer(g, xg.SGD(lr=0.1)).fit(lib.array(X), lib.array(T), max_epoch=1, eval_interval=None)
-    assert not g.values and not g.gradients and g.keeps
+    assert not g.values and not g.gradients and g.keep_values
 
 
 def test_a_loss_by_trace_has_the_gradient_of_the_data(lib):

@@ -50,21 +50,21 @@ class Dropout:
     """A node of one's own, with an attribute that a Graph has too."""
 
     def __init__(self):
-        self.keeps, self.params, self.grads, self.seen = 0.5, [], [], set()
+        self.keep_values, self.params, self.grads, self.seen = 0.5, [], [], set()
 
     def forward(self, x):
-        self.seen.add(self.keeps)
-        return self.keeps * x
+        self.seen.add(self.keep_values)
+        return self.keep_values * x
 
     def backward(self, dy):
-        return self.keeps * dy
+        return self.keep_values * dy
 
 
 def test_training_writes_into_no_attribute_of_a_node_of_ones_own():
     node = Dropout()
     model = Chain(affine(), node, loss=SoftmaxWithLoss())
     Trainer(model, SGD(0.1)).fit(X, np.arange(20) % 2, max_epoch=1, eval_interval=None)
-    assert node.seen == {0.5} and set(vars(node)) == {"keeps", "params", "grads", "seen"}
+    assert node.seen == {0.5} and set(vars(node)) == {"keep_values", "params", "grads", "seen"}
 
 
 def test_after_a_forward_that_failed_there_is_nothing_to_go_backward_from():
@@ -79,7 +79,7 @@ def test_after_a_forward_that_failed_there_is_nothing_to_go_backward_from():
 
 
 class Remembers(SoftmaxWithLoss):
-    """As the book's, it keeps the loss under that name."""
+    """As the book's, it keep_values the loss under that name."""
 
     loss = None
 

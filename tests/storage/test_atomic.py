@@ -23,7 +23,7 @@ def test_a_second_run_is_refused_and_told_who_holds_the_folder(tmp_path):
         kept.save(1, *small())
         with pytest.raises(FolderInUseError, match=rf"process id {os.getpid()} writes into it.*another folder"):
             Checkpoints(tmp_path)
-        other = f"from xpgraph.checkpoints import *; Checkpoints({str(tmp_path)!r})"
+        other = f"from xpgraph.storage.checkpoints import *; Checkpoints({str(tmp_path)!r})"
         told = subprocess.run([sys.executable, "-c", other], capture_output=True, text=True)
         assert f"FolderInUseError: Writing into {tmp_path}: the run with process id {os.getpid()}" in told.stderr
         assert latest(tmp_path).step == 1  # readers need no lock

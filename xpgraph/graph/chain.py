@@ -17,14 +17,12 @@ from ..arrays import random as draws
 from ..arrays.libraries import Array, Place, place
 from ..nodes.layers import Affine, ReLU, Sigmoid, Tanh
 from ..nodes.losses import SoftmaxWithLoss
-from ..nodes.node import Node, is_node, uses
+from ..nodes.node import Node, is_node, takes_input_grad, uses
 from ..nodes.sharing import plan
 from ..nodes.wires import record, wire
-from .evaluation import Evaluation as Evaluation
-from .evaluation import judge
+from .evaluation import loss_and_scores
 from .graph import Graph
 from .network import Network
-from .plan import takes_input_grad
 from .text_table import columns
 
 
@@ -72,7 +70,7 @@ class Chain(Network):
     def grads(self) -> list[Array]:  # type: ignore[override]
         return [g for node in self._all() for g in getattr(node, "grads", ())]
 
-    def _inside(self) -> list[tuple[str, Any]]:
+    def named_children(self) -> list[tuple[str, Any]]:
         loss = [] if self.loss is None else [("loss", self.loss)]
         return [*((str(i), node) for i, node in enumerate(self.nodes)), *loss]
 
@@ -115,11 +113,11 @@ class Chain(Network):
         dx = self.nodes[0].backward(*dy)
         return dx if input_grad else None
 
-    def _scores(self, *inputs: Any) -> Any:
+    def scores(self, *inputs: Any) -> Any:
         return self.outputs(*inputs)
 
-    def _judged(self, *inputs: Any) -> tuple[Any, Any, Any]:
-        return judge(self.loss, self.outputs(*inputs[:-1]), inputs[-1])
+    def loss_and_scores(self, *inputs: Any) -> tuple[Any, Any, Any]:
+        return loss_and_scores(self.loss, self.outputs(*inputs[:-1]), inputs[-1])
 
     def graph(self) -> Graph:
         """The same as a Graph over the same nodes: no copies, so that what one keeps or learns, the other has."""

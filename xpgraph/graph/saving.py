@@ -36,7 +36,7 @@ def save_model(model: Any, path: Path) -> None:
     """Write ``model`` to ``path``: a temporary file in the same folder first, then a rename."""
     from safetensors.numpy import save
 
-    rows = model._named()
+    rows = model.named_parameters(remove_duplicate=False)
     doubled = [name for name, n in Counter(name for name, _, _ in rows).items() if n > 1]
     if doubled:
         raise ValueError(f"save: two parameters have the name {doubled[0]!r}; give each a name of its own.")
@@ -55,7 +55,7 @@ def save_model(model: Any, path: Path) -> None:
 def load_weights(model: Any, path: Path) -> None:
     """Copy the weights of ``path`` into the model's own arrays, if every name, shape and dtype fits."""
     header, tensors = _read(path)
-    rows = model._named()
+    rows = model.named_parameters(remove_duplicate=False)
     wanted = {name for name, _, _ in rows}
     found = set(tensors) | set(header["aliases"])
     if wanted != found:
@@ -167,7 +167,7 @@ def _describe(node: Any) -> dict[str, Any]:
         w = node.wiring
         return {
             "type": kind, "nodes": _nodes(node), "steps": w.steps, "outputs": w.outputs, "inputs": w.inputs,
-            "parameters": w.held, "names": w.names,
+            "parameters": w.parameters, "names": w.names,
         }  # fmt: skip
     return {
         "type": kind,

@@ -76,6 +76,7 @@ class SoftmaxWithLoss(Node):
 
     saved = ("y", "t", "dx")
     capturable = True
+    is_loss = True
 
     def forward(self, x: Array, t: Array) -> Array:
         check_floating("SoftmaxWithLoss.forward: ", "x", x)

@@ -9,6 +9,7 @@ an array that it returned belongs to its caller.
 from __future__ import annotations
 
 import copy
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
@@ -41,6 +42,7 @@ class Node(ABC):
     # says it for itself; a CUDA graph replays the operations, not the Python around them.
     capturable: ClassVar[bool] = False
     n_outputs: int = 1  # how many arrays forward returns
+    is_loss: bool = False  # does forward return a loss, so that backward takes a number?
 
     def __init__(self, *params: Array) -> None:
         for name, p in zip(self.names, params, strict=True):
@@ -96,6 +98,14 @@ class Node(ABC):
 def is_node(thing: Any) -> bool:
     """Does it look like a node: a user's own class needs no base class."""
     return callable(getattr(thing, "forward", None)) and callable(getattr(thing, "backward", None))
+
+
+def takes_input_grad(backward: Callable[..., Any]) -> bool:
+    """Does this ``backward`` have the option ``input_grad``, to leave out the gradients of the inputs?"""
+    try:
+        return "input_grad" in inspect.signature(backward).parameters
+    except (TypeError, ValueError):  # a backward of C code does not tell
+        return False
 
 
 def parts(thing: Any, seen: set[int] | None = None) -> Iterator[Any]:

@@ -60,7 +60,7 @@ def latest(folder: str | Path) -> Checkpoint | None:
             continue
         if notes:
             notes.append(f"going on from {path.name}, the one before")
-        return found._replace(notes=tuple(notes), damaged=tuple(damaged))
+        return Checkpoint(path, step, found.arrays, found.meta, tuple(notes), tuple(damaged))
     if notes:
         raise CheckpointError(
             f"Reading the checkpoints of {folder}: none is whole. " + " ".join(notes) + " Start the run again."

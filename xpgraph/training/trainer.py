@@ -20,9 +20,9 @@ from ..arrays.libraries import (
     place_of,
 )
 from ..errors import DTypeError, ShapeError
-from ..graph.evaluation import check_two
+from ..graph.evaluation import check_two_inputs
 from ..graph.inputs import check_lengths, first_parameter, import_data
-from ..graph.slots import nothing_kept
+from ..graph.slots import without_values
 from ..nodes.sharing import Slot
 from .keeping import Keeper, Unkept, check_every, check_folder, settings_of
 from .replay import replay
@@ -100,7 +100,7 @@ class Trainer:
         cannot go on with, StorageError for a folder that cannot be written, FolderInUseError.
         """
         _check_arguments(max_epoch, batch_size, max_grad, eval_interval, graph)
-        check_two("Trainer.fit", self.model)
+        check_two_inputs("Trainer.fit", self.model)
         batch_size = int(batch_size)  # of NumPy's whole numbers, a CUDA kernel would read too many bytes
         report = report if report is not None else Report() if eval_interval is None else Lines()
         given = x, t
@@ -127,7 +127,7 @@ class Trainer:
             first = keeper.begin(run)
             report.begin(epochs, min(n, iterations * batch_size))
             try:
-                with on_device(steps.home), nothing_kept(self.model), steps:
+                with on_device(steps.home), without_values(self.model), steps:
                     fast = steps if graph is False else replay(_where(self.model, x), steps, graph)
                     for _ in range(epochs):
                         fast.begin_epoch()

@@ -22,7 +22,7 @@ _LETTERS = {"lr": "η", "alpha": "α", "mu": "μ", "rho": "ρ", "beta1": "β₁"
 
 def update(page: Explanation) -> None:
     graph, optimizer = page.graph, page.optimizer
-    named, slots = graph._named(), plan(graph.params)
+    named, slots = graph.named_parameters(remove_duplicate=False), plan(graph.params)
     made = _drawn(page)
     for first, uses in _groups(slots).items():
         if len(uses) > 1:

@@ -26,8 +26,8 @@ from .errors import (
 from .graph.chain import Chain, mlp
 from .graph.evaluation import Evaluation
 from .graph.graph import Graph
+from .graph.loading import load
 from .graph.network import PICTURES
-from .graph.saving import load
 from .nodes.axes import Concat, Max, Mean, Reshape, Split, Transpose
 from .nodes.basic import Add, Branch, MatMul, Multiply, Repeat, Sum
 from .nodes.layers import Affine, ReLU, Sigmoid, Softmax, Tanh, softmax

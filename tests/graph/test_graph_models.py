@@ -118,7 +118,6 @@ def test_copies_have_wires_and_arrays_of_their_own(lib):
 
 
 def test_save_and_load(lib, tmp_path):
-    pytest.importorskip("safetensors", reason="saving needs safetensors")
     W, w = lib.param(weights()[0][:, :4]), weights()
     x, z, t = wire("x"), wire("z"), wire("t")
     node = xg.MatMul(W)
@@ -290,7 +289,6 @@ def test_capturable_is_true_when_all_nodes_are(lib):
 
 
 def test_five_thousand_nodes_in_a_row(tmp_path):
-    pytest.importorskip("safetensors", reason="saving needs safetensors")
     x, n = wire("x"), 5000
     h, k = x, parameter(np.asarray([1.0]), "k")
     for i in range(n):

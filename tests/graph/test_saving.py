@@ -33,7 +33,6 @@ X, T = toy()
 
 @pytest.fixture
 def path(tmp_path):
-    pytest.importorskip("safetensors", reason="saving needs safetensors")
     return tmp_path / "model.safetensors"
 
 

@@ -14,7 +14,7 @@ from checkpointing import file_bytes, small, value_of
 
 from xpgraph.errors import CheckpointError, NewerFormatError, StorageError
 from xpgraph.storage import atomic as storage
-from xpgraph.storage import tensorfile
+from xpgraph.storage import tensor_reader, tensorfile
 from xpgraph.storage.checkpoints import Checkpoints, latest, read
 
 GOLDEN = Path(__file__).with_name("checkpoints")
@@ -63,9 +63,9 @@ def test_meta_comes_back_to_the_bit():
         "text": 'θ"\\\n汉字',
         "none": [None, True],
     }
-    found = tensorfile.from_bytes(file_bytes({}, meta), "f")[1]["state"]
+    found = tensor_reader.from_bytes(file_bytes({}, meta), "f")[1]["state"]
     assert repr(found) == repr(meta)
-    nan = tensorfile.from_bytes(file_bytes({}, {"x": float("nan")}), "f")[1]["state"]["x"]
+    nan = tensor_reader.from_bytes(file_bytes({}, {"x": float("nan")}), "f")[1]["state"]["x"]
     assert nan != nan
 
 
@@ -90,19 +90,19 @@ def test_what_a_file_cannot_hold_is_refused_before_it_is_written(tmp_path, array
 
 def test_what_a_file_holds_to_the_last_value_and_byte(tmp_path):
     """The limits of the writer are those of the reader, and neither is one off."""
-    n = tensorfile.VALUE_LIMIT - tensorfile._values(file_bytes({}, {"long": [0]})) + 1
+    n = tensorfile.CHECKPOINT.value_limit - tensorfile.count_values(file_bytes({}, {"long": [0]})) + 1
     most = file_bytes({}, {"long": [0] * n})
-    assert tensorfile._values(most) == tensorfile.VALUE_LIMIT
-    assert len(tensorfile.from_bytes(most, "f")[1]["state"]["long"]) == n
+    assert tensorfile.count_values(most) == tensorfile.CHECKPOINT.value_limit
+    assert len(tensor_reader.from_bytes(most, "f")[1]["state"]["long"]) == n
     with pytest.raises(ValueError, match="and 200001 values; a file holds 8388608 and 200000"):
         file_bytes({}, {"long": [0] * (n + 1)})
-    room = tensorfile.HEADER_LIMIT + 8 - len(file_bytes({}, {"long": ""}))
+    room = tensorfile.CHECKPOINT.header_limit + 8 - len(file_bytes({}, {"long": ""}))
     whole = file_bytes({}, {"long": "x" * room})
-    assert len(whole) == tensorfile.HEADER_LIMIT + 8 and tensorfile.from_bytes(whole, "f")[1]["state"] == {
-        "long": "x" * room
-    }
+    assert len(whole) == tensorfile.CHECKPOINT.header_limit + 8 and tensor_reader.from_bytes(whole, "f")[1][
+        "state"
+    ] == {"long": "x" * room}
     pieces = file_bytes({"a": np.arange(3)}, {"long": "x" * (3 << 20)})  # a header read in several pieces, and an array
-    assert tensorfile.from_bytes(pieces, "f")[0]["a"].tolist() == [0, 1, 2]
+    assert tensor_reader.from_bytes(pieces, "f")[0]["a"].tolist() == [0, 1, 2]
     with pytest.raises(ValueError, match="takes 8388616 bytes"):
         file_bytes({}, {"long": "x" * (room + 8)})
 
@@ -137,7 +137,7 @@ def test_a_newer_format_is_told_from_damage(monkeypatch, tmp_path):
     raw = file_bytes(*small())
     monkeypatch.undo()
     with pytest.raises(CheckpointError, match=r"^Reading f: .* expected format 1 or older, found format 99\. Update"):
-        tensorfile.from_bytes(raw, "f")
+        tensor_reader.from_bytes(raw, "f")
 
 
 def test_room_for_two_more(monkeypatch, tmp_path):

@@ -17,7 +17,7 @@ from ..arrays import random as draws
 from ..arrays.libraries import Array, Place, place
 from ..nodes.layers import Affine, ReLU, Sigmoid, Tanh
 from ..nodes.losses import SoftmaxWithLoss
-from ..nodes.node import Node, is_node, takes_input_grad, uses
+from ..nodes.node import Node, describe, is_node, takes_input_grad, uses
 from ..nodes.sharing import plan
 from ..nodes.wires import record, wire
 from .evaluation import loss_and_scores
@@ -118,6 +118,10 @@ class Chain(Network):
 
     def loss_and_scores(self, *inputs: Any) -> tuple[Any, Any, Any]:
         return loss_and_scores(self.loss, self.outputs(*inputs[:-1]), inputs[-1])
+
+    def describe(self) -> dict[str, Any]:
+        loss = None if self.loss is None else describe(self.loss)
+        return {"type": type(self).__name__, "nodes": self._describe_nodes(self.twins), "loss": loss}
 
     def graph(self) -> Graph:
         """The same as a Graph over the same nodes: no copies, so that what one keeps or learns, the other has."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..arrays.libraries import Array
-from ..nodes.node import Node
+from ..nodes.node import Node, describe
 from ..nodes.sharing import plan
 from .evaluation import Evaluation, evaluate, predict
+from .saving import load_weights, save_model
 
 # draw, svg and explain of xpgraph.pictures, which imports this file; xpgraph/__init__.py fills the table.
 PICTURES: dict[str, Callable[..., Any]] = {}
@@ -70,6 +70,10 @@ class Network(Node):
         """The path of each parameter at each use; asks no node for its gradients."""
         return [name for path, node in self._leaves() for name in _parameter_paths(path, node)]
 
+    def _describe_nodes(self, twins: Mapping[int, int]) -> list[dict[str, Any]]:
+        """``describe`` of each node; of a twin, which node it repeats."""
+        return [{"twin_of": twins[i]} if i in twins else describe(node) for i, node in enumerate(self.nodes)]
+
     @abstractmethod
     def scores(self, *inputs: Any) -> Any:
         """What ``predict`` returns, for one batch."""
@@ -95,11 +99,11 @@ class Network(Node):
 
     def save(self, path: str | Path) -> None:
         """Write weights and structure to one safetensors file; it replaces an older one only when it is complete."""
-        _files().save_model(self, Path(path))
+        save_model(self, Path(path))
 
     def load(self, path: str | Path) -> None:
         """Read weights into this model's own arrays; ModelFileError, and nothing changed, if they do not fit."""
-        _files().load_weights(self, Path(path))
+        load_weights(self, Path(path))
 
     def draw(self, path: str | Path, *inputs: Any, open: Sequence[str] | bool = (), title: str = "") -> None:
         """Write a picture, by the ending of ``path`` as SVG (.svg) or for Graphviz (.dot).
@@ -126,7 +130,3 @@ def _parameter_paths(path: str, node: Any) -> list[str]:
     params = getattr(node, "params", ())
     names = getattr(node, "names", ()) or [str(i) for i in range(len(params))]
     return [f"{path}.{name}" if name else path for name, _ in zip(names, params, strict=False)]
-
-
-def _files() -> Any:
-    return importlib.import_module("xpgraph.graph.saving")  # a floor above: it makes models of every kind

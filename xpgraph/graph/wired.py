@@ -90,6 +90,13 @@ class WiredNetwork(Network):
         rows = ((own[~k],) if k < 0 else getattr(self.nodes[k], name, ()) for k in self.wiring.order)
         return [a for row in rows for a in row]
 
+    def describe(self) -> dict[str, Any]:
+        w = self.wiring
+        return {
+            "type": type(self).__name__, "nodes": self._describe_nodes(w.twins), "steps": w.steps,
+            "outputs": w.outputs, "inputs": w.inputs, "parameters": w.parameters, "names": w.names,
+        }  # fmt: skip
+
     def __repr__(self) -> str:
         names = self.wiring.names
         ins = ", ".join(n or "_" for n in names[: self.wiring.inputs])

@@ -75,6 +75,10 @@ class Node(ABC):
         """(name, value, gradient) of each parameter."""
         return list(zip(self.names, self.params, self.grads, strict=True))
 
+    def describe(self) -> dict[str, Any]:
+        """What a model file says of this node, as plain data: its class, how many parameters, its options."""
+        return _describe(self)
+
     def to(self, backend: str | Place, dtype: str | None = None) -> Any:
         """A new node on another backend (``"cupy"``), perhaps in another dtype (``"float64"``).
 
@@ -98,6 +102,19 @@ class Node(ABC):
 def is_node(thing: Any) -> bool:
     """Does it look like a node: a user's own class needs no base class."""
     return callable(getattr(thing, "forward", None)) and callable(getattr(thing, "backward", None))
+
+
+def describe(node: Any) -> dict[str, Any]:
+    """``node.describe()``; of a class without the base class, what its attributes say."""
+    return node.describe() if isinstance(node, Node) else _describe(node)
+
+
+def _describe(node: Any) -> dict[str, Any]:
+    return {
+        "type": type(node).__name__,
+        "params": len(getattr(node, "params", ())),
+        "options": {name: getattr(node, name) for name in getattr(node, "options", ())},
+    }
 
 
 def takes_input_grad(backward: Callable[..., Any]) -> bool:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import CheckpointError, NewerFormatError, StorageError
-from . import tensorfile
+from . import tensor_reader, tensorfile
 from .atomic import FolderLock, clean, write_whole
 
 GENERATIONS = 2
@@ -70,7 +70,7 @@ def latest(folder: str | Path) -> Checkpoint | None:
 
 def read(path: Path) -> Checkpoint:
     """One checkpoint file, every byte checked before anything is handed out; CheckpointError for anything else."""
-    arrays, described = tensorfile.read(path)
+    arrays, described = tensor_reader.read(path)
     step = described.get("step") if isinstance(described, dict) else None
     if type(step) is not int or step < 0 or not isinstance(described.get("state"), dict):
         raise CheckpointError(

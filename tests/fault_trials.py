@@ -23,11 +23,11 @@ from mutations import EPS
 from xpgraph import Adam, Affine, Chain, Momentum, cross_entropy_loss
 from xpgraph.arrays.kernels import TABLE
 from xpgraph.graph.text_table import columns
-from xpgraph.nodes.axes import Max
-from xpgraph.nodes.basic import Add, Repeat, Sum
+from xpgraph.nodes.basic import Add, Repeat
 from xpgraph.nodes.losses import SoftmaxWithLoss
 from xpgraph.nodes.node import Node
 from xpgraph.nodes.operators import Power
+from xpgraph.nodes.reductions import Max, Sum
 from xpgraph.nodes.sharing import merge
 from xpgraph.testing import check_node
 from xpgraph.testing.verification import agreement as verify

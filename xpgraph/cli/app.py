@@ -15,7 +15,7 @@ from click.core import ParameterSource
 from ..arrays.libraries import available
 from ..arrays.matmul_precision import KINDS as PRECISIONS
 from ..errors import CheckpointError, DataError, ModelFileError, NonFiniteError, StorageError
-from ..graph.chain import ACTIVATIONS
+from ..graph.models import ACTIVATIONS
 from ..training.optimizers import OPTIMIZERS
 from ..training.signals import terminated
 from ..version import __version__

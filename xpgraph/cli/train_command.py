@@ -20,7 +20,7 @@ from ..arrays.libraries import Place, on_device
 from ..arrays.matmul_precision import precision
 from ..datasets import idx
 from ..errors import CheckpointError, DataError, StorageError
-from ..graph.chain import mlp
+from ..graph.models import mlp
 from ..storage.atomic import write_whole
 from ..storage.checkpoints import Checkpoints, latest
 from ..training.live import Live

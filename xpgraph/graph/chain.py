@@ -1,4 +1,4 @@
-"""Floor 5: Chain, a model of nodes in a row; and ``mlp``, which makes one.
+"""Chain, a model of nodes in a row.
 
 model = Chain(Affine(W1, b1), Sigmoid(), Affine(W2, b2), loss=SoftmaxWithLoss())
 loss = model.forward(x, t);  model.backward();  model.params, model.grads
@@ -7,17 +7,14 @@ loss = model.forward(x, t);  model.backward();  model.params, model.grads
 from __future__ import annotations
 
 import inspect
-import itertools
 import math
 from collections.abc import Callable, Sequence
-from numbers import Integral
 from typing import Any
 
-from ..arrays import random as draws
-from ..arrays.libraries import Array, Place, place
-from ..nodes.layers import Affine, ReLU, Sigmoid, Tanh
+from ..arrays.libraries import Array
+from ..nodes.copying import is_node, uses
 from ..nodes.losses import SoftmaxWithLoss
-from ..nodes.node import Node, describe, is_node, takes_input_grad, uses
+from ..nodes.node import describe, takes_input_grad
 from ..nodes.sharing import plan
 from ..nodes.wires import record, wire
 from .evaluation import loss_and_scores
@@ -189,57 +186,3 @@ def _takes_one(forward: Callable[..., Any]) -> bool:
     """Does a forward take one input and no more?"""
     kinds = [p.kind for p in inspect.signature(forward).parameters.values()]
     return len(kinds) == 1 and kinds[0] not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.KEYWORD_ONLY)
-
-
-# --- making a model -------------------------------------------------------------------------------------------
-
-ACTIVATIONS: dict[str, Callable[[], Node]] = {"sigmoid": Sigmoid, "relu": ReLU, "tanh": Tanh}
-INITIALISERS: dict[str, Callable[[int, int], float]] = {
-    # name: standard deviation from (inputs, outputs)
-    "he": lambda n_in, n_out: math.sqrt(2 / n_in),  # He et al. 2015, arXiv:1502.01852, eq. 10
-    "xavier": lambda n_in, n_out: math.sqrt(2 / (n_in + n_out)),  # Glorot & Bengio 2010, eq. 12 (forward and backward)
-}
-
-
-def mlp(
-    sizes: Sequence[int],
-    activation: str = "sigmoid",
-    *,
-    init: str | float | None = None,
-    seed: int = 0,
-    dtype: str = "float32",
-    backend: str | Place = "numpy",
-) -> Chain:
-    """A multi-layer perceptron: Affine layers with an activation between them, and SoftmaxWithLoss.
-
-    ``sizes``: inputs, hidden units, classes, such as [784, 500, 10]. ``init``: ``"he"`` (default for relu),
-    ``"xavier"`` (default otherwise), or a standard deviation, ``"std=0.01"`` or 0.01; biases start at 0. The weights
-    depend on ``seed`` alone: the same bits on every backend. ``dtype``: ``"float32"`` or ``"float64"``.
-    """
-    if len(sizes) < 2 or any(isinstance(n, bool) or not isinstance(n, Integral) or n < 1 for n in sizes):
-        raise ValueError(f"mlp: sizes is {list(sizes)}; give at least inputs and classes, whole numbers from 1 up.")
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"mlp: activation is {activation!r}; give one of {', '.join(ACTIVATIONS)}.")
-    if dtype not in ("float32", "float64"):
-        raise ValueError(f"mlp: dtype is {dtype!r}; give 'float32' or 'float64'.")
-    sizes = [int(n) for n in sizes]
-    where = backend if isinstance(backend, Place) else place(backend)
-    deviation = _deviation(init if init is not None else "he" if activation == "relu" else "xavier")
-    nodes: list[Node] = []
-    for i, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
-        W = draws.normal((n_in, n_out), seed, "init", i) * deviation(n_in, n_out)
-        nodes.append(Affine(where.asarray(W.astype(dtype)), where.asarray([0.0] * n_out, dtype)))
-        nodes.append(ACTIVATIONS[activation]())
-    return Chain(*nodes[:-1], loss=SoftmaxWithLoss())
-
-
-def _deviation(init: str | float) -> Callable[[int, int], float]:
-    if isinstance(init, str) and init in INITIALISERS:
-        return INITIALISERS[init]
-    try:
-        std = float(init.removeprefix("std=") if isinstance(init, str) else init)
-    except ValueError:
-        std = math.nan
-    if not 0 <= std < math.inf:
-        raise ValueError(f"mlp: init is {init!r}; give {', '.join(INITIALISERS)}, or a standard deviation: 'std=0.01'.")
-    return lambda n_in, n_out: std

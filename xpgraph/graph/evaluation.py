@@ -11,8 +11,8 @@ from numbers import Integral
 from typing import Any, NamedTuple
 
 from ..arrays.libraries import Array, is_array, namespace_of, number, on_device
+from ..nodes.copying import namespace_copy
 from ..nodes.losses import SoftmaxWithLoss
-from ..nodes.node import namespace_copy
 from .inputs import check_labels, check_lengths, first_parameter, import_data
 from .slots import distribute, note_call
 

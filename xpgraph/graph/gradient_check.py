@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from ..arrays import random as draws
 from ..arrays.libraries import Array, Place, namespace_of, number, place_of
-from ..nodes.node import move, namespace_copy, takes_input_grad
+from ..nodes.copying import move, namespace_copy
+from ..nodes.node import takes_input_grad
 from ..nodes.sharing import plan
 from ..nodes.wires import node_name
 from .slots import zero_gradient

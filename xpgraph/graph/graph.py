@@ -15,7 +15,7 @@ from typing import Any
 from ..arrays.libraries import namespace_of
 from ..errors import Error
 from ..nodes.basic import add
-from ..nodes.node import namespace_copy
+from ..nodes.copying import namespace_copy
 from ..nodes.wires import Wire
 from . import slots
 from .evaluation import graph_loss_and_scores, graph_scores

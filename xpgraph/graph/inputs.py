@@ -21,8 +21,8 @@ from ..arrays.libraries import (
     together,
 )
 from ..errors import DTypeError, LibraryError, ShapeError
+from ..nodes.copying import parts
 from ..nodes.losses import SoftmaxWithLoss, check_chances, check_range
-from ..nodes.node import parts
 
 
 def first_parameter(model: Any) -> Array | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..arrays.libraries import Array, Place, namespace_of, place
 from ..errors import ModelFileError
-from ..nodes import axes, basic, layers, losses, operators
+from ..nodes import axes, basic, layers, losses, operators, reductions
 from ..nodes.node import Node
 from ..nodes.wires import parameter, record, wire
 from .chain import Chain
@@ -17,7 +17,7 @@ from .saving import ModelFile, read_model
 
 _CLASSES = {
     cls.__name__: cls
-    for module in (basic, operators, axes, layers, losses)
+    for module in (basic, reductions, operators, axes, layers, losses)
     for cls in vars(module).values()
     if isinstance(cls, type) and issubclass(cls, Node) and cls is not Node
 }

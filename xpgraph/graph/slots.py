@@ -9,7 +9,8 @@ from typing import Any
 from ..arrays.libraries import Array, is_array, namespace_of
 from ..errors import Error, ShapeError
 from ..nodes.basic import add
-from ..nodes.node import check_floating, parts
+from ..nodes.checks import check_floating
+from ..nodes.copying import parts
 from ..nodes.wires import Wire, node_name
 from .plan import BackwardStep
 from .text_table import columns

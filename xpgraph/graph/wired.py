@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from ..arrays.libraries import Array, namespace_of
-from ..nodes.node import uses
+from ..nodes.copying import uses
 from ..nodes.wires import Call, Wire, check_name
 from .network import Network, OwnParameter
 from .plan import Wires, check_wires, collect, make_wiring, rewire

@@ -19,7 +19,8 @@ from ..arrays.libraries import (
     together,
 )
 from ..errors import DTypeError, ShapeError
-from .node import Node, apart, check_floating, check_gradient
+from .checks import check_floating, check_gradient, library_error
+from .node import Node
 
 
 @kernel
@@ -123,7 +124,7 @@ def as_labels(who: str, x: Array, t: Any) -> Array:
     if type(t) is not type(x) and not is_known(t):
         raise DTypeError(f"{who}t is a {type(t).__name__}; {as_array(t, 't')}, of class indices or of probabilities.")
     if not together(t, x):
-        raise apart(who, "t", t, "x", x)
+        raise library_error(who, "t", t, "x", x)
     xp = namespace_of(x)
     rows_ = x.shape[:-1]
     if t.shape == rows_ and x.ndim and 0 not in x.shape and t.dtype == xp.int64:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..arrays.libraries import Array, namespace_of
 from ..errors import ShapeError
-from .node import check_floating, check_pair
+from .checks import check_floating, check_pair
 
 
 def rows(x: Array) -> Array:
@@ -38,13 +38,13 @@ def check_broadcast(who: str, x: Array, y: Array) -> None:
     """x and y must be floating arrays of one kind whose shapes broadcast."""
     check_floating(who, "x", x)
     check_pair(who, "y", y, "x", x)
-    if x.shape != y.shape and broadcast(x.shape, y.shape) is None:
+    if x.shape != y.shape and broadcast_shape(x.shape, y.shape) is None:
         raise ShapeError(
             f"{who}x is {tuple(x.shape)} and y is {tuple(y.shape)}; from the last axis on, lengths must be equal or 1."
         )
 
 
-def broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...] | None:
+def broadcast_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...] | None:
     """The joint shape, or None if there is none."""
     if a == b:
         return a
@@ -54,12 +54,12 @@ def broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...] | None:
     return tuple(n if m == 1 else m for m, n in zip(a, b, strict=True))
 
 
-def joint(x: Array, y: Array) -> tuple[int, ...]:
+def joint_shape(x: Array, y: Array) -> tuple[int, ...]:
     """The shape that forward returned; () before it was called."""
-    return () if x is None else broadcast(x.shape, y.shape) or ()
+    return () if x is None else broadcast_shape(x.shape, y.shape) or ()
 
 
-def along(who: str, x: Array, axis: int | tuple[int, ...] | None) -> tuple[int, ...]:
+def axes_of(who: str, x: Array, axis: int | tuple[int, ...] | None) -> tuple[int, ...]:
     """The axes of x that ``axis`` names, counted from the front; ShapeError if it has not all of them."""
     axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     if any(not -x.ndim <= a < x.ndim for a in axes) or len({a % x.ndim for a in axes}) < len(axes):
@@ -81,17 +81,17 @@ def is_whole(n: Any) -> bool:
     return isinstance(n, Integral) and not isinstance(n, bool)
 
 
-def kept_shape(x: Array, axes: tuple[int, ...]) -> tuple[int, ...]:
+def keepdims_shape(x: Array, axes: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of x with length 1 along the axes."""
     return tuple(1 if i in axes else n for i, n in enumerate(x.shape))
 
 
-def left_shape(x: Array, axes: tuple[int, ...], keepdims: bool) -> tuple[int, ...]:
+def reduced_shape(x: Array, axes: tuple[int, ...], keepdims: bool) -> tuple[int, ...]:
     """The shape that is left when x is reduced over the axes."""
-    return kept_shape(x, axes) if keepdims else tuple(n for i, n in enumerate(x.shape) if i not in axes)
+    return keepdims_shape(x, axes) if keepdims else tuple(n for i, n in enumerate(x.shape) if i not in axes)
 
 
-def count(who: str, n: int) -> int:
+def positive_option(who: str, n: int) -> int:
     """n as an int; ValueError unless it is a whole number from 1 up."""
     if not is_whole(n) or n < 1:
         raise ValueError(f"{who}: n is {n!r}; give a whole number from 1 up.")

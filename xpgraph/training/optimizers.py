@@ -16,7 +16,8 @@ from typing import Any, ClassVar
 from ..arrays.kernels import kernel
 from ..arrays.libraries import Array, dtype_name, home, is_writable, namespace_of
 from ..errors import ShapeError
-from ..nodes.node import check_floating, check_pair, namespace_copy
+from ..nodes.checks import check_floating, check_pair
+from ..nodes.copying import namespace_copy
 
 
 @kernel

@@ -23,7 +23,7 @@ from ..arrays.libraries import Array, Place, dtype_name, layout, library_of, on_
 from ..graph.inputs import first_parameter
 from ..graph.text_table import columns
 from ..nodes.basic import matmul
-from ..nodes.node import parts
+from ..nodes.copying import parts
 
 PRODUCTS: dict[str, Callable[..., tuple[Array, Array]]] = {  # the factors of the product that a kernel makes
     "matmul": lambda a, b, out=None: (a, b),

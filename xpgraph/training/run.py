@@ -12,8 +12,8 @@ from ..errors import DTypeError, NonFiniteError
 from ..graph.evaluation import right_answers
 from ..graph.inputs import check_labels
 from ..graph.network import Network
+from ..nodes.copying import parts
 from ..nodes.losses import SoftmaxWithLoss
-from ..nodes.node import parts
 from .report import Progress, Report
 
 if TYPE_CHECKING:

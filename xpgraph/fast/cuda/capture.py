@@ -22,7 +22,7 @@ import numpy as np
 
 from ...arrays.matmul_precision import current_precision
 from ...errors import CaptureError
-from ...nodes.node import parts
+from ...nodes.copying import parts
 from ...training.optimizers import Optimizer
 from . import device, lt
 from .update import Feed, expand, fits, tables

@@ -13,7 +13,8 @@ from ...graph.chain import in_a_row
 from ...graph.graph import Graph
 from ...graph.network import Network
 from ...nodes.basic import add, matmul
-from ...nodes.node import namespace_copy, takes_input_grad, twin
+from ...nodes.copying import namespace_copy, twin
+from ...nodes.node import takes_input_grad
 from ...nodes.shapes import like_rows, rows
 from ...nodes.sharing import plan
 from ...nodes.wires import Wire

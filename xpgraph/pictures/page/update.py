@@ -7,7 +7,7 @@ import inspect
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from ...nodes.node import namespace_copy, rebuild
+from ...nodes.copying import namespace_copy, rebuild
 from ...nodes.sharing import plan, remove_duplicates
 from ...training.optimizers import Optimizer
 from ..drawing.values import number_text

@@ -7,7 +7,7 @@ import pytest
 
 import xpgraph as xg
 from xpgraph.errors import DTypeError, Error, ShapeError
-from xpgraph.nodes.losses import as_labels, check_chances, check_range, softmax_cross_entropy_grad
+from xpgraph.nodes.losses import as_labels, check_probabilities, check_range, softmax_cross_entropy_grad
 
 SCORES = np.array([[1.0, 2.0, -0.5], [0.3, -1.0, 2.5]])
 
@@ -111,8 +111,8 @@ def test_a_range_is_looked_at_for_indices_alone(lib):
 
 
 def test_rows_of_chances(lib):
-    check_chances("", lib.array([[1.0, 0.0, 0.0], [0.25, 0.5, 0.25009]]))
-    check_chances("", lib.array(np.full((2, 4, 5), 0.2)))
+    check_probabilities("", lib.array([[1.0, 0.0, 0.0], [0.25, 0.5, 0.25009]]))
+    check_probabilities("", lib.array(np.full((2, 4, 5), 0.2)))
     advice = "; give probabilities that sum to 1 in each row, or class indices."
     for rows, found in (
         ([[1.0, 0.0], [0.5, 0.75]], "t[1] has the sum 1.25"),
@@ -122,5 +122,5 @@ def test_rows_of_chances(lib):
         ([[0.0, 1.0], [np.nan, 1.0]], "t[1] has the sum nan"),
     ):
         with pytest.raises(ValueError) as caught:
-            check_chances("who: ", lib.array(rows))
+            check_probabilities("who: ", lib.array(rows))
         assert str(caught.value) == f"who: {found}{advice}"

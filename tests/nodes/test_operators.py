@@ -109,7 +109,7 @@ def test_what_they_refuse(lib):
         (
             xg.Concat(1),
             (x, lib.array(W)),
-            r"x2 is \(6, 3\) and x1 is \(4, 6\); give shapes that are equal but",
+            r"x2 is \(6, 3\) and x1 is \(4, 6\); give shapes that are equal except on axis 1",
         ),
         (xg.Split(5), (x,), r"x is \(4, 6\) but n is 5; axis 0 needs a multiple of 5"),
     ]:

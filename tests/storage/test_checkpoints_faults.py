@@ -51,8 +51,8 @@ def test_the_calls_of_a_save_stand_in_the_order_that_makes_it_durable(tmp_path, 
 
 
 def test_an_error_says_what_could_not_be_done(tmp_path, monkeypatch):
-    done = ["made", "written", "written", "written", "brought to the disk", "brought to the disk", "renamed"]
-    done += ["brought to the disk with its folder"] * 2
+    done = ["made", "written", "written", "written", "synced to disk", "synced to disk", "renamed"]
+    done += ["synced to disk with its folder"] * 2
     for i, words in enumerate(done):
 
         def fail(_, n, i=i):

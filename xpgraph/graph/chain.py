@@ -28,8 +28,8 @@ class Chain(Network):
 
     ``forward(x)`` returns the last node's output; with a loss, ``forward(x, t)`` returns ``loss.forward(y, t)``.
     ``backward(dout=1)`` returns dx; with a loss it computes the parameters' gradients only and returns None, unless
-    ``input_grad=True``. A node that stands twice is one set of parameters used twice: the second is a twin with the
-    same arrays and a memory of its own, and ``Trainer`` adds their gradients up.
+    ``input_grad=True``. A node that is given twice is one set of parameters used twice: the second is a twin, with
+    the same arrays and its own gradients, which ``Trainer`` adds up.
     """
 
     capturable = True
@@ -52,20 +52,20 @@ class Chain(Network):
                 f"Chain: loss is {loss!r}; give an object with forward(x, t) and backward, such as SoftmaxWithLoss()."
             )
         self.loss = loss
-        self._one_input = _takes_one(self.nodes[0].forward)
-        self._nested_loss = loss is not None and takes_input_grad(loss.backward)  # a Graph, say, that ends in a loss
-        self._skips_input_grad = takes_input_grad(self.nodes[0].backward)
+        self._takes_one_input = _takes_one_input(self.nodes[0].forward)
+        self._loss_takes_input_grad = loss is not None and takes_input_grad(loss.backward)  # such as a Graph's
+        self._first_takes_input_grad = takes_input_grad(self.nodes[0].backward)
 
-    def _all(self) -> list[Any]:
+    def _nodes_and_loss(self) -> list[Any]:
         return self.nodes if self.loss is None else [*self.nodes, self.loss]
 
     @property
     def params(self) -> list[Array]:  # type: ignore[override]
-        return [p for node in self._all() for p in getattr(node, "params", ())]
+        return [p for node in self._nodes_and_loss() for p in getattr(node, "params", ())]
 
     @property
     def grads(self) -> list[Array]:  # type: ignore[override]
-        return [g for node in self._all() for g in getattr(node, "grads", ())]
+        return [g for node in self._nodes_and_loss() for g in getattr(node, "grads", ())]
 
     def named_children(self) -> list[tuple[str, Any]]:
         loss = [] if self.loss is None else [("loss", self.loss)]
@@ -77,7 +77,7 @@ class Chain(Network):
 
     def forward(self, *inputs: Any) -> Any:
         if self.loss is None:
-            if len(inputs) == 2 and self._one_input:
+            if len(inputs) == 2 and self._takes_one_input:
                 raise TypeError(
                     "Chain.forward: this chain has no loss, so it takes x alone; "
                     "make it with Chain(..., loss=SoftmaxWithLoss()) to train it."
@@ -100,12 +100,12 @@ class Chain(Network):
             input_grad = self.loss is None
         dy: Any = (dout, *more)
         if self.loss is not None:
-            dy = self.loss.backward(*dy, input_grad=True) if self._nested_loss else self.loss.backward(*dy)
+            dy = self.loss.backward(*dy, input_grad=True) if self._loss_takes_input_grad else self.loss.backward(*dy)
             dy = dy[:-1] if isinstance(dy, tuple) else (dy,)  # a Graph may give the labels a gradient too
         for node in self.nodes[:0:-1]:
             dy = node.backward(*dy)
             dy = dy if isinstance(dy, tuple) else (dy,)
-        if self._skips_input_grad:
+        if self._first_takes_input_grad:
             return self.nodes[0].backward(*dy, input_grad=input_grad)
         dx = self.nodes[0].backward(*dy)
         return dx if input_grad else None
@@ -121,7 +121,7 @@ class Chain(Network):
         return {"type": type(self).__name__, "nodes": self._describe_nodes(self.twins), "loss": loss}
 
     def graph(self) -> Graph:
-        """The same as a Graph over the same nodes: no copies, so that what one keeps or learns, the other has."""
+        """The same model as a Graph of the same nodes, which are not copied: what one learns, the other has learnt."""
         return in_a_row(self.nodes, self.loss)
 
     def __repr__(self) -> str:
@@ -131,7 +131,7 @@ class Chain(Network):
     def __str__(self) -> str:
         rows = [("", "node", "parameters", "count")]
         slots, k = plan(self.params), 0
-        for i, node in enumerate(self._all()):
+        for i, node in enumerate(self._nodes_and_loss()):
             shapes, count, repeated = [], 0, False
             for p in getattr(node, "params", ()):
                 shapes.append(str(tuple(p.shape)))
@@ -150,9 +150,9 @@ class Chain(Network):
 
 
 def in_a_row(nodes: Sequence[Any], loss: Any = None, n: int | None = None, result: str | None = None) -> Graph:
-    """Nodes in a row, and perhaps a loss called ``result``, as a Graph over the same nodes with ``n`` inputs.
+    """A Graph of nodes in a row, and perhaps a loss, whose output wire is named ``result``.
 
-    The inputs have the names that the first node gives to its own; without ``n`` there are as many.
+    ``n``: how many inputs; without it, as many as the first node has, under the names that it gives them.
     """
     names = _input_names(nodes[0])
     if n is not None and n != len(names):
@@ -169,7 +169,7 @@ def in_a_row(nodes: Sequence[Any], loss: Any = None, n: int | None = None, resul
 
 
 def _input_names(node: Any) -> list[str | None]:
-    """What a node calls its inputs: a Graph by its wires, a Chain as its first node does."""
+    """The names of a node's inputs: of a Graph, those of its wires; of a Chain, those of its first node."""
     if isinstance(node, Graph):
         return [w.name for w in node.inputs]
     if isinstance(node, Chain):
@@ -182,7 +182,7 @@ def _input_names(node: Any) -> list[str | None]:
     return [*names] or ["x"]
 
 
-def _takes_one(forward: Callable[..., Any]) -> bool:
+def _takes_one_input(forward: Callable[..., Any]) -> bool:
     """Does a forward take one input and no more?"""
     kinds = [p.kind for p in inspect.signature(forward).parameters.values()]
     return len(kinds) == 1 and kinds[0] not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.KEYWORD_ONLY)

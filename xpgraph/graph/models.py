@@ -55,6 +55,7 @@ def mlp(
 
 
 def _deviation(init: str | float) -> Callable[[int, int], float]:
+    """The function (inputs, outputs) -> standard deviation that ``init`` names; ValueError for an unknown name."""
     if isinstance(init, str) and init in INITIALISERS:
         return INITIALISERS[init]
     try:

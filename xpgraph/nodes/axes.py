@@ -1,4 +1,4 @@
-"""Floor 3: nodes that work along axes: largest element and mean, transpose and reshape, concatenate and split.
+"""Nodes that arrange elements along axes: transpose, reshape, concatenate and split.
 
 Results never share memory with inputs. Arrays have any rank unless a shape is given.
 """
@@ -46,7 +46,7 @@ def split_at(xp: Any, x: Array, sizes: tuple[int, ...], axis: int) -> tuple[Arra
 
 
 class Transpose(Node):
-    """y = xᵀ, or x with its axes in the order ``axes``        dx = dy with them back in order.
+    """y = xᵀ, or x with its axes in the order ``axes``        dx = dy with its axes in their old order.
 
     ``Transpose((1, 0, 2))``: axis i of y is axis axes[i] of x. Without axes, their order is reversed.
     """
@@ -82,7 +82,7 @@ class Transpose(Node):
 class Reshape(Node):
     """y = x in another shape, the elements in order        dx = dy in the shape of x.
 
-    ``Reshape((-1, 784))``: one length may be -1, which is what is left.
+    ``Reshape((-1, 784))``: one length may be -1: it follows from the others.
     """
 
     options = ("shape",)
@@ -97,13 +97,13 @@ class Reshape(Node):
 
     def forward(self, x: Array) -> Array:
         check_floating("Reshape.forward: ", "x", x)
-        size, known = math.prod(x.shape), math.prod(n for n in self.shape if n != -1)
-        if (known == 0 or size % known) if -1 in self.shape else size != known:
+        size, given = math.prod(x.shape), math.prod(n for n in self.shape if n != -1)
+        if (given == 0 or size % given) if -1 in self.shape else size != given:
             raise ShapeError(
                 f"Reshape.forward: x is {tuple(x.shape)}, {size} elements, which do not fill {self.shape}; "
                 "give a shape of as many."
             )
-        self.x, self.y_shape = x, tuple(size // known if n == -1 else n for n in self.shape)
+        self.x, self.y_shape = x, tuple(size // given if n == -1 else n for n in self.shape)
         return reshape(x, self.y_shape)
 
     def backward(self, dy: Array) -> Array:
@@ -112,9 +112,9 @@ class Reshape(Node):
 
 
 class Concat(Node):
-    """y = x₁, x₂, ... one after the other along an axis        dx₁, dx₂, ... = their parts of dy.
+    """y = x₁, x₂, ... one after the other along an axis        dx₁, dx₂, ... = the parts of dy.
 
-    ``forward(x1, x2, ...)``: equal shapes but for that axis; ``backward(dy)`` returns as many gradients.
+    ``forward(x1, x2, ...)``: shapes that are equal except on that axis; ``backward(dy)`` returns one gradient each.
     """
 
     options = ("axis",)
@@ -135,18 +135,18 @@ class Concat(Node):
             if x.ndim != xs[0].ndim or keepdims_shape(x, (axis,)) != keepdims_shape(xs[0], (axis,)):
                 raise ShapeError(
                     f"Concat.forward: x{i} is {tuple(x.shape)} and x1 is {tuple(xs[0].shape)}; "
-                    f"give shapes that are equal but for axis {axis}."
+                    f"give shapes that are equal except on axis {axis}."
                 )
         self.xs = xs
         return concat(list(xs), axis)
 
     def backward(self, dy: Array) -> Any:
         xs = self.xs
-        first = None if xs is None else xs[0]
-        axis = 0 if first is None else self.axis % first.ndim
+        x1 = None if xs is None else xs[0]
+        axis = 0 if x1 is None else self.axis % x1.ndim
         sizes = () if xs is None else tuple(x.shape[axis] for x in xs)
-        shape = () if first is None else (*first.shape[:axis], sum(sizes), *first.shape[axis + 1 :])
-        check_gradient("Concat.backward: ", "dy", dy, first, shape)
+        shape = () if x1 is None else (*x1.shape[:axis], sum(sizes), *x1.shape[axis + 1 :])
+        check_gradient("Concat.backward: ", "dy", dy, x1, shape)
         dxs = split_at(dy, sizes, axis)
         return dxs if len(dxs) > 1 else dxs[0]
 
@@ -191,6 +191,7 @@ class Split(Node):
 
 
 def _whole_numbers(who: str, name: str, numbers: Any) -> tuple[int, ...]:
+    """A node's option of whole numbers, as a tuple of int; ValueError for anything else."""
     if not isinstance(numbers, tuple | list) or not all(is_whole(n) for n in numbers):
         raise ValueError(f"{who}: {name} is {numbers!r}; give whole numbers.")
     return tuple(int(n) for n in numbers)

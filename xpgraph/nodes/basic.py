@@ -1,6 +1,7 @@
-"""Floor 3: the chapter's nodes. z = x + y, z = x · y, branch, repeat, sum and matrix product, with their gradients.
+"""The chapter's nodes: z = x + y, z = x · y, branch, repeat and matrix product (Sum is in reductions.py).
 
-Each is a kernel pair and a class. ``dx`` stands for ∂L/∂x; arrays have any rank unless a shape is given.
+Each is a pair of kernels, forward and backward, and a class. ``dx`` stands for ∂L/∂x; arrays have any rank unless a
+shape is given.
 """
 
 from __future__ import annotations
@@ -144,9 +145,9 @@ class Repeat(Node):
 
     ``forward(x)``: (..., D, ...) -> (..., n·D, ...). Source: the chapter, "重复节点".
 
-    ``Repeat(like=h)`` is for graphs: n comes from wire h when the graph runs, so that y is as long as h along the axis;
-    axes that h has and x has not are inserted there: for h (N, H), b (H,) -> (N, H). It is ``Repeat(None)`` called on
-    the wires (b, h); ``backward`` returns the gradient of b alone.
+    ``Repeat(like=h)`` is for graphs: when the graph runs, n follows from the wire h, so that y is as long as h on the
+    axis; axes that x lacks are inserted there: for h (N, H), b (H,) -> (N, H). It is ``Repeat(None)`` called on the
+    wires (b, h); ``backward`` returns the gradient of b alone.
     """
 
     options = ("n", "axis")
@@ -158,7 +159,7 @@ class Repeat(Node):
         if not is_whole(axis):
             raise ValueError(f"Repeat: axis is {axis!r}; give the number of one axis.")
         if like is not None and (n is not None or not isinstance(like, Wire)):
-            raise TypeError(f"Repeat: n is {n!r} and like is {like!r}; give a number n, or like=, a wire that has it.")
+            raise TypeError(f"Repeat: n is {n!r} and like is {like!r}; give a number n, or like=, a wire as long as y.")
         self.n, self.axis, self._like = None if n is None else positive_option("Repeat", n), int(axis), like
 
     def __call__(self, *wires: Any) -> Any:
@@ -178,7 +179,7 @@ class Repeat(Node):
     def backward(self, dy: Array) -> Array:
         check_gradient("Repeat.backward: ", "dy", dy, self.x, self.shape or ())
         new = self._new_axes()
-        if not new and not self._times():  # like had length 0
+        if not new and not self._times():  # like has length 0
             return namespace_of(dy).zeros_like(self.x)
         return sum_over(dy, new, False) if new else repeat_grad(dy, self._times(), self.axis % dy.ndim)
 
@@ -200,7 +201,7 @@ class Repeat(Node):
         )
 
     def _new_axes(self) -> tuple[int, ...]:
-        """The axes of y that x has not."""
+        """The axes of y that x lacks."""
         at = self.axis % len(self.shape)
         return tuple(range(at, at + len(self.shape) - self.x.ndim))
 

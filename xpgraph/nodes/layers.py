@@ -1,4 +1,4 @@
-"""Floor 3: the chapter's layers: Affine, the activations and Softmax; the losses are in losses.py.
+"""The chapter's layers: Affine, the activations and Softmax; the losses are in losses.py.
 
 The activations' gradients are written in z = e^-|x|, not in y: y(1-y) is 0 in float32 as soon as y rounds to 1.
 """

@@ -1,6 +1,6 @@
-"""Floor 3: more operators for formulas written as graphs: z = x - y, x / y, e^x, ln x, x^p, the product of two wires.
+"""Operators for formulas written as graphs: z = x - y, x / y, e^x, ln x, x^p, and the product of two wires.
 
-What axes are needed for is in axes.py. ``dx`` stands for ∂L/∂x; arrays have any rank unless a shape is given.
+Sums and means are in reductions.py. ``dx`` stands for ∂L/∂x; arrays have any rank unless a shape is given.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def divide(xp: Any, x: Array, y: Array) -> Array:
 
 @kernel
 def divide_grad(xp: Any, dz: Array, x: Array, y: Array) -> Array:
-    """-dz · x / y², in the joint shape; two quotients, for y² may be out of range where x / y is not."""
+    """-dz · x / y², in the shape of z; two divisions, as y² may be out of range where x / y is not."""
     return xp.negative(dz * (x / y / y))
 
 

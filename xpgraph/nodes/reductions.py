@@ -22,7 +22,7 @@ def widened(xp: Any, x: Array) -> Array:
 
 
 def summed(xp: Any, x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
-    """Σ x over the axes, in x's dtype; summed in float32 where x is narrower: in float16, 2048 + 1 is 2048."""
+    """Σ x over the axes, in x's dtype."""
     wide = widened(xp, x)
     y = xp.sum(wide, axis=axes, keepdims=keepdims)
     return y if wide is x else xp.astype(y, x.dtype)
@@ -30,7 +30,7 @@ def summed(xp: Any, x: Array, axes: tuple[int, ...], keepdims: bool = False) -> 
 
 @kernel
 def sum_to(xp: Any, dz: Array, shape: tuple[int, ...], out: Array | None = None) -> Array:
-    """Undo a broadcast: sum ``dz`` over the axes that ``shape`` had not, or had as length 1. Always a new array."""
+    """Undo a broadcast: sum ``dz`` over the axes that ``shape`` lacks, or has with length 1. Always a new array."""
     extra = dz.ndim - len(shape)
     axes = tuple(range(extra)) + tuple(i + extra for i, n in enumerate(shape) if n == 1 and dz.shape[i + extra] != 1)
     if not axes:
@@ -46,7 +46,7 @@ def sum_over(xp: Any, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
 
 @kernel
 def spread(xp: Any, dy: Array, shape: tuple[int, ...]) -> Array:
-    """Copy ``dy`` along every axis on which it has length 1 and ``shape`` has not. Always a new array."""
+    """Copy ``dy`` along each axis on which it has length 1 and ``shape`` is longer. Always a new array."""
     return xp.asarray(xp.broadcast_to(dy, shape), copy=True)
 
 
@@ -58,15 +58,15 @@ def max_over(xp: Any, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
 
 @kernel
 def max_grad(xp: Any, dy: Array, x: Array, axes: tuple[int, ...]) -> Array:
-    """dx = dy / k at the k elements that are largest, else 0; ``dy`` keeps the axes. NaN where the maximum is."""
-    largest = xp.astype(x == (xp.max(x, axis=axes, keepdims=True) if axes else x), x.dtype)
-    k = xp.sum(largest, axis=axes, keepdims=True)
-    return largest * (dy / xp.where(k == 0, xp.full_like(k, math.nan), k))
+    """dx = dy / k at the k largest elements, else 0; NaN where the maximum is NaN. ``dy`` has the axes, of length 1."""
+    is_largest = xp.astype(x == (xp.max(x, axis=axes, keepdims=True) if axes else x), x.dtype)
+    k = xp.sum(is_largest, axis=axes, keepdims=True)
+    return is_largest * (dy / xp.where(k == 0, xp.full_like(k, math.nan), k))
 
 
 @kernel
 def mean_over(xp: Any, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
-    """y = Σ x / n over the n elements along the axes; in float32 where x is narrower: n may be too large for it."""
+    """y = Σ x / n over the n elements along the axes."""
     wide = widened(xp, x)
     y = xp.sum(wide, axis=axes, keepdims=keepdims) / math.prod(x.shape[a] for a in axes)
     return y if wide is x else xp.astype(y, x.dtype)
@@ -75,7 +75,7 @@ def mean_over(xp: Any, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array
 class Sum(Node):
     """y = Σ x over ``axis`` (an int, a tuple, or None for all)        dx = dy, copied along the summed axes.
 
-    ``forward(x)`` keeps the summed axes as length 1 unless ``keepdims=False``. Source: the chapter, "sum节点".
+    In y the summed axes have length 1; with ``keepdims=False`` they are gone. Source: the chapter, "sum节点".
     """
 
     options = ("axis", "keepdims")
@@ -102,8 +102,8 @@ class Sum(Node):
 class Max(Node):
     """y = max x over ``axis`` (an int, a tuple, or None for all)        dx = dy at the largest element, else 0.
 
-    Where k elements are largest, each gets dy / k: the middle of the possible slopes. ``forward(x)`` keeps the axes as
-    length 1 unless ``keepdims=False``. The axes need at least one element.
+    Where k elements are largest, each gets dy / k: the middle of the possible slopes. In y the axes have length 1; with
+    ``keepdims=False`` they are gone. The axes need at least one element.
     """
 
     options = ("axis", "keepdims")
@@ -129,7 +129,7 @@ class Max(Node):
 class Mean(Node):
     """y = Σ x / n over ``axis`` (an int, a tuple, or None for all)        dx = dy / n, copied along the axes.
 
-    ``forward(x)`` keeps the axes as length 1 unless ``keepdims=False``. The axes need at least one element.
+    In y the axes have length 1; with ``keepdims=False`` they are gone. The axes need at least one element.
     """
 
     options = ("axis", "keepdims")
@@ -157,7 +157,7 @@ class Mean(Node):
 
 
 def _nonempty_axes(who: str, x: Array, axis: int | tuple[int, ...] | None) -> tuple[int, ...]:
-    """The axes, which must have elements."""
+    """The axes of x that ``axis`` names; ShapeError where one has no element."""
     check_floating(who, "x", x)
     axes = axes_of(who, x, axis)
     if any(x.shape[a] == 0 for a in axes):

@@ -1,8 +1,8 @@
-"""Floor 5: the checkpoints of a run folder: the newest two, each whole and checked, written by one run at a time.
+"""The checkpoints of a run folder: the newest two, each whole and checked, written by one run at a time.
 
-with Checkpoints(folder) as kept:
-    found = kept.latest()                   # None, or a Checkpoint whose every byte has been checked
-    kept.save(step, *state_of(trainer))
+with Checkpoints(folder) as checkpoints:
+    newest = checkpoints.latest()           # None, or a Checkpoint whose every byte has been checked
+    checkpoints.save(step, *state_of(trainer))
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from ..errors import CheckpointError, NewerFormatError, StorageError
 from . import tensor_reader, tensorfile
 from .atomic import FolderLock, clean, write_whole
 
-GENERATIONS = 2
+GENERATIONS = 2  # how many whole checkpoints stay
 _NAME = re.compile(r"checkpoint-(\d{6,12})\.safetensors")
 
 
 class Checkpoint(NamedTuple):
-    """What was read: ``step`` updates had been made. ``damaged``: newer files that are not whole, told in ``notes``."""
+    """A checkpoint that was read, made after ``step`` updates. ``damaged``: newer files, skipped; ``notes``: why."""
 
     path: Path
     step: int
@@ -37,20 +37,21 @@ class Checkpoint(NamedTuple):
 
 
 def latest(folder: str | Path) -> Checkpoint | None:
-    """The newest checkpoint of a folder that is whole; None where there is none at all.
+    """The newest whole checkpoint of a folder; None where there are no checkpoints.
 
-    A damaged one is passed over for the one before it, and ``notes`` says so. Raises CheckpointError where all are
-    damaged, NewerFormatError for one that a newer xpgraph wrote (to go on without it would remove it), StorageError for
-    a folder that cannot be listed. Takes no lock: a reader beside a run sees whole files.
+    A damaged one is skipped, and ``notes`` says so. Raises CheckpointError where all are damaged, NewerFormatError for
+    one that a newer xpgraph wrote (a run that went on without it would remove it), StorageError for a folder that
+    cannot be listed. Takes no lock: while a run writes, a reader sees whole files.
     """
     notes: list[str] = []
     damaged: list[Path] = []
     for step, path in reversed(_files(Path(folder))):
         try:
-            found = read(path)
-            if found.step != step:
+            checkpoint = read(path)
+            if checkpoint.step != step:
                 raise CheckpointError(
-                    f"Reading {path}: step: expected {step} by its name, found {found.step}. Give it its own name back."
+                    f"Reading {path}: step: expected {step} by its name, found {checkpoint.step}. Give it its own "
+                    "name back."
                 )
         except NewerFormatError:
             raise
@@ -60,7 +61,7 @@ def latest(folder: str | Path) -> Checkpoint | None:
             continue
         if notes:
             notes.append(f"going on from {path.name}, the one before")
-        return Checkpoint(path, step, found.arrays, found.meta, tuple(notes), tuple(damaged))
+        return Checkpoint(path, step, checkpoint.arrays, checkpoint.meta, tuple(notes), tuple(damaged))
     if notes:
         raise CheckpointError(
             f"Reading the checkpoints of {folder}: none is whole. " + " ".join(notes) + " Start the run again."
@@ -69,22 +70,22 @@ def latest(folder: str | Path) -> Checkpoint | None:
 
 
 def read(path: Path) -> Checkpoint:
-    """One checkpoint file, every byte checked before anything is handed out; CheckpointError for anything else."""
-    arrays, described = tensor_reader.read(path)
-    step = described.get("step") if isinstance(described, dict) else None
-    if type(step) is not int or step < 0 or not isinstance(described.get("state"), dict):
+    """Read one checkpoint file; nothing is returned before every byte is checked. CheckpointError for anything else."""
+    arrays, meta = tensor_reader.read(path)
+    step = meta.get("step") if isinstance(meta, dict) else None
+    if type(step) is not int or step < 0 or not isinstance(meta.get("state"), dict):
         raise CheckpointError(
-            f"Reading {path}: its description: expected a step and a state, found {str(described)[:60]!r}. "
+            f"Reading {path}: its description: expected a step and a state, found {str(meta)[:60]!r}. "
             "Give a checkpoint that a run wrote."
         )
-    return Checkpoint(path, step, arrays, described["state"])
+    return Checkpoint(path, step, arrays, meta["state"])
 
 
 class Checkpoints:
-    """The checkpoints of one folder, held for this run until ``close``.
+    """The checkpoints of one folder, which is locked for this run until ``close``.
 
     ``notes`` are lines for the user: what was cleaned, what is damaged, what could not be removed. Raises
-    FolderInUseError where another run holds the folder, StorageError where it cannot be made or written.
+    FolderInUseError where another run has locked the folder, StorageError where it cannot be made or written.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -93,20 +94,20 @@ class Checkpoints:
         self.notes = [self._lock.note] if self._lock.note else []
         self.notes += clean(self.folder)
         self._damaged: set[Path] = set()
-        self._stuck: set[Path] = set()  # what could not be removed
+        self._stuck: set[Path] = set()  # files that could not be removed
 
     def latest(self) -> Checkpoint | None:
-        """``latest`` of the folder; what it notes goes to ``notes`` too."""
-        found = latest(self.folder)
-        if found:
-            self.notes += found.notes
-            self._damaged = set(found.damaged)
-        return found
+        """``latest`` of the folder; its notes are added to ``notes``."""
+        newest = latest(self.folder)
+        if newest:
+            self.notes += newest.notes
+            self._damaged = set(newest.damaged)
+        return newest
 
     def save(self, step: int, arrays: Mapping[str, np.ndarray], meta: dict[str, Any]) -> Path:
-        """Write the checkpoint of ``step`` and, once it is durable, remove all but the one before it.
+        """Write the checkpoint of ``step``; once it is synced to disk, remove all others but the one before it.
 
-        StorageError where it cannot be written: then the older ones are as they were.
+        Raises StorageError where it cannot be written; then the older ones are as they were.
         """
         step = int(step)
         path = self.folder / f"checkpoint-{step:06d}.safetensors"
@@ -118,7 +119,7 @@ class Checkpoints:
         return path
 
     def check_room(self, path: Path) -> None:
-        """Is there room for two more checkpoints like ``path``, as there will be for a moment? StorageError if not."""
+        """StorageError unless two more checkpoints as large as ``path`` have room: for a moment there are as many."""
         needed, free = 2 * path.stat().st_size, shutil.disk_usage(self.folder).free
         if free < needed:
             raise StorageError(
@@ -127,27 +128,27 @@ class Checkpoints:
             )
 
     def _remove_all_but(self, step: int) -> None:
-        """Keep this one and the newest whole one before it. What is later belongs to a run that is being made again."""
+        """Remove all but this one and the newest whole one before it; later ones belong to a run that is repeated."""
         try:
             files = _files(self.folder)
-        except StorageError as error:  # the new one is safe: not worth the run
+        except StorageError as error:  # the new one is safe, so the run goes on
             self._note(self.folder, error)
             return
-        kept = [path for found, path in files if found <= step and path not in self._damaged][-GENERATIONS:]
+        stay = [path for number, path in files if number <= step and path not in self._damaged][-GENERATIONS:]
         for _, path in files:
-            if path not in kept:
+            if path not in stay:
                 try:
                     os.unlink(path)  # noqa: PTH108
-                except OSError as error:  # the others are in the way all the same
+                except OSError as error:  # try the others all the same
                     self._note(path, error)
 
     def _note(self, path: Path, error: OSError) -> None:
-        if path not in self._stuck:  # once
+        if path not in self._stuck:  # one note for each file
             self._stuck.add(path)
             self.notes.append(f"an old checkpoint of {self.folder} cannot be removed: {error.strerror or error}")
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Unlock the folder."""
         self._lock.close()
 
     def __enter__(self) -> Checkpoints:

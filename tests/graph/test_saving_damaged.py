@@ -65,7 +65,7 @@ def test_a_wrong_structure_changes_nothing_and_names_both_sides(path, case):
     assert [p.tobytes() for p in model.params] == before
 
 
-def test_weights_that_differ_do_not_fit_into_one_array(path):
+def test_weights_that_differ_are_not_loaded_into_one_array(path):
     Chain(MatMul(np.ones((3, 3))), MatMul(np.zeros((3, 3)))).save(path)
     W = np.full((3, 3), 7.0)
     for tied in (Chain(MatMul(W), MatMul(W)), Chain(MatMul(W), MatMul(W.T))):
@@ -141,7 +141,7 @@ def test_a_damaged_graph_is_refused(path, hashed):
             xpgraph.load(path)
 
 
-def test_what_is_not_there(tmp_path):
+def test_a_file_that_is_missing(tmp_path):
     for missing in (tmp_path / "none.safetensors", tmp_path):
         with pytest.raises(ModelFileError, match="Give a run folder or a model that was saved"):
             xpgraph.load(missing)

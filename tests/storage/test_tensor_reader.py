@@ -1,4 +1,4 @@
-"""No damage to a checkpoint goes unseen: every bit, every truncation, thousands of others, one exception class."""
+"""No damage to a tensor file goes unseen: every bit, every truncation, thousands of others, one exception class."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def truncations():
 
 
 def drawn(n, seed=0):
-    """Stretches overwritten, removed, doubled, swapped, filled; bytes put in; a tail added."""
+    """Parts overwritten, removed, doubled, swapped or filled; bytes inserted or appended; all drawn."""
     draw = random.Random(seed)
     for _ in range(n):
         i, j = sorted(draw.sample(range(len(WHOLE) + 1), 2))
@@ -78,7 +78,7 @@ def test_ten_thousand_corruptions_are_refused(tmp_path):
     assert tried >= 10_000
 
 
-def test_nothing_is_handed_out_before_the_last_array_is_checked(tmp_path):
+def test_nothing_is_returned_before_the_last_array_is_checked(tmp_path):
     """The last array is damaged: nobody sees the ones before it."""
     path = tmp_path / "f"
     path.write_bytes(WHOLE[:-1] + bytes([WHOLE[-1] ^ 1]))
@@ -88,14 +88,14 @@ def test_nothing_is_handed_out_before_the_last_array_is_checked(tmp_path):
         read(path)
 
 
-@pytest.mark.parametrize("kept", [4, 30, len(WHOLE) - 60, len(WHOLE) - 1])
-def test_a_file_that_shrinks_while_it_is_read(kept):
-    """Its size was asked before: there is an end to waiting for the rest."""
+@pytest.mark.parametrize("length", [4, 30, len(WHOLE) - 60, len(WHOLE) - 1])
+def test_a_file_that_shrinks_while_it_is_read(length):
+    """Its size was read before; the reader does not wait for the rest."""
     with pytest.raises(CheckpointError, match=r"found [0-9]+: the file ended"):
-        tensor_reader.Reader(io.BytesIO(WHOLE[:kept]), len(WHOLE), "f").read()
+        tensor_reader.Reader(io.BytesIO(WHOLE[:length]), len(WHOLE), "f").read()
 
 
-def test_a_swap_of_two_equal_arrays_names_is_seen():
+def test_swapped_names_of_two_arrays_are_seen():
     """Equal bytes, so equal sums: only the header's own sha256 tells."""
     arrays = {"a": np.zeros(3), "b": np.ones(3)}
     raw = file_bytes(arrays, {})
@@ -181,8 +181,8 @@ def test_metadata_without_text_of_ours_is_refused(more, found):
         tensor_reader.from_bytes(raw, "f")
 
 
-def test_what_is_allowed_to_the_last_one():
-    """32 axes, format 1, a header as long as it may be: limits are not one off."""
+def test_the_limits_are_not_one_off():
+    """32 axes, format 1, a header as long as it may be."""
     one = sealed({"a": row("U8", [1] * 32, [0, 1])}, b"1")
     assert tensor_reader.from_bytes(one, "f")[0]["a"].shape == (1,) * 32
     assert tensor_reader.from_bytes(sealed({}), "f") == ({}, {"step": 1, "state": {}})

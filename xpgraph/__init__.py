@@ -23,16 +23,20 @@ from .errors import (
     OutOfMemoryError,
     ShapeError,
 )
-from .graph.chain import Chain, Evaluation, mlp
+from .graph.chain import Chain
+from .graph.evaluation import Evaluation
 from .graph.graph import Graph
+from .graph.loading import load
+from .graph.models import mlp
 from .graph.network import PICTURES
-from .graph.saving import load
-from .nodes.axes import Concat, Max, Mean, Reshape, Split, Transpose
-from .nodes.basic import Add, Branch, MatMul, Multiply, Repeat, Sum
+from .nodes.axes import Concat, Reshape, Split, Transpose
+from .nodes.basic import Add, Branch, MatMul, Multiply, Repeat
+from .nodes.checks import check_floating, check_gradient
 from .nodes.layers import Affine, ReLU, Sigmoid, Softmax, Tanh, softmax
 from .nodes.losses import SoftmaxWithLoss, cross_entropy_loss
-from .nodes.node import Node, check_floating, check_gradient
+from .nodes.node import Node
 from .nodes.operators import Divide, Dot, Exp, Log, Power, Subtract
+from .nodes.reductions import Max, Mean, Sum
 from .nodes.sharing import remove_duplicates
 from .nodes.wires import Wire, parameter, record, wire
 from .training.callback import Callback

@@ -9,8 +9,9 @@ from contextlib import ExitStack
 from typing import Any
 
 import xpgraph
+from xpgraph.arrays.installed import usable
 from xpgraph.arrays.kernels import helper
-from xpgraph.arrays.libraries import Place, place, usable
+from xpgraph.arrays.libraries import Place, place
 from xpgraph.nodes.basic import matmul
 from xpgraph.training.callbacks.report import Lines
 

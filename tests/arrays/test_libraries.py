@@ -12,7 +12,7 @@ from libs import make_lib
 import xpgraph as xg
 from xpgraph.arrays import installed
 from xpgraph.errors import BackendError, LibraryError
-from xpgraph.nodes.node import parts, twin
+from xpgraph.nodes.copying import parts, twin
 
 ns = importlib.import_module("xpgraph.arrays.libraries")  # xpgraph.namespace is the function of this name
 

@@ -1,4 +1,4 @@
-"""Chain and mlp: running, nesting, repeating, moving and printing a model."""
+"""Chain: running, nesting, a node used twice, predicting and evaluating, moving, printing."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_branches_and_sums_pass_tuples_on(lib):
 
 
 @pytest.mark.parametrize("wrap", [lambda n: n, lambda n: Chain(n), lambda n: Chain(Chain(n), Tanh())])
-def test_a_node_that_stands_twice_is_one_set_of_parameters(lib, wrap):
+def test_a_node_given_twice_is_one_set_of_parameters(lib, wrap):
     W = weights()[0][:, :4]
     node = wrap(MatMul(lib.param(W)))
     chain = Chain(node, Sigmoid(), node)
@@ -119,20 +119,20 @@ def test_a_node_that_stands_twice_is_one_set_of_parameters(lib, wrap):
     assert len(chain.named_parameters()) == 1
     dy = lib.array(np.ones((24, 4)))
     chain.forward(lib.array(X))
-    first = lib.numpy(chain.backward(dy)).tobytes()
-    assert lib.numpy(chain.backward(dy)).tobytes() == first, "each use keeps its own memory"
+    dx = lib.numpy(chain.backward(dy)).tobytes()
+    assert lib.numpy(chain.backward(dy)).tobytes() == dx, "each use saves its own values"
     by_hand = Chain(wrap(MatMul(lib.param(W))), Sigmoid(), wrap(MatMul(lib.param(W))))
     by_hand.forward(lib.array(X))
-    assert lib.numpy(by_hand.backward(dy)).tobytes() == first
+    assert lib.numpy(by_hand.backward(dy)).tobytes() == dx
     assert bits(lib, by_hand.grads) == bits(lib, chain.grads)
 
 
 def test_outputs_belong_to_the_caller(lib):
     model = net(lib, weights())
     y1 = model.predict(lib.array(X))
-    kept = lib.numpy(y1)
+    before = lib.numpy(y1)
     model.predict(lib.array(-X))
-    assert lib.numpy(y1).tobytes() == kept.tobytes()
+    assert lib.numpy(y1).tobytes() == before.tobytes()
 
 
 @pytest.mark.parametrize("batch_size", [None, 1, 7, 24, 100])
@@ -188,7 +188,7 @@ def test_what_a_chain_refuses(lib):
 # --- to another backend ---
 
 
-def test_to_makes_a_new_model_with_sharing_kept(lib):
+def test_to_makes_a_new_model_in_which_shared_arrays_are_shared(lib):
     w = [lib.param(a) for a in (weights()[0][:, :4], weights()[1][:4])]
     A = Affine(*w)
     model = Chain(A, Sigmoid(), A, MatMul(w[0].T), loss=SoftmaxWithLoss())
@@ -203,7 +203,7 @@ def test_to_makes_a_new_model_with_sharing_kept(lib):
         assert [xpgraph.to_numpy(p).tobytes() for p in moved.params] != before
     assert bits(lib, model.params) == before
     assert all(a is b for a, b in zip(model.params[:2], w, strict=True))
-    assert model.backward() is None, "the original still remembers its forward"
+    assert model.backward() is None, "the original still has what its forward saved"
 
 
 # --- printing ---
@@ -224,7 +224,7 @@ def test_print_is_a_table():
     assert repr(mlp([4, 3])) == "Chain(Affine(4 -> 3, float32, numpy), loss=SoftmaxWithLoss())"
 
 
-def test_a_model_without_parameters_evaluates_and_reports_nothing_moved():
+def test_a_model_without_parameters_trains_and_no_data_is_moved():
     model, notes = Chain(Tanh(), loss=SoftmaxWithLoss()), Notes()
     Trainer(model, SGD()).fit(X[:, :3], T, max_epoch=1, max_grad=1.0, report=notes)
     assert not [heard for heard in notes.heard if heard[0] == "note"]

@@ -1,4 +1,4 @@
-"""Graph: what it computes. As a model: test_graph_models.py; graphs of every form: test_graph_random.py."""
+"""Graph: what it computes. As a model: test_graph_models.py; random graphs: test_gradient_check.py."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_shopping(lib):
     assert g.params == [] and g.grads == []
 
 
-def test_one_is_bare_and_several_are_a_tuple_in_order(lib):
+def test_one_array_is_bare_and_several_are_a_tuple_in_order(lib):
     x, z = wire("x"), wire("z")
     s, d = xg.Add()(x, z), xg.Subtract()(x, z)
     g = Graph((z, x), (d, s))
@@ -47,17 +47,17 @@ def test_a_wire_used_k_times_gets_the_sum(lib):
     assert lib.numpy(g.backward(lib.array([1.0]))).tolist() == [4.0 + 1.0 + 12.0]
 
 
-def test_an_output_that_is_used_inside_too_is_the_callers_own(lib):
+def test_an_output_that_is_used_inside_too_is_copied_for_the_caller(lib):
     x = wire("x")
     h = xg.Exp()(x)
     g = Graph(x, (h, xg.Power(2)(h)))
-    first, _ = g.forward(lib.param([1.0, 2.0]))
-    first[...] = 0.0
+    y, _ = g.forward(lib.param([1.0, 2.0]))
+    y[...] = 0.0
     dx = g.backward(lib.array([1.0, 1.0]), lib.array([1.0, 1.0]))
     np.testing.assert_allclose(lib.numpy(dx), np.exp([1, 2]) + 2 * np.exp([2, 4]), rtol=1e-14)
 
 
-def test_what_has_no_gradient(lib):
+def test_inputs_and_outputs_without_a_gradient(lib):
     """Zeros for an input that nothing depends on, and for an output that nothing uses; labels have none."""
     x, unused, t = wire("x"), wire("unused"), wire("t")
     left, _ = xg.Split(2, axis=1)(x)
@@ -90,7 +90,7 @@ def test_what_leads_to_labels_alone_learns_nothing(lib):
     assert not lib.numpy(teacher.grads[0]).any() and lib.numpy(student.grads[0]).any()
 
 
-def test_calls_stand_in_the_order_in_which_they_were_made():
+def test_calls_run_in_the_order_in_which_they_were_made():
     x = wire("x")
     a, b = xg.Exp()(x), xg.Tanh()(x)
     c = xg.Add()(b, a)
@@ -134,15 +134,15 @@ def test_a_loss_that_is_a_python_number():
     assert g.gradients[g.outputs[0]] == 1 and g.check_gradients(X, target)[0].right
 
 
-# --- the chapter's Affine, and softmax with loss, opened ---
+# --- the chapter's Affine, and softmax with loss, in their parts ---
 
 
 @pytest.mark.parametrize("shape", [(5, 4), (1, 4), (2, 3, 4), (4,)])
-def test_affine_of_its_parts_is_the_fused_one(lib, shape, monkeypatch):
+def test_a_graph_of_the_parts_of_affine_computes_the_same(lib, shape, monkeypatch):
     W, b, x = (np.random.default_rng(1).standard_normal(s) for s in ((4, 3), (3,), shape))
     for generic in ("0", "1"):
         monkeypatch.setenv("XPGRAPH_GENERIC", generic)
-        forget()
+        forget_bodies()
         fused = xg.Affine(lib.param(W), lib.param(b))
         given = wire("x")
         h = xg.MatMul(lib.param(W))(given)
@@ -159,17 +159,17 @@ def test_affine_of_its_parts_is_the_fused_one(lib, shape, monkeypatch):
                 assert a.tobytes() == c.tobytes()
             np.testing.assert_allclose(a, c, rtol=1e-13, atol=1e-15)
     monkeypatch.undo()
-    forget()
+    forget_bodies()
 
 
-def forget():
+def forget_bodies():
     from xpgraph.arrays.kernels import TABLE
 
     for row in TABLE.values():
         row.bodies.clear()
 
 
-def test_softmax_with_loss_of_its_parts(lib):
+def test_a_graph_of_the_parts_of_softmax_with_loss_computes_the_same(lib):
     x, t = wire("x"), wire("t")
     e = xg.Exp()(xg.Subtract()(x, xg.Max(axis=1)(x)))
     y = xg.Divide()(e, xg.Sum(axis=1)(e))
@@ -205,7 +205,7 @@ def test_repeat_like(lib, b, like, axis, want):
 
 
 @pytest.mark.parametrize(("like", "axis"), [((2, 3, 4), 3), ((2, 3), 2), ((2, 3), -3), ((), 0), ((3,), 0), ((2, 4), 1)])
-def test_repeat_like_along_no_axis(lib, like, axis):
+def test_repeat_like_refuses_shapes_that_do_not_fit(lib, like, axis):
     with pytest.raises(xg.ShapeError) as caught:
         xg.Repeat(None, axis).forward(lib.array(np.ones((2, 3))), lib.array(np.ones(like)))
     assert str(caught.value) == (

@@ -1,4 +1,4 @@
-"""Graph as a node and as a model: nesting, sharing, training, moving, saving, and what it keeps of a run."""
+"""Graph as a node and as a model: nesting, sharing, training, moving, saving, and the values of its last run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reference import toy
 import xpgraph as xg
 from xpgraph import Graph, parameter, wire
 from xpgraph.arrays.libraries import layout
-from xpgraph.graph.slots import nothing_kept
+from xpgraph.graph.slots import without_values
 from xpgraph.nodes.sharing import plan
 from xpgraph.pictures import drawing
 from xpgraph.testing import check_node
@@ -118,7 +118,6 @@ def test_copies_have_wires_and_arrays_of_their_own(lib):
 
 
 def test_save_and_load(lib, tmp_path):
-    pytest.importorskip("safetensors", reason="saving needs safetensors")
     W, w = lib.param(weights()[0][:, :4]), weights()
     x, z, t = wire("x"), wire("z"), wire("t")
     node = xg.MatMul(W)
@@ -142,7 +141,7 @@ def test_save_and_load(lib, tmp_path):
     assert bits(lib, other.params) == bits(lib, g.params)
 
 
-# --- judged by data ---
+# --- predicting and evaluating ---
 
 
 @pytest.mark.parametrize("size", [5, 24])
@@ -152,11 +151,11 @@ def test_predict_and_evaluate_are_those_of_the_same_chain(lib, size):
         np.testing.assert_allclose(lib.numpy(g.predict(X, size)), lib.numpy(chain.predict(X, size)), rtol=1e-13)
         found, want = g.evaluate(X, T, size), chain.evaluate(X, T, size)
         assert found.loss == pytest.approx(want.loss, rel=1e-13) and found.accuracy == want.accuracy
-    assert not g.values, "a run by hand is kept, and this is none"
+    assert not g.values, "predict and evaluate store no values"
     assert xg.Evaluation is type(found)
 
 
-def test_a_loss_inside_of_a_loss_is_judged_by_its_scores(lib):
+def test_a_loss_inside_a_loss_is_evaluated_by_its_scores(lib):
     w = weights()
     want = net(lib, w)
     W1, b1, W2, b2 = (lib.param(a) for a in w)
@@ -178,7 +177,7 @@ def test_a_loss_inside_of_a_loss_is_judged_by_its_scores(lib):
     assert xg.Chain(*want.nodes, loss=alone).evaluate(X, T) == want.evaluate(X, T)
 
 
-def test_labels_that_are_computed(lib):
+def test_evaluate_with_labels_that_the_graph_computes(lib):
     x, t = wire("x"), wire("t")
     g = Graph((x, t), xg.SoftmaxWithLoss()(xg.MatMul(lib.param(weights()[0]))(x), xg.Softmax()(t)))
     found = g.evaluate(X, np.eye(6)[T], 7)
@@ -186,7 +185,7 @@ def test_labels_that_are_computed(lib):
     assert found.accuracy == xg.Chain(g.nodes[0], loss=g.loss).evaluate(X, T).accuracy
 
 
-def test_the_trainer_tells_a_graphs_accuracy(lib):
+def test_the_trainer_reports_the_accuracy_of_a_graph(lib):
     g = two_layers(lib, weights())
     trainer = xg.Trainer(g, xg.SGD(lr=0.1))
     trainer.fit(X, T, max_epoch=1, validation=(X, T), eval_interval=None)
@@ -235,7 +234,7 @@ def test_a_chain_that_starts_with_a_graph_of_two_inputs(lib):
 # --- what was on the wires ---
 
 
-def test_trace_keeps_every_value_and_gradient(lib):
+def test_trace_stores_every_value_and_gradient(lib):
     g = shopping()
     g.trace(*(lib.array(v, "float64") for v in (2, 100, 3, 150, 1.1)))
     assert [float(g.values[w]) for w in g.wires] == pytest.approx([2, 100, 3, 150, 1.1, 200, 450, 650, 715])
@@ -243,7 +242,7 @@ def test_trace_keeps_every_value_and_gradient(lib):
     assert found == pytest.approx([110, 2.2, 165, 3.3, 650, 1.1, 1.1, 1.1, 1])
 
 
-def test_a_run_by_hand_is_kept_and_training_keeps_nothing(lib):
+def test_the_values_of_a_run_by_hand_are_stored_and_those_of_training_are_not(lib):
     g = two_layers(lib, weights())
     assert not g.values and not g.gradients
     g.forward(lib.array(X), lib.array(T))
@@ -252,7 +251,7 @@ def test_a_run_by_hand_is_kept_and_training_keeps_nothing(lib):
     x, t, _ = g.wires[:3]
     assert set(g.wires) - set(g.gradients) == {x, t}, "the gradient of the data was not asked for"
     assert float(g.gradients[g.outputs[0]]) == 1.0
-    with nothing_kept(xg.Chain(g)):
+    with without_values(xg.Chain(g)):
         assert not g.values
         g.forward(lib.array(X), lib.array(T))
         g.backward()
@@ -260,10 +259,10 @@ def test_a_run_by_hand_is_kept_and_training_keeps_nothing(lib):
     g.forward(lib.array(X), lib.array(T))
     assert g.values
     xg.Trainer(g, xg.SGD(lr=0.1)).fit(lib.array(X), lib.array(T), max_epoch=1, eval_interval=None)
-    assert not g.values and not g.gradients and g.keeps
+    assert not g.values and not g.gradients and g.keep_values
 
 
-def test_a_loss_by_trace_has_the_gradient_of_the_data(lib):
+def test_trace_of_a_loss_has_the_gradient_of_the_data(lib):
     chain = net(lib, weights())
     g = chain.graph()
     assert all(a is b for a, b in zip(g.nodes, [*chain.nodes, chain.loss], strict=True))
@@ -286,11 +285,10 @@ def test_capturable_is_true_when_all_nodes_are(lib):
     assert Graph(x, xg.Exp()(x)).capturable and not Graph(x, Own()(xg.Exp()(x))).capturable
 
 
-# --- deep ones ---
+# --- deep graphs ---
 
 
 def test_five_thousand_nodes_in_a_row(tmp_path):
-    pytest.importorskip("safetensors", reason="saving needs safetensors")
     x, n = wire("x"), 5000
     h, k = x, parameter(np.asarray([1.0]), "k")
     for i in range(n):

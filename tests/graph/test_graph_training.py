@@ -1,4 +1,4 @@
-"""Graphs and Chains at their seams: losses that are graphs, nodes of one's own, runs that fail half-way."""
+"""Losses that are graphs, nodes without the base class, and runs that fail half-way."""
 
 from __future__ import annotations
 
@@ -47,27 +47,27 @@ def test_a_chain_with_a_graph_as_its_loss_trains_as_the_graph_of_both():
 
 
 class Dropout:
-    """A node of one's own, with an attribute that a Graph has too."""
+    """A node without the base class, with an attribute that a Graph has too."""
 
     def __init__(self):
-        self.keeps, self.params, self.grads, self.seen = 0.5, [], [], set()
+        self.keep_values, self.params, self.grads, self.seen = 0.5, [], [], set()
 
     def forward(self, x):
-        self.seen.add(self.keeps)
-        return self.keeps * x
+        self.seen.add(self.keep_values)
+        return self.keep_values * x
 
     def backward(self, dy):
-        return self.keeps * dy
+        return self.keep_values * dy
 
 
-def test_training_writes_into_no_attribute_of_a_node_of_ones_own():
+def test_training_writes_into_no_attribute_of_a_users_node():
     node = Dropout()
     model = Chain(affine(), node, loss=SoftmaxWithLoss())
     Trainer(model, SGD(0.1)).fit(X, np.arange(20) % 2, max_epoch=1, eval_interval=None)
-    assert node.seen == {0.5} and set(vars(node)) == {"keeps", "params", "grads", "seen"}
+    assert node.seen == {0.5} and set(vars(node)) == {"keep_values", "params", "grads", "seen"}
 
 
-def test_after_a_forward_that_failed_there_is_nothing_to_go_backward_from():
+def test_backward_is_refused_after_a_forward_that_failed():
     x, z = wire("x"), wire("z")
     g = Graph((x, z), Multiply()(Sigmoid()(x), z))
     g.forward(np.ones(2), np.ones(2))
@@ -79,13 +79,13 @@ def test_after_a_forward_that_failed_there_is_nothing_to_go_backward_from():
 
 
 class Remembers(SoftmaxWithLoss):
-    """As the book's, it keeps the loss under that name."""
+    """As in the book, an attribute ``loss`` stores the loss."""
 
     loss = None
 
 
 class Doubled:
-    """No loss, though an attribute is called so."""
+    """No loss, though it has an attribute of that name."""
 
     params = grads = ()
 

@@ -1,4 +1,4 @@
-"""Saved models: full precision, sharing kept, nothing executed, nothing half done."""
+"""Saved models: every bit, shared arrays, structure and options come back; no code is run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,6 @@ X, T = toy()
 
 @pytest.fixture
 def path(tmp_path):
-    pytest.importorskip("safetensors", reason="saving needs safetensors")
     return tmp_path / "model.safetensors"
 
 
@@ -57,7 +56,7 @@ def test_round_trip_to_the_bit(lib, path, dtype):
 
 
 @pytest.mark.parametrize("view", ["transposed", "strided", "reversed", "a row of columns"])
-def test_arrays_that_do_not_lie_in_order(path, view):
+def test_arrays_that_are_not_contiguous(path, view):
     W = np.arange(48.0).reshape(6, 8)
     W = {"transposed": W.T, "strided": W[::2, ::3], "reversed": W[::-1, ::-1], "a row of columns": W[1:2].T}[view]
     model = Chain(MatMul(W))
@@ -108,7 +107,7 @@ def test_a_twin_comes_back_as_a_twin(path):
 
 
 class Scale(Node):
-    """y = s x, a reader's own node."""
+    """y = s x, a user's own node."""
 
     names = ("s",)
     options = ("power",)
@@ -124,7 +123,7 @@ class Scale(Node):
         return dy
 
 
-def test_a_readers_own_class_is_passed_by_name(path):
+def test_a_users_own_class_is_passed_by_name(path):
     model = Chain(Scale(np.asarray([3.0]), power=2))
     model.save(path)
     with pytest.raises(ModelFileError, match=r"node of class Scale; pass it: load\(\.\.\., classes="):
@@ -135,7 +134,7 @@ def test_a_readers_own_class_is_passed_by_name(path):
         xpgraph.load(path, classes={"Scale": lambda: None})
 
 
-def test_a_run_folder_has_its_configuration(tmp_path):
+def test_load_of_a_run_folder_returns_its_configuration(tmp_path):
     run = tmp_path / "runs" / "first"
     Chain(Tanh()).save(run / "model.safetensors")
     assert xpgraph.load(run)[1] == {}

@@ -33,11 +33,11 @@ from mutation.changes import Changes, Mutant, Source, codes, common_changes, dra
 from mutation.trials import Finding, Group, run
 from xpgraph import Adam, Affine, Chain, Momentum, cross_entropy_loss
 from xpgraph.arrays.kernels import TABLE, load_fast
-from xpgraph.nodes.axes import Max
-from xpgraph.nodes.basic import Add, Repeat, Sum
+from xpgraph.nodes.basic import Add, Repeat
 from xpgraph.nodes.losses import SoftmaxWithLoss
 from xpgraph.nodes.node import Node
 from xpgraph.nodes.operators import Power
+from xpgraph.nodes.reductions import Max, Sum
 from xpgraph.nodes.sharing import merge
 from xpgraph.testing import check_node
 from xpgraph.testing.verification import agreement as verify

@@ -1,4 +1,4 @@
-"""Every node: its gradient, and the contract that all nodes keep. What single nodes do stands below."""
+"""Every node: its gradient, and the rules that all nodes follow; then the values of single nodes."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def apart(one, two):
 
 
 def owns_nothing(lib, case, dtype, layout_):
-    """Inputs keep their bytes, outputs lie apart from them and from each other; place, dtype and addresses stay."""
+    """Inputs are not changed; outputs share no memory with them or each other; place, dtype and addresses stay."""
     node, inputs, labels = case.build(lib, dtype, layout_)
     addresses = [layout(g) for g in node.grads]
     before = hosts(lib, [*inputs, *labels, *node.params])
@@ -108,7 +108,7 @@ def is_linear(lib, case, dtype, layout_):
 
 
 def remembers_one_forward(lib, case, dtype, layout_):
-    """What a node returned belongs to the caller: writing there changes no gradient, a later forward not the array."""
+    """What a node returned belongs to the caller: writing into it changes no gradient, no later forward changes it."""
     node, inputs, labels = case.build(lib, dtype, layout_)
     ys = outputs(node.forward(*inputs, *labels))
     gs = gradients(lib, case, ys, dtype)
@@ -118,9 +118,9 @@ def remembers_one_forward(lib, case, dtype, layout_):
             a[...] = 99.0
     assert same(want, hosts(lib, [*outputs(node.backward(*gs)), *node.grads]))
     ys = outputs(node.forward(*inputs, *labels))
-    kept = hosts(lib, ys)
+    before = hosts(lib, ys)
     node.forward(*(2 * x for x in inputs), *labels)
-    assert same(kept, hosts(lib, ys))
+    assert same(before, hosts(lib, ys))
 
 
 class Careless(xg.Node):
@@ -147,7 +147,7 @@ class Careless(xg.Node):
 @pytest.mark.parametrize(
     "mistake", ["the input itself", "overwrites dy", "wrong slope", "second backward", "not linear"]
 )
-def test_the_checks_find_a_mistake(mistake):
+def test_the_rules_find_a_mistake(mistake):
     lib = make_lib("numpy")
 
     def violations(words):
@@ -178,7 +178,7 @@ PLAIN = {
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_forward_is_its_formula(lib, name):
-    """The kernel tests hold every body to the generic one; this holds that one to the formula, written anew."""
+    """The kernel tests compare every body with the generic one; this compares that one with the formula."""
     kind, formula = PLAIN[name]
     rng = np.random.default_rng(4)
     params = [rng.standard_normal(s) for s in {"MatMul": [(4, 3)], "Affine": [(4, 3), (3,)]}.get(name, [])]
@@ -223,7 +223,7 @@ def test_a_node_that_skips_the_input_gradient_computes_the_same_weights_gradient
 
 
 def test_every_node_of_the_library_may_be_captured():
-    """A training step with it is replayed on a GPU. The class says so itself; networks ask their nodes."""
+    """A training step with it can be replayed on a GPU. Each class says so itself; networks ask their nodes."""
     exported = [getattr(xg, name) for name in xg.__all__ if name != "datasets"]
     nodes = {kind for kind in exported if isinstance(kind, type) and issubclass(kind, xg.Node)}
     assert len(nodes) > 20

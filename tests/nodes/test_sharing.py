@@ -1,4 +1,4 @@
-"""Parameters that are one: found by memory, stepped once, with the sum of their gradients."""
+"""Shared and tied parameters: recognised by memory, updated once, with the sum of their gradients."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_equal_memory_is_one_parameter(lib):
     params, grads = remove_duplicates([W, V, W], [g1, g2, g3])
     assert [p is q for p, q in zip(params, (W, V), strict=True)] == [True, True]
     assert lib.numpy(grads[0]).tobytes() == want.tobytes()
-    assert grads[0] is g1, "the sum is written into the first gradient, whose address others may hold"
+    assert grads[0] is g1, "the sum is written into the first gradient array, whose address stays"
     assert grads[1] is g2
 
 
@@ -52,8 +52,8 @@ def test_a_transposed_view_is_tied(lib, shape):
     assert len(params) == 1
     assert params[0] is W
     assert lib.numpy(grads[0]).tobytes() == want.tobytes()
-    turned = shape != (1, 1)
-    assert plan([W.T, W, W.T, W]) == [Slot(0, t) for t in (False, turned, False, turned)]
+    transposed = shape != (1, 1)
+    assert plan([W.T, W, W.T, W]) == [Slot(0, t) for t in (False, transposed, False, transposed)]
 
 
 def test_any_other_overlap_is_two_parameters(lib):
@@ -80,7 +80,7 @@ VIEWS = [
     n=st.integers(1, 4), m=st.integers(1, 4), which=st.lists(st.sampled_from(range(len(VIEWS))), min_size=1, max_size=6)
 )
 @settings(max_examples=300)
-def test_the_plan_merges_exactly_what_is_the_same_memory(n, m, which):
+def test_the_plan_merges_slots_with_the_same_memory_and_no_others(n, m, which):
     base = np.zeros((n, m))
     views = [v for v in (VIEWS[k](base) for k in which) if v.size]
     for i, slot in enumerate(plan(views)):
@@ -121,7 +121,7 @@ def trains_two_zero_matrices(rule):
     p = [np.zeros((4, 3)), np.zeros((3, 4))]
     optimizer = Momentum(lr=1.0)
     for step in range(2):
-        p[1][0, 0] = step  # the values part at the second step, as they do in training
+        p[1][0, 0] = step  # the values differ from the second step on, as in training
         params, grads = rule(p, [np.ones((4, 3)), np.ones((3, 4))])
         assert len(params) == 2
         optimizer.update(params, grads)
@@ -153,7 +153,7 @@ def test_no_value_is_compared_and_nothing_is_read(monkeypatch):
     W, g, h, V, k = (strict.asarray(np.ones(s)) for s in ((2, 3), (2, 3), (3, 2), (3, 2), (3, 2)))
 
     def read(*_):
-        raise AssertionError("a value was looked at")
+        raise AssertionError("a value was read")
 
     for method in ("__bool__", "__float__", "__int__", "__index__", "__eq__", "__ne__", "__lt__", "__gt__"):
         monkeypatch.setattr(type(W), method, read)
@@ -233,7 +233,7 @@ def train_both(lib, kind, name, w, x, t):
 
 
 def test_one_gradient_listed_twice_counts_once(lib):
-    """As where a node gives out one array for both of its slots: it is the sum already."""
+    """A node may use one gradient array for two slots: then it is the sum already."""
     W, g, other = arrays(lib, (2, 3), (2, 3), (2, 3))
     before = lib.numpy(g)
     params, grads = remove_duplicates([W, W], [g, g])

@@ -1,4 +1,4 @@
-"""One run in a folder at a time: a lock that the kernel keeps, and folders that cannot be written."""
+"""One run in a folder at a time: the lock of the operating system; files written whole; what cannot be written."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from xpgraph.storage import atomic as storage
 from xpgraph.storage.checkpoints import Checkpoints, latest
 
 
-def test_a_second_run_is_refused_and_told_who_holds_the_folder(tmp_path):
-    with Checkpoints(tmp_path) as kept:
-        kept.save(1, *small())
+def test_a_second_run_is_refused_and_told_which_process_writes(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, *small())
         with pytest.raises(FolderInUseError, match=rf"process id {os.getpid()} writes into it.*another folder"):
             Checkpoints(tmp_path)
-        other = f"from xpgraph.checkpoints import *; Checkpoints({str(tmp_path)!r})"
+        other = f"from xpgraph.storage.checkpoints import *; Checkpoints({str(tmp_path)!r})"
         told = subprocess.run([sys.executable, "-c", other], capture_output=True, text=True)
         assert f"FolderInUseError: Writing into {tmp_path}: the run with process id {os.getpid()}" in told.stderr
         assert latest(tmp_path).step == 1  # readers need no lock
@@ -38,16 +38,16 @@ def fork():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
-def test_a_killed_run_leaves_no_lock_and_its_children_hold_none(tmp_path):
+def test_a_killed_run_leaves_no_lock_and_its_children_have_none(tmp_path):
     ready, told = os.pipe()
     child = fork()
     if not child:
-        kept = Checkpoints(tmp_path)
+        checkpoints = Checkpoints(tmp_path)
         if not os.fork():  # a helper of the run, which outlives it
             os.write(told, b"%d\n" % os.getpid())
             signal.pause()
         signal.pause()
-        kept.close()
+        checkpoints.close()
     helper = int(os.read(ready, 20))
     try:
         with pytest.raises(FolderInUseError, match=f"process id {child} "):
@@ -65,8 +65,10 @@ def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch):
         raise OSError(37, "No locks available")
 
     monkeypatch.setattr(storage, "_lock", no_locks)
-    with Checkpoints(tmp_path) as kept:
-        assert kept.notes == [f"the file system of {tmp_path} has no locks: a second run in it would not be noticed"]
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.notes == [
+            f"the file system of {tmp_path} has no locks: a second run in it would not be noticed"
+        ]
 
 
 def test_a_folder_that_cannot_be_written_is_told_at_once(tmp_path):
@@ -83,8 +85,8 @@ def test_a_folder_that_cannot_be_written_is_told_at_once(tmp_path):
 def test_the_lock_file_names_its_owner_alone_and_stays(tmp_path):
     path = tmp_path / storage.LOCK
     path.write_text("123456789\n" * 9)
-    with Checkpoints(tmp_path) as kept:
-        assert path.read_text() == f"{os.getpid()}\n" and kept.notes == []
+    with Checkpoints(tmp_path) as checkpoints:
+        assert path.read_text() == f"{os.getpid()}\n" and checkpoints.notes == []
     assert path.exists()
 
 
@@ -102,7 +104,7 @@ def test_an_owner_who_cannot_be_named_is_unknown(tmp_path, monkeypatch, fails):
             Checkpoints(tmp_path)
 
 
-def test_a_disk_too_full_for_the_lock_lets_go_of_the_folder(tmp_path, monkeypatch):
+def test_a_disk_too_full_for_the_lock_leaves_the_folder_unlocked(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -114,8 +116,8 @@ def test_a_disk_too_full_for_the_lock_lets_go_of_the_folder(tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(("code", "passes"), [(22, True), (95, True), (5, False)])
-def test_a_file_system_that_brings_no_folder_to_the_disk(tmp_path, monkeypatch, code, passes):
-    """EINVAL and EOPNOTSUPP say that there is no such thing; EIO says that it failed."""
+def test_a_file_system_that_cannot_sync_folders(tmp_path, monkeypatch, code, passes):
+    """EINVAL and EOPNOTSUPP: it cannot be asked for; EIO: it failed."""
     closed, close = [], os.close
 
     def fsync(file):
@@ -132,18 +134,18 @@ def test_a_file_system_that_brings_no_folder_to_the_disk(tmp_path, monkeypatch, 
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
-def test_a_forked_child_has_let_go_and_the_parent_has_not(tmp_path):
-    with Checkpoints(tmp_path) as kept:
+def test_a_forked_child_has_closed_the_lock_and_the_parent_has_not(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
         child = fork()
         if not child:
-            os._exit(0 if kept._lock._file is None else 1)
+            os._exit(0 if checkpoints._lock._file is None else 1)
         assert os.waitpid(child, 0)[1] == 0
-        assert kept._lock._file is not None
-    assert kept._lock._file is None
-    kept._lock.close()  # again: nothing is closed that is another's by now
+        assert checkpoints._lock._file is not None
+    assert checkpoints._lock._file is None
+    checkpoints._lock.close()  # again: no file of another is closed
 
 
-def test_what_a_cut_off_save_has_left_and_cannot_be_removed_is_told(tmp_path):
+def test_a_partial_file_that_cannot_be_removed_is_noted(tmp_path):
     stuck = tmp_path / f".b{storage.PARTIAL}"
     stuck.mkdir()
     (tmp_path / f".a{storage.PARTIAL}").write_text("")
@@ -153,21 +155,21 @@ def test_what_a_cut_off_save_has_left_and_cannot_be_removed_is_told(tmp_path):
     assert stuck.exists() and not (tmp_path / ".a.partial").exists()
 
 
-def test_a_file_may_be_read_by_whom_the_user_lets_read(tmp_path):
+def test_files_have_the_permissions_that_the_user_sets(tmp_path):
     mask = os.umask(0o027)
     try:
-        with Checkpoints(tmp_path / "run") as kept:
-            path = kept.save(1, *small())
+        with Checkpoints(tmp_path / "run") as checkpoints:
+            path = checkpoints.save(1, *small())
         assert [p.stat().st_mode & 0o777 for p in (path, path.with_name(storage.LOCK))] == [0o640, 0o640]
         os.umask(0)
-        with Checkpoints(tmp_path / "open") as kept:
-            path = kept.save(1, *small())
+        with Checkpoints(tmp_path / "open") as checkpoints:
+            path = checkpoints.save(1, *small())
         assert [p.stat().st_mode & 0o777 for p in (path, path.with_name(storage.LOCK))] == [0o666, 0o666]
     finally:
         os.umask(mask)
 
 
-def test_a_file_is_written_with_the_folders_above_it(tmp_path):
+def test_the_folders_above_a_file_are_made(tmp_path):
     path = tmp_path / "a" / "b" / "f"
     for body in (b"one", b"two"):
         storage.write_file(path, [body, b"!"])
@@ -182,16 +184,16 @@ def test_a_file_is_written_with_the_folders_above_it(tmp_path):
 def test_room_for_two_more_checkpoints_and_no_byte_less(tmp_path, monkeypatch):
     path = tmp_path / "f"
     path.write_bytes(bytes(3 << 19))  # 1.5 MiB
-    with Checkpoints(tmp_path) as kept:
+    with Checkpoints(tmp_path) as checkpoints:
         monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free))
         free = 3 << 20
-        kept.check_room(path)
+        checkpoints.check_room(path)
         free -= 1
         with pytest.raises(StorageError, match=r"checkpoints need 3\.0 MiB more, 3\.0 MiB are free; make room"):
-            kept.check_room(path)
+            checkpoints.check_room(path)
         free = 5 << 18
         with pytest.raises(StorageError, match=r"need 3\.0 MiB more, 1\.2 MiB are free"):
-            kept.check_room(path)
+            checkpoints.check_room(path)
 
 
 def test_a_refused_run_leaves_no_file_open(tmp_path, monkeypatch):

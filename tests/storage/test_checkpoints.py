@@ -1,4 +1,4 @@
-"""Checkpoint files and their folder: what is kept, what any reader can open, who may write."""
+"""Checkpoint files and their folder: which checkpoints stay, which are skipped, what the user is told."""
 
 from __future__ import annotations
 
@@ -33,42 +33,6 @@ def spoil(path, at=-1):
 # --- the file ---
 
 
-KINDS = ["f2", "f4", "f8", ">f4", "i1", "i2", "i4", "i8", ">i8", "u1", "u2", "u4", "u8"]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("shape", [(), (0,), (3, 0), (1,), (2, 3, 4)])
-def test_arrays_come_back_to_the_bit(tmp_path, kind, shape):
-    a = np.arange(24)[: int(np.prod(shape))].reshape(shape).astype(kind)
-    path = tmp_path / "f"
-    path.write_bytes(file_bytes({"a": a, "turned": a.T, "weights/θ": a[..., ::-1] if shape else a}, {}))
-    found = read(path).arrays
-    assert found["a"].shape == shape and found["a"].dtype == a.dtype.newbyteorder("=") and np.array_equal(found["a"], a)
-    assert np.array_equal(found["turned"], a.T) and np.array_equal(found["weights/θ"], a[..., ::-1] if shape else a)
-
-
-def test_every_reader_of_safetensors_opens_it(tmp_path):
-    safetensors = pytest.importorskip("safetensors.numpy", reason="another reader to compare with")
-    arrays = {"b": np.arange(5, dtype=np.int8), "a": np.ones((2, 3)).T, "none": np.zeros((0, 2), np.float32)}
-    path = tmp_path / "checkpoint-000001.safetensors"
-    path.write_bytes(file_bytes(arrays, {}))
-    found = safetensors.load_file(path)
-    assert set(found) == set(arrays) and all(np.array_equal(found[name], arrays[name]) for name in arrays)
-
-
-def test_meta_comes_back_to_the_bit():
-    meta = {
-        "floats": [0.1, 5e-324, 1e308, float("inf"), -0.0],
-        "big": 2**200,
-        "text": 'θ"\\\n汉字',
-        "none": [None, True],
-    }
-    found = tensorfile.from_bytes(file_bytes({}, meta), "f")[1]["state"]
-    assert repr(found) == repr(meta)
-    nan = tensorfile.from_bytes(file_bytes({}, {"x": float("nan")}), "f")[1]["state"]["x"]
-    assert nan != nan
-
-
 @pytest.mark.parametrize(
     ("arrays", "meta", "words"),
     [
@@ -81,37 +45,18 @@ def test_meta_comes_back_to_the_bit():
     ],
 )
 def test_what_a_file_cannot_hold_is_refused_before_it_is_written(tmp_path, arrays, meta, words):
-    with Checkpoints(tmp_path) as kept:
+    with Checkpoints(tmp_path) as checkpoints:
         with pytest.raises(ValueError, match=words):
-            kept.save(1, arrays, meta)
-        assert kept.latest() is None
+            checkpoints.save(1, arrays, meta)
+        assert checkpoints.latest() is None
     assert names(tmp_path) == [".lock"]
 
 
-def test_what_a_file_holds_to_the_last_value_and_byte(tmp_path):
-    """The limits of the writer are those of the reader, and neither is one off."""
-    n = tensorfile.VALUE_LIMIT - tensorfile._values(file_bytes({}, {"long": [0]})) + 1
-    most = file_bytes({}, {"long": [0] * n})
-    assert tensorfile._values(most) == tensorfile.VALUE_LIMIT
-    assert len(tensorfile.from_bytes(most, "f")[1]["state"]["long"]) == n
-    with pytest.raises(ValueError, match="and 200001 values; a file holds 8388608 and 200000"):
-        file_bytes({}, {"long": [0] * (n + 1)})
-    room = tensorfile.HEADER_LIMIT + 8 - len(file_bytes({}, {"long": ""}))
-    whole = file_bytes({}, {"long": "x" * room})
-    assert len(whole) == tensorfile.HEADER_LIMIT + 8 and tensorfile.from_bytes(whole, "f")[1]["state"] == {
-        "long": "x" * room
-    }
-    pieces = file_bytes({"a": np.arange(3)}, {"long": "x" * (3 << 20)})  # a header read in several pieces, and an array
-    assert tensorfile.from_bytes(pieces, "f")[0]["a"].tolist() == [0, 1, 2]
-    with pytest.raises(ValueError, match="takes 8388616 bytes"):
-        file_bytes({}, {"long": "x" * (room + 8)})
-
-
-def test_the_file_is_as_readable_as_others(tmp_path):
+def test_a_checkpoint_has_the_permissions_of_other_files(tmp_path):
     mask = os.umask(0o027)
     try:
-        with Checkpoints(tmp_path) as kept:
-            path = kept.save(0, *small())
+        with Checkpoints(tmp_path) as checkpoints:
+            path = checkpoints.save(0, *small())
     finally:
         os.umask(mask)
     if os.name == "posix":
@@ -132,41 +77,33 @@ def test_the_golden_file_is_what_is_written_today():
     assert (GOLDEN / f"format-{tensorfile.FORMAT}.safetensors").read_bytes() == file_bytes(arrays, meta, 7)
 
 
-def test_a_newer_format_is_told_from_damage(monkeypatch, tmp_path):
-    monkeypatch.setattr(tensorfile, "FORMAT", 99)
-    raw = file_bytes(*small())
-    monkeypatch.undo()
-    with pytest.raises(CheckpointError, match=r"^Reading f: .* expected format 1 or older, found format 99\. Update"):
-        tensorfile.from_bytes(raw, "f")
-
-
 def test_room_for_two_more(monkeypatch, tmp_path):
-    with Checkpoints(tmp_path) as kept:
-        path = kept.save(np.int64(1), *small())  # a number of NumPy's is one
+    with Checkpoints(tmp_path) as checkpoints:
+        path = checkpoints.save(np.int64(1), *small())  # NumPy's whole numbers are steps too
         assert latest(tmp_path).step == 1
         size = path.stat().st_size
         usage = shutil.disk_usage(tmp_path)
         monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=2 * size))
-        kept.check_room(path)
+        checkpoints.check_room(path)
         monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=2 * size - 1))
         with pytest.raises(StorageError, match=r"checkpoints need 0\.0 MiB more, 0\.0 MiB are free; make room or give"):
-            kept.check_room(path)
+            checkpoints.check_room(path)
 
 
-def test_a_newer_checkpoint_is_not_passed_over_for_an_older_one(monkeypatch, tmp_path):
-    """To go on from the older one would remove the newer one: work that a newer version can take up."""
-    with Checkpoints(tmp_path) as kept:
-        kept.save(1, *small()[:2])
+def test_a_checkpoint_of_a_newer_version_is_not_skipped(monkeypatch, tmp_path):
+    """A run that went on from the older one would remove it, and with it work that a newer version can resume."""
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, *small()[:2])
         monkeypatch.setattr(tensorfile, "FORMAT", 99)
-        kept.save(2, *small()[:2])
+        checkpoints.save(2, *small()[:2])
         monkeypatch.undo()
         with pytest.raises(NewerFormatError, match=r"checkpoint-000002.*found format 99\. Update xpgraph\.$"):
-            kept.latest()
+            checkpoints.latest()
     assert len(list(tmp_path.glob("*.safetensors"))) == 2
 
 
 @pytest.mark.parametrize("meta", [[], {}, {"step": -1, "state": {}}, {"step": True, "state": {}}, {"step": 1}])
-def test_a_file_without_a_step_is_no_checkpoint(tmp_path, meta):
+def test_a_file_without_a_step_is_refused(tmp_path, meta):
     (tmp_path / "f").write_bytes(b"".join(map(bytes, tensorfile.pieces({}, meta))))
     with pytest.raises(CheckpointError, match="expected a step and a state"):
         read(tmp_path / "f")
@@ -182,62 +119,64 @@ def test_what_is_not_a_file_is_refused_at_once(tmp_path):
 # --- the folder ---
 
 
-def test_two_generations_are_kept(tmp_path):
-    with Checkpoints(tmp_path / "a" / "运 行") as kept:
-        assert kept.latest() is None
+def test_two_checkpoints_stay(tmp_path):
+    with Checkpoints(tmp_path / "a" / "运 行") as checkpoints:
+        assert checkpoints.latest() is None
         for step in (0, 5, 10, 10, 15):
-            path = kept.save(step, *small(step))
-            assert path == kept.folder / f"checkpoint-{step:06d}.safetensors" and kept.latest().step == step
-        assert names(kept.folder) == [".lock", "checkpoint-000010.safetensors", "checkpoint-000015.safetensors"]
-        found = kept.latest()
-        assert value_of(found) == 15 and found.notes == found.damaged == () and kept.notes == []
-        assert latest(str(kept.folder)).step == 15
+            path = checkpoints.save(step, *small(step))
+            assert (
+                path == checkpoints.folder / f"checkpoint-{step:06d}.safetensors" and checkpoints.latest().step == step
+            )
+        assert names(checkpoints.folder) == [".lock", "checkpoint-000010.safetensors", "checkpoint-000015.safetensors"]
+        found = checkpoints.latest()
+        assert value_of(found) == 15 and found.notes == found.damaged == () and checkpoints.notes == []
+        assert latest(str(checkpoints.folder)).step == 15
 
 
 def test_steps_are_ordered_as_numbers(tmp_path):
-    with Checkpoints(tmp_path) as kept:
+    with Checkpoints(tmp_path) as checkpoints:
         for step in (999_999, 1_000_000, 1_000_001):
-            kept.save(step, *small(step))
+            checkpoints.save(step, *small(step))
         assert [name for name in names(tmp_path) if "check" in name] == [
             "checkpoint-1000000.safetensors", "checkpoint-1000001.safetensors",
         ]  # fmt: skip
-        assert kept.latest().step == 1_000_001
+        assert checkpoints.latest().step == 1_000_001
         for step in (-1, 10**12):
             with pytest.raises(ValueError, match="whole number from 0"):
-                kept.save(step, *small())
+                checkpoints.save(step, *small())
 
 
-def test_a_damaged_newest_is_passed_over_aloud(tmp_path):
-    with Checkpoints(tmp_path) as kept:
-        kept.save(10, *small(10.0)), kept.save(20, *small(20.0))
+def test_a_damaged_newest_is_skipped_and_a_note_says_so(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(10, *small(10.0)), checkpoints.save(20, *small(20.0))
         bad = tmp_path / "checkpoint-000020.safetensors"
         spoil(bad)
-        found = kept.latest()
+        found = checkpoints.latest()
         assert value_of(found) == 10.0 and found.damaged == (bad,)
-        assert f"Reading {bad}: array" in kept.notes[0] and "sha256" in kept.notes[0]
-        assert kept.notes[1] == "going on from checkpoint-000010.safetensors, the one before"
+        assert f"Reading {bad}: array" in checkpoints.notes[0] and "sha256" in checkpoints.notes[0]
+        assert checkpoints.notes[1] == "going on from checkpoint-000010.safetensors, the one before"
         # the damaged one does not count as a generation, whatever is saved next
-        kept.save(25, *small(25.0))
+        checkpoints.save(25, *small(25.0))
         assert [read(path).step for path in sorted(tmp_path.glob("*.safetensors"))] == [10, 25]
 
 
-def test_a_damaged_one_that_lies_ahead_is_removed_once_another_is_safe(tmp_path):
-    with Checkpoints(tmp_path) as kept:
-        kept.save(10, *small(10.0)), kept.save(20, *small(20.0))
+def test_a_damaged_one_of_a_later_step_is_removed_once_another_is_safe(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(10, *small(10.0)), checkpoints.save(20, *small(20.0))
         spoil(tmp_path / "checkpoint-000020.safetensors")
-        kept.latest(), kept.save(12, *small(12.0))
+        checkpoints.latest(), checkpoints.save(12, *small(12.0))
         assert [read(path).step for path in sorted(tmp_path.glob("*.safetensors"))] == [10, 12]
-        kept.save(20, *small(21.0))
-        assert value_of(kept.latest()) == 21.0
+        checkpoints.save(20, *small(21.0))
+        assert value_of(checkpoints.latest()) == 21.0
 
 
-def test_a_run_that_begins_again_before_the_newest_takes_the_folder_over(tmp_path):
-    with Checkpoints(tmp_path) as kept:
-        kept.save(10, *small(10.0)), kept.save(20, *small(20.0)), kept.save(15, *small(15.0))
+def test_a_run_that_starts_again_from_an_earlier_step_removes_the_later_ones(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(10, *small(10.0)), checkpoints.save(20, *small(20.0)), checkpoints.save(15, *small(15.0))
         assert [read(path).step for path in sorted(tmp_path.glob("*.safetensors"))] == [10, 15]
 
 
-def test_the_names_of_new_folders_are_brought_to_the_disk(tmp_path, monkeypatch):
+def test_the_names_of_new_folders_are_synced_to_disk(tmp_path, monkeypatch):
     """A checkpoint is lost with the folder that holds it."""
     synced, real = [], storage.sync_folder
     monkeypatch.setattr(storage, "sync_folder", lambda folder: (synced.append(folder), real(folder)))
@@ -245,34 +184,34 @@ def test_the_names_of_new_folders_are_brought_to_the_disk(tmp_path, monkeypatch)
     assert set(synced) == {tmp_path, tmp_path / "a"}
 
 
-def test_none_whole_is_an_error_that_names_each(tmp_path):
-    with Checkpoints(tmp_path) as kept:
-        kept.save(1, *small()), kept.save(2, *small())
+def test_where_all_are_damaged_the_error_names_each(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, *small()), checkpoints.save(2, *small())
         for path in tmp_path.glob("*.safetensors"):
             spoil(path, 20)
         with pytest.raises(CheckpointError, match=r"none is whole.*-000002\.safetensors.*-000001\.safe.*Start the run"):
-            kept.latest()
+            checkpoints.latest()
 
 
-def test_a_checkpoint_under_the_name_of_another_is_passed_over(tmp_path):
-    with Checkpoints(tmp_path) as kept:
-        path = kept.save(1, *small(1.0))
+def test_a_checkpoint_under_the_name_of_another_is_skipped(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        path = checkpoints.save(1, *small(1.0))
         (tmp_path / "checkpoint-000009.safetensors").write_bytes(path.read_bytes())
         (tmp_path / "checkpoint-000010.safetensors").mkdir()
-        found = kept.latest()
+        found = checkpoints.latest()
         assert (
             found.step == 1
-            and "expected 9 by its name, found 1" in kept.notes[1]
-            and "found something" in kept.notes[0]
+            and "expected 9 by its name, found 1" in checkpoints.notes[1]
+            and "found something" in checkpoints.notes[0]
         )
 
 
-def test_partial_files_are_cleaned_with_one_line_each(tmp_path):
+def test_partial_files_are_removed_with_a_note_each(tmp_path):
     stale = tmp_path / ".checkpoint-000003.safetensors.123.partial"
     stale.write_bytes(b"half")
     (tmp_path / "mine.partial").write_bytes(b"not ours")
-    with Checkpoints(tmp_path) as kept:
-        assert kept.notes == [f"removed {stale.name}, which a save that was cut off had left"]
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.notes == [f"removed {stale.name}, which a save that was cut off had left"]
     assert names(tmp_path) == [".lock", "mine.partial"]
 
 

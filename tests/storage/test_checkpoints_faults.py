@@ -1,4 +1,4 @@
-"""Whatever happens to a save, at whatever moment: the old checkpoint or the new one is there, never neither."""
+"""Whenever a save fails, is interrupted or killed, or the power goes: the old checkpoint or the new one is there."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 
 
 def started(folder):
-    """A folder in which two checkpoints lie."""
-    with Checkpoints(folder) as kept:
-        kept.save(0, *small(0.0)), kept.save(OLD, *small(OLD))
+    """A folder with two checkpoints."""
+    with Checkpoints(folder) as checkpoints:
+        checkpoints.save(0, *small(0.0)), checkpoints.save(OLD, *small(OLD))
     return folder
 
 
 def calls_of_a_save(tmp_path, monkeypatch):
-    with Checkpoints(started(tmp_path / "counted")) as kept, monkeypatch.context() as patch:
+    with Checkpoints(started(tmp_path / "counted")) as checkpoints, monkeypatch.context() as patch:
         calls = Calls().into(patch)
-        kept.save(NEW, *small(NEW))
+        checkpoints.save(NEW, *small(NEW))
     return calls.log
 
 
@@ -43,32 +43,32 @@ def steps(folder):
     return sorted(int(path.name[11:17]) for path in folder.glob("*.safetensors"))
 
 
-def test_the_calls_of_a_save_stand_in_the_order_that_makes_it_durable(tmp_path, monkeypatch):
+def test_a_save_makes_its_calls_in_the_order_that_is_durable(tmp_path, monkeypatch):
     assert calls_of_a_save(tmp_path, monkeypatch) == [
-        "open", "write", "write", "write", "fsync", "close", "replace",  # the file whole on the disk before its name
-        "open", "fsync", "close", "listdir", "unlink",  # its name on the disk before the oldest goes
+        "open", "write", "write", "write", "fsync", "close", "replace",  # the file is synced before it gets its name
+        "open", "fsync", "close", "listdir", "unlink",  # its name is synced before the oldest file goes
     ]  # fmt: skip
 
 
 def test_an_error_says_what_could_not_be_done(tmp_path, monkeypatch):
-    done = ["made", "written", "written", "written", "brought to the disk", "brought to the disk", "renamed"]
-    done += ["brought to the disk with its folder"] * 2
+    done = ["made", "written", "written", "written", "synced to disk", "synced to disk", "renamed"]
+    done += ["synced to disk with its folder"] * 2
     for i, words in enumerate(done):
 
         def fail(_, n, i=i):
             if n == i:
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-        with Checkpoints(started(tmp_path / str(i))) as kept, monkeypatch.context() as patch:
+        with Checkpoints(started(tmp_path / str(i))) as checkpoints, monkeypatch.context() as patch:
             Calls(fail).into(patch)
             with pytest.raises(
                 StorageError, match=f"it cannot be {words}: Input/output error; older files are as they"
             ):
-                kept.save(NEW, *small(NEW))
+                checkpoints.save(NEW, *small(NEW))
 
 
 @pytest.mark.parametrize("code", ERRORS, ids=lambda code: errno.errorcode[code])
-def test_an_error_at_each_step_leaves_a_checkpoint_and_no_litter(tmp_path, monkeypatch, code):
+def test_an_error_at_each_call_leaves_a_checkpoint_and_no_partial_file(tmp_path, monkeypatch, code):
     for i, name in enumerate(calls_of_a_save(tmp_path, monkeypatch)):
 
         def fail(_, n, i=i):
@@ -76,27 +76,27 @@ def test_an_error_at_each_step_leaves_a_checkpoint_and_no_litter(tmp_path, monke
                 raise OSError(code, os.strerror(code))
 
         folder = started(tmp_path / str(i))
-        with Checkpoints(folder) as kept:
+        with Checkpoints(folder) as checkpoints:
             with monkeypatch.context() as patch:
                 Calls(fail).into(patch)
                 if name in ("listdir", "unlink"):
-                    kept.save(NEW, *small(NEW))  # the new one is safe: the run goes on
-                    assert "cannot be removed" in kept.notes[0] and os.strerror(code) in kept.notes[0]
+                    checkpoints.save(NEW, *small(NEW))  # the new one is safe: the run goes on
+                    assert "cannot be removed" in checkpoints.notes[0] and os.strerror(code) in checkpoints.notes[0]
                 else:
                     with pytest.raises(
                         StorageError, match=rf"Saving .*000002.*{os.strerror(code)}.*Make room"
                     ) as caught:
-                        kept.save(NEW, *small(NEW))
+                        checkpoints.save(NEW, *small(NEW))
                     assert type(caught.value) is StorageError and caught.value.__cause__.errno == code
-            assert value_of(kept.latest()) in (OLD, NEW) and partials(folder) == []
-            assert value_of(latest(folder)) == kept.latest().step
+            assert value_of(checkpoints.latest()) in (OLD, NEW) and partials(folder) == []
+            assert value_of(latest(folder)) == checkpoints.latest().step
             assert {0, OLD} <= set(steps(folder)) or NEW in steps(folder)
-            kept.save(LATER, *small(LATER))  # once there is room again
-            assert value_of(kept.latest()) == LATER and len(steps(folder)) == 2
+            checkpoints.save(LATER, *small(LATER))  # once there is room again
+            assert value_of(checkpoints.latest()) == LATER and len(steps(folder)) == 2
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, MemoryError, SystemExit])
-def test_an_interrupt_at_each_step_leaves_a_checkpoint_and_no_litter(tmp_path, monkeypatch, kind):
+def test_an_interrupt_at_each_call_leaves_a_checkpoint_and_no_partial_file(tmp_path, monkeypatch, kind):
     for i in range(len(calls_of_a_save(tmp_path, monkeypatch))):
 
         def interrupt(_, n, i=i):
@@ -104,11 +104,11 @@ def test_an_interrupt_at_each_step_leaves_a_checkpoint_and_no_litter(tmp_path, m
                 raise kind
 
         folder = started(tmp_path / str(i))
-        with Checkpoints(folder) as kept:
+        with Checkpoints(folder) as checkpoints:
             with monkeypatch.context() as patch, pytest.raises(kind):
                 Calls(interrupt).into(patch)
-                kept.save(NEW, *small(NEW))
-            assert value_of(kept.latest()) in (OLD, NEW) and partials(folder) == []
+                checkpoints.save(NEW, *small(NEW))
+            assert value_of(checkpoints.latest()) in (OLD, NEW) and partials(folder) == []
 
 
 def in_a_child(work):
@@ -126,7 +126,7 @@ def in_a_child(work):
 
 @fork
 @pytest.mark.parametrize("half", [False, True], ids=["before", "halfway"])
-def test_a_kill_at_each_step_leaves_a_checkpoint_and_no_lock(tmp_path, monkeypatch, half):
+def test_a_kill_at_each_call_leaves_a_checkpoint_and_no_lock(tmp_path, monkeypatch, half):
     log, real = calls_of_a_save(tmp_path, monkeypatch), os.write
     for i in range(len(log)):
         folder = started(tmp_path / str(i))
@@ -140,33 +140,33 @@ def test_a_kill_at_each_step_leaves_a_checkpoint_and_no_lock(tmp_path, monkeypat
                 real(file, view[: len(view) // 2])
                 os.kill(os.getpid(), signal.SIGKILL)
 
-            with Checkpoints(folder) as kept:
+            with Checkpoints(folder) as checkpoints:
                 calls = Calls(kill).into(monkeypatch)
                 if half and log[i] == "write":
                     calls.write = write
-                kept.save(NEW, *small(NEW))
+                checkpoints.save(NEW, *small(NEW))
 
         assert in_a_child(work) == signal.SIGKILL
         renamed = "replace" in log[:i]
-        with Checkpoints(folder) as kept:
-            assert value_of(kept.latest()) == (NEW if renamed else OLD)
-            assert len(kept.notes) == (0 if renamed or i == 0 else 1) and partials(folder) == []
-            kept.save(LATER, *small(LATER))
+        with Checkpoints(folder) as checkpoints:
+            assert value_of(checkpoints.latest()) == (NEW if renamed else OLD)
+            assert len(checkpoints.notes) == (0 if renamed or i == 0 else 1) and partials(folder) == []
+            checkpoints.save(LATER, *small(LATER))
             assert len(steps(folder)) == 2
 
 
 @fork
-def test_a_disk_that_is_really_full(tmp_path):
-    """The kernel refuses to write beyond a size: the write before it is taken in part."""
+def test_a_file_that_the_system_does_not_let_grow(tmp_path):
+    """A limit on the size of files stops a write half-way, as a full disk does."""
     folder = started(tmp_path / "run")
     report, told = os.pipe()
 
     def work():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
-        with Checkpoints(folder) as kept:
+        with Checkpoints(folder) as checkpoints:
             try:
-                kept.save(NEW, *small(NEW, n=1000))
+                checkpoints.save(NEW, *small(NEW, n=1000))
             except StorageError as error:
                 os.write(told, str(error).encode())
 
@@ -177,28 +177,28 @@ def test_a_disk_that_is_really_full(tmp_path):
     assert value_of(latest(folder)) == OLD and partials(folder) == []
 
 
-def test_a_write_that_takes_less_than_it_is_given(tmp_path, monkeypatch):
+def test_a_write_that_writes_less_than_it_was_given(tmp_path, monkeypatch):
     real = os.write
-    with Checkpoints(tmp_path) as kept:
+    with Checkpoints(tmp_path) as checkpoints:
         monkeypatch.setattr(os, "write", lambda file, view: real(file, view[:7]))
-        kept.save(NEW, *small(NEW))
+        checkpoints.save(NEW, *small(NEW))
         monkeypatch.undo()
-        assert value_of(kept.latest()) == NEW
+        assert value_of(checkpoints.latest()) == NEW
 
 
 def test_a_path_that_is_a_directory(tmp_path):
-    with Checkpoints(started(tmp_path)) as kept:
+    with Checkpoints(started(tmp_path)) as checkpoints:
         (tmp_path / "checkpoint-000002.safetensors").mkdir()
         with pytest.raises(StorageError, match="it cannot be renamed"):
-            kept.save(NEW, *small(NEW))
-        assert value_of(kept.latest()) == OLD and partials(tmp_path) == []
+            checkpoints.save(NEW, *small(NEW))
+        assert value_of(checkpoints.latest()) == OLD and partials(tmp_path) == []
 
 
-# --- power ---
+# --- power cuts ---
 
 
 class Disk(Calls):
-    """What of a save reaches the disk: nothing before its fsync for certain, anything before it perhaps."""
+    """Records the calls of a save. Before its fsync, a change may have reached the disk, or may not."""
 
     def __init__(self, folder):
         super().__init__()
@@ -223,7 +223,7 @@ class Disk(Calls):
 
 
 def crash_states(before, ops, folder):
-    """Every {name: bytes} that a power cut after ``ops`` may leave: each change since the last sync, made or lost."""
+    """Every {name: bytes} that a power cut after ``ops`` may leave: each change since the last fsync, made or lost."""
     names, contents, synced, open_changes = dict(before), {}, {}, []
     for kind, *rest in ops:
         if kind == "write":
@@ -256,12 +256,12 @@ def apply(names, changes):
     return names
 
 
-def test_a_power_cut_at_each_step_leaves_a_checkpoint(tmp_path, monkeypatch):
+def test_a_power_cut_at_each_call_leaves_a_checkpoint(tmp_path, monkeypatch):
     folder, tried, found = started(tmp_path / "run"), 0, set()
     before = {str(path): path.read_bytes() for path in folder.glob("*.safetensors")}
-    with Checkpoints(folder) as kept:
+    with Checkpoints(folder) as checkpoints:
         disk = Disk(folder).into(monkeypatch)
-        kept.save(NEW, *small(NEW))
+        checkpoints.save(NEW, *small(NEW))
         monkeypatch.undo()
     for n in range(len(disk.ops) + 1):
         for state in crash_states(before, disk.ops[:n], folder):
@@ -277,23 +277,23 @@ def test_a_power_cut_at_each_step_leaves_a_checkpoint(tmp_path, monkeypatch):
     assert found == {OLD, NEW} and tried > 30
 
 
-def test_the_power_cut_finds_a_save_without_fsync(tmp_path, monkeypatch):
-    """The model is worth something: without the file's fsync, a damaged newest is among what it leaves."""
+def test_the_model_of_a_power_cut_finds_a_save_without_fsync(tmp_path, monkeypatch):
+    """Without the fsync of the file, a damaged newest checkpoint is among what is left."""
     folder = started(tmp_path / "run")
     before = {str(path): path.read_bytes() for path in folder.glob("*.safetensors")}
-    with Checkpoints(folder) as kept:
+    with Checkpoints(folder) as checkpoints:
         disk = Disk(folder).into(monkeypatch)
-        kept.save(NEW, *small(NEW))
+        checkpoints.save(NEW, *small(NEW))
     careless = [op for op in disk.ops if op[0] != "sync" or op[1] == str(folder)]
     new = str(folder / "checkpoint-000002.safetensors")
     bodies = {state[new] for state in crash_states(before, careless, folder) if new in state}
     assert b"" in bodies and len(bodies) == 4
 
 
-def test_a_checkpoint_that_cannot_be_removed_is_told_once_and_does_not_keep_the_others(tmp_path):
+def test_a_checkpoint_that_cannot_be_removed_is_noted_once_and_the_others_are_removed(tmp_path):
     (tmp_path / "checkpoint-000001.safetensors").mkdir()
-    with Checkpoints(tmp_path) as kept:
+    with Checkpoints(tmp_path) as checkpoints:
         for step in range(2, 7):
-            kept.save(step, *small(step))
-        assert len(kept.notes) == 1 and "cannot be removed" in kept.notes[0]
+            checkpoints.save(step, *small(step))
+        assert len(checkpoints.notes) == 1 and "cannot be removed" in checkpoints.notes[0]
     assert [path.name[11:17] for path in sorted(tmp_path.glob("*.safetensors"))] == ["000001", "000005", "000006"]

@@ -11,7 +11,7 @@ from badinputs_made import CLASSES, CONDITIONS, Condition
 from reference import RULES, Reference
 
 import xpgraph as xg
-from xpgraph.nodes.node import rebuild
+from xpgraph.nodes.copying import rebuild
 from xpgraph.testing.formulas.formula import unit
 from xpgraph.testing.formulas.textbook import FORMULAS
 from xpgraph.testing.verification import matrix

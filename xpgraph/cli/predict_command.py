@@ -15,7 +15,7 @@ from .. import datasets
 from ..arrays.libraries import dtype_name, on_device, to_numpy
 from ..datasets.csv_table import Kept
 from ..errors import DataError
-from ..graph.saving import load
+from ..graph.loading import load
 from ..nodes.layers import softmax
 from ..storage.atomic import write_file
 from .choices import Choices, choose_backend

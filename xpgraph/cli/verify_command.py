@@ -10,7 +10,7 @@ from typing import Any
 
 from ..arrays.libraries import place
 from ..errors import DataError, StorageError
-from ..graph.saving import load
+from ..graph.loading import load
 from ..storage.atomic import write_file
 from ..testing.verification.agreement import verify
 from ..testing.verification.networks import Network, network, networks

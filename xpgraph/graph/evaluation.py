@@ -1,4 +1,7 @@
-"""Floor 4: models judged by data: predict and evaluate, in batches, for Chain and Graph alike."""
+"""``predict`` and ``evaluate``, in batches, for Chain and Graph alike.
+
+A Graph that ends in a loss is run up to its loss: the scores are what goes into it.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ from numbers import Integral
 from typing import Any, NamedTuple
 
 from ..arrays.libraries import Array, is_array, namespace_of, number, on_device
+from ..nodes.copying import namespace_copy
 from ..nodes.losses import SoftmaxWithLoss
-from ..nodes.node import namespace_copy
 from .inputs import check_labels, check_lengths, first_parameter, import_data
-from .slots import distribute
+from .slots import distribute, note_call
 
 
 class Evaluation(NamedTuple):
@@ -24,15 +27,15 @@ class Evaluation(NamedTuple):
 def predict(model: Any, x: Array, batch_size: int | None) -> Any:
     """The scores of all rows of x, ``batch_size`` at a time (None: all at once)."""
     who, W = f"{type(model).__name__}.predict", first_parameter(model)
-    first = import_data(_row(x), "x", who, W)
+    row = import_data(_first_row(x), "x", who, W)
     size = x.shape[0] if batch_size is None else _positive(who, batch_size)
-    with on_device(first):
-        pieces = [model._scores(import_data(x[rows, ...], "x", who, W)) for rows in _slices(x, size)]
-        if len(pieces) == 1:
-            return pieces[0]
-        if isinstance(pieces[0], tuple):  # a Graph of several outputs
-            return tuple(namespace_of(parts[0]).concat(list(parts), axis=0) for parts in zip(*pieces, strict=True))
-        return namespace_of(pieces[0]).concat(pieces, axis=0)
+    with on_device(row):
+        batches = [model.scores(import_data(x[rows, ...], "x", who, W)) for rows in _slices(x, size)]
+        if len(batches) == 1:
+            return batches[0]
+        if isinstance(batches[0], tuple):  # a Graph of several outputs
+            return tuple(namespace_of(each[0]).concat(list(each), axis=0) for each in zip(*batches, strict=True))
+        return namespace_of(batches[0]).concat(batches, axis=0)
 
 
 def evaluate(model: Any, x: Array, t: Array, batch_size: int) -> Evaluation:
@@ -42,33 +45,33 @@ def evaluate(model: Any, x: Array, t: Array, batch_size: int) -> Evaluation:
     if model.loss is None:
         advice = "make it with Chain(..., loss=SoftmaxWithLoss())" if kind == "Chain" else "end it in SoftmaxWithLoss"
         raise TypeError(f"{who}: this {kind.lower()} has no loss; {advice}.")
-    check_two(who, model)
-    first, _ = import_data(_row(x), "x", who, W), import_data(_row(t), "t", who, W)
+    check_two_inputs(who, model)
+    row, _ = import_data(_first_row(x), "x", who, W), import_data(_first_row(t), "t", who, W)
     check_lengths(who, x, t)
     total, right, labels = 0.0, 0, 0
-    with on_device(first):
+    with on_device(row):
         for rows in _slices(x, _positive(who, batch_size)):
             bx, bt = import_data(x[rows, ...], "x", who, W), import_data(t[rows, ...], "t", who, W)
-            loss, y, named = model._judged(bx, bt)
+            loss, y, classes = model.loss_and_scores(bx, bt)
             if rows.start == 0:
                 check_labels(f"{who}: ", model, t)
             total += number(loss) * bx.shape[0]  # sync
             if y is not None:
-                same = right_answers(y, named)
-                right += int(number(namespace_of(same).sum(same)))  # sync
-                labels += math.prod(same.shape)
+                correct = right_answers(y, classes)
+                right += int(number(namespace_of(correct).sum(correct)))  # sync
+                labels += math.prod(correct.shape)
     return Evaluation(total / x.shape[0], right / labels if labels else None)
 
 
-def judge(loss: Any, *inputs: Any) -> tuple[Any, Any, Any]:
-    """(loss, scores, labels) of the node at the end of a model; no scores and labels where they name no classes."""
-    if getattr(loss, "loss", None) is not None and hasattr(loss, "_judged"):
-        return loss._judged(*inputs)
-    found = loss.forward(*inputs)
-    return (found, *inputs) if isinstance(loss, SoftmaxWithLoss) else (found, None, None)
+def loss_and_scores(loss: Any, *inputs: Any) -> tuple[Any, Any, Any]:
+    """(loss, scores, labels) of the node at the end of a model; scores and labels are None without classes."""
+    if getattr(loss, "loss", None) is not None and hasattr(loss, "loss_and_scores"):  # a model with a loss of its own
+        return loss.loss_and_scores(*inputs)
+    value = loss.forward(*inputs)
+    return (value, *inputs) if isinstance(loss, SoftmaxWithLoss) else (value, None, None)
 
 
-def check_two(who: str, model: Any) -> None:
+def check_two_inputs(who: str, model: Any) -> None:
     """TypeError for a Graph that does not take (x, t)."""
     if hasattr(model, "wiring") and model.wiring.inputs != 2:
         names = ", ".join(map(repr, model.inputs))
@@ -84,24 +87,23 @@ def right_answers(y: Array, t: Array) -> Array:
     A row with a NaN has no largest score, and is never right.
     """
     xp = namespace_of(y)
-    named = t if t.ndim < y.ndim else xp.argmax(t, axis=-1)
-    same = xp.equal(xp.argmax(y, axis=-1), named)
-    seen = xp.logical_not(xp.isnan(xp.max(y, axis=-1)))
-    return xp.astype(xp.logical_and(same, seen), xp.int64)
+    classes = t if t.ndim < y.ndim else xp.argmax(t, axis=-1)
+    same = xp.equal(xp.argmax(y, axis=-1), classes)
+    is_number = xp.logical_not(xp.isnan(xp.max(y, axis=-1)))
+    return xp.astype(xp.logical_and(same, is_number), xp.int64)
 
 
 # --- a Graph, up to its loss ------------------------------------------------------------------------------------
 
 
 def graph_scores(graph: Any, *inputs: Any) -> Any:
-    """What goes into the first input of a Graph's loss, from the inputs that it depends on, which labels are not."""
+    """What goes into a Graph's loss, from the inputs that it depends on, which labels are not."""
     if graph.loss is None:
         needed = list(range(graph.wiring.inputs))
     else:
         slots = _score_slots(graph)
         steps = _steps_to(graph, slots)
-        read = {s for k in steps for s in graph.wiring.steps[k][0]} | set(slots)
-        needed = [i for i in range(graph.wiring.inputs) if i in read]
+        needed = [i for i in range(graph.wiring.inputs) if i in _read_by(graph, steps) or i in slots]
     if len(inputs) != len(needed):
         names = ", ".join(repr(graph.inputs[i]) for i in needed)
         raise TypeError(
@@ -112,52 +114,59 @@ def graph_scores(graph: Any, *inputs: Any) -> Any:
         return graph.forward(*inputs)
     given = dict(zip(needed, inputs, strict=True))
     values = _run(graph, steps, [given.get(i) for i in range(graph.wiring.inputs)], "predict")
-    found = [namespace_copy(values[s]) if s < len(graph.held) + graph.wiring.inputs else values[s] for s in slots]
-    return graph.loss._scores(*found) if hasattr(graph.loss, "_scores") else found[0]
+    computed = graph.wiring.inputs + len(graph.own_params)  # from this slot on
+    scores = [values[s] if s >= computed else namespace_copy(values[s]) for s in slots]
+    return graph.loss.scores(*scores) if hasattr(graph.loss, "scores") else scores[0]
 
 
-def graph_judged(graph: Any, *inputs: Any) -> tuple[Any, Any, Any]:
+def graph_loss_and_scores(graph: Any, *inputs: Any) -> tuple[Any, Any, Any]:
     """(loss, scores, labels) of a Graph that ends in a loss."""
-    slots = _loss_step(graph)[0]
+    slots = _loss_inputs(graph)
     values = _run(graph, _steps_to(graph, slots), inputs, "evaluate")
-    return judge(graph.loss, *(values[s] for s in slots))
+    return loss_and_scores(graph.loss, *(values[s] for s in slots))
 
 
-def _loss_step(graph: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    return next(step for step in graph.wiring.steps if step[1] == graph.wiring.outputs)
+def _loss_inputs(graph: Any) -> tuple[int, ...]:
+    """The slots of the inputs of a Graph's loss, labels last."""
+    return next(ins for ins, outs in graph.wiring.steps if outs == graph.wiring.outputs)
 
 
 def _score_slots(graph: Any) -> list[int]:
-    """The slots that the scores come from: of a loss that is itself a network, those that its own scores need."""
-    slots, loss = _loss_step(graph)[0], graph.loss
+    """The slots from which the scores come: of a loss that is itself a network, those that its own scores need."""
+    slots, loss = _loss_inputs(graph), graph.loss
     if hasattr(loss, "wiring"):
         inner = _score_slots(loss)
-        read = {s for k in _steps_to(loss, inner) for s in loss.wiring.steps[k][0]} | set(inner)
+        read = _read_by(loss, _steps_to(loss, inner)) | set(inner)
         return [s for i, s in enumerate(slots) if i in read]
-    return list(slots[:-1] if hasattr(loss, "_scores") else slots[:1])
+    return list(slots[:-1] if hasattr(loss, "scores") else slots[:1])
 
 
 def _steps_to(graph: Any, slots: Sequence[int]) -> list[int]:
     """The numbers of the calls that slots depend on, in order."""
-    wanted, found = set(slots), []
+    needed, steps = set(slots), []
     for k in range(len(graph.wiring.steps) - 1, -1, -1):
         ins, outs = graph.wiring.steps[k]
-        if not wanted.isdisjoint(outs):
-            wanted.update(ins)
-            found.append(k)
-    return found[::-1]
+        if not needed.isdisjoint(outs):
+            needed.update(ins)
+            steps.append(k)
+    return steps[::-1]
 
 
-def _run(graph: Any, steps: Sequence[int], inputs: Sequence[Any], what: str) -> list[Any]:
-    """The values in all slots after some of the calls."""
-    values = [*inputs, *graph.held]
+def _read_by(graph: Any, steps: Sequence[int]) -> set[int]:
+    """The slots that some of the calls read."""
+    return {s for k in steps for s in graph.wiring.steps[k][0]}
+
+
+def _run(graph: Any, steps: Sequence[int], inputs: Sequence[Any], method: str) -> list[Any]:
+    """The values in all slots after some of the calls; ``method`` is named in the note of an error."""
+    values = [*inputs, *graph.own_params]
     values += [None] * (len(graph.wiring.names) - len(values))
     for k in steps:
         ins, outs = graph.wiring.steps[k]
         try:
             distribute(values, outs, graph.nodes[k].forward(*(values[s] for s in ins)))
         except Exception as error:
-            graph._tell(error, what, k)
+            note_call(error, graph, method, k)
             raise
     return values
 
@@ -165,7 +174,7 @@ def _run(graph: Any, steps: Sequence[int], inputs: Sequence[Any], what: str) -> 
 # --- rows -------------------------------------------------------------------------------------------------------
 
 
-def _row(a: Any) -> Any:
+def _first_row(a: Any) -> Any:
     """The first row of an array, by which its kind can be checked; anything else as it is."""
     return a[: min(1, a.shape[0]), ...] if is_array(a) and a.ndim else a
 

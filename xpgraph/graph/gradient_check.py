@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 from ..arrays import random as draws
 from ..arrays.libraries import Array, Place, namespace_of, number, place_of
-from ..nodes.node import move, namespace_copy
+from ..nodes.copying import move, namespace_copy
+from ..nodes.node import takes_input_grad
 from ..nodes.sharing import plan
 from ..nodes.wires import node_name
-from .plan import takes_input_grad
+from .slots import zero_gradient
 
 EPS = 1e-6  # of central differences: their error is about EPS² from the curve and 1e-16 / EPS from rounding
 ABSOLUTE, RELATIVE, ROUNDING = 1e-6, 1e-5, 1e-15
@@ -45,16 +46,16 @@ def check_edges(graph: Any, inputs: Sequence[Any]) -> list[Edge]:
     if where is None:
         raise TypeError("Graph.check_gradients: there is no array among the inputs; give those of forward.")
     copy = move(graph, where, "float64")
-    copy.keeps = True
+    copy.keep_values = True
     ys = copy.forward(*(_float64(where, a) for a in inputs))
     ys = ys if isinstance(ys, tuple) else (ys,)
     douts = [_drawn(where, y, 100 + i) if getattr(y, "shape", ()) else 1 for i, y in enumerate(ys)]
     copy.backward(*douts, input_grad=True)
-    values, slopes = copy._values, copy._gradients
+    values, slopes = ([of.get(w) for w in copy.wires] for of in (copy.values, copy.gradients))
     found = []
     for k, ((ins, outs), node) in enumerate(zip(copy.wiring.steps, copy.nodes, strict=True)):
         if any(slopes[s] is not None for s in outs):
-            dys = [copy._zeros(s) if slopes[s] is None else slopes[s] for s in outs]
+            dys = [zero_gradient(copy.saved_values[s]) if slopes[s] is None else slopes[s] for s in outs]
             found += [
                 Edge(f"{what} (call {k})", *row)
                 for what, *row in _edges(node, graph.calls[k], [_own(values[s]) for s in ins], dys, where)

@@ -1,6 +1,6 @@
-"""Floor 4: the one border. Nodes refuse arrays of another library; fit, evaluate and predict move NumPy data once.
+"""Data on its way into a model. Nodes refuse arrays of another library; fit, evaluate and predict move NumPy data.
 
-The rule for data: x becomes the parameters' dtype, integers included (no scaling); labels t stay integers, or
+x becomes the parameters' dtype, integers included (no scaling); labels t stay integers, or
 become the parameters' dtype if they are probabilities.
 """
 
@@ -21,17 +21,20 @@ from ..arrays.libraries import (
     together,
 )
 from ..errors import DTypeError, LibraryError, ShapeError
-from ..nodes.losses import SoftmaxWithLoss, check_chances, check_range
-from ..nodes.node import parts
+from ..nodes.copying import parts
+from ..nodes.losses import SoftmaxWithLoss, check_probabilities, check_range
 
 
 def first_parameter(model: Any) -> Array | None:
-    """A parameter of the model, which says where the model lives; None if there is none."""
+    """The first parameter of the model, which says where the model lives; None if there is none."""
     return next((p for p in model.params if is_array(p)), None)
 
 
 def import_data(a: Any, name: str, who: str, W: Array | None) -> Array:
-    """Data ``a``, called ``name`` ("x" or "t"), where W lives and in W's dtype; labels t keep their integers."""
+    """Data ``a``, called ``name`` ("x" or "t"), where W lives and in W's dtype; integer labels t stay integers.
+
+    Raises DTypeError, ShapeError or LibraryError for what is no such data, or lives elsewhere and is not NumPy's.
+    """
     if not is_array(a):
         raise DTypeError(f"{who}: {name} is a {type(a).__name__}; {as_array(a, name)}.")
     if a.ndim == 0 or a.shape[0] == 0:
@@ -66,13 +69,13 @@ def check_lengths(who: str, x: Array, t: Array) -> None:
 
 
 def check_labels(who: str, model: Any, t: Array) -> None:
-    """After one forward: all of t, indices or probabilities, must fit every SoftmaxWithLoss that the model holds."""
+    """After one forward: ValueError unless all of t, indices or probabilities, fits each SoftmaxWithLoss inside."""
     xp = namespace_of(t)
     for part in parts(model):
         if not isinstance(part, SoftmaxWithLoss) or part.y is None:
             continue
         if tuple(t.shape[1:]) == tuple(part.y.shape[1:]):
-            check_chances(who, t)
+            check_probabilities(who, t)
         elif t.ndim < part.y.ndim:
-            wide = xp.astype(t, xp.int64, copy=False)  # uint8 labels cannot be compared with 300 classes everywhere
-            check_range(who, wide, part.y.shape[-1])
+            indices = xp.astype(t, xp.int64, copy=False)  # not every library compares uint8 labels with 300 classes
+            check_range(who, indices, part.y.shape[-1])

@@ -1,80 +1,157 @@
-"""Floor 4: what a Graph needs while it runs: results into slots, the gradients to start from, the record of a run."""
+"""What a Graph needs while it runs: results into slots, gradients to start from, the values of the last run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..arrays.libraries import Array, is_array, namespace_of
 from ..errors import Error, ShapeError
 from ..nodes.basic import add
-from ..nodes.node import check_floating, parts
+from ..nodes.checks import check_floating
+from ..nodes.copying import parts
 from ..nodes.wires import Wire, node_name
+from .plan import BackwardStep
 from .text_table import columns
 
-if TYPE_CHECKING:
-    from .plan import Back
 
-
-class Record(Mapping[Wire, Array]):
-    """What was on the wires of one graph in its last run; wires without a value are left out."""
+class WireValues(Mapping[Wire, Array]):
+    """What was on the wires of one graph in its last run; a wire without a value is not listed."""
 
     def __init__(self, wires: Sequence[Wire], slots: Sequence[Any]) -> None:
-        self._of = {w: a for w, a in zip(wires, slots, strict=False) if a is not None}
+        self._by_wire = {w: a for w, a in zip(wires, slots, strict=False) if a is not None}
 
     def __getitem__(self, wire: Wire) -> Array:
-        return self._of[wire]
+        return self._by_wire[wire]
 
     def __iter__(self) -> Iterator[Wire]:
-        return iter(self._of)
+        return iter(self._by_wire)
 
     def __len__(self) -> int:
-        return len(self._of)
+        return len(self._by_wire)
 
 
 @contextmanager
-def nothing_kept(model: Any) -> Iterator[None]:
-    """Let no Graph inside a model keep values and gradients while the block runs; what they kept is let go."""
-    graphs = [(part, part.keeps) for part in parts(model) if hasattr(part, "keeps") and hasattr(part, "wiring")]
+def without_values(model: Any) -> Iterator[None]:
+    """While the block runs, no Graph inside ``model`` stores the values and gradients of its runs; old ones go."""
+    graphs = [
+        (part, part.keep_values) for part in parts(model) if hasattr(part, "keep_values") and hasattr(part, "wiring")
+    ]
     for graph, _ in graphs:
-        graph.keeps, graph._values, graph._gradients = False, None, None
+        graph.keep_values = False
+        graph.clear_values()
     try:
         yield
     finally:
         for graph, before in graphs:
-            graph.keeps = before
+            graph.keep_values = before
 
 
 def is_number(d: Any) -> bool:
-    """A Python number, not NumPy's scalar, which is an array of a dtype."""
+    """Is it a Python number? A scalar of NumPy's is an array with a dtype."""
     return isinstance(d, int | float) and not hasattr(d, "dtype")
 
 
-def seeds(graph: Any, douts: tuple[Any, ...]) -> list[Any]:
-    """The gradients of the outputs, from which a Graph's backward starts, in their slots."""
-    w, kept = graph.wiring, graph._kept
-    slopes: list[Any] = [None] * len(w.names)
+def output_gradients(graph: Any, douts: tuple[Any, ...]) -> list[Any]:
+    """The gradients by slot from which a Graph's backward starts: those of its outputs, None elsewhere."""
+    w, values = graph.wiring, graph.saved_values
+    gradients: list[Any] = [None] * len(w.names)
     if not douts and len(w.outputs) == 1:
         douts = (1,)
     if len(douts) != len(w.outputs):
         names = ", ".join(map(repr, graph.outputs))
         raise ShapeError(f"Graph.backward: {len(douts)} gradients came for the outputs ({names}); give each its own.")
     for s, dout in zip(w.outputs, douts, strict=True):
-        shape = tuple(getattr(kept[s], "shape", ()))
+        shape = tuple(getattr(values[s], "shape", ()))
         if is_number(dout):
             if shape:
                 name = repr(graph.wires[s])
                 raise ShapeError(f"Graph.backward: {name} is {shape}; give its gradient, an array of that shape.")
-            slopes[s] = dout if w.loss else full(kept[s], dout)
+            gradients[s] = dout if w.loss else gradient_like(values[s], dout)
         elif dout is not None:
             check_floating("Graph.backward: ", f"the gradient of {graph.wires[s]!r}", dout)
-            slopes[s] = dout
-    return slopes
+            gradients[s] = dout
+    return gradients
 
 
-def table(graph: Any) -> str:
-    """A line for each call of a Graph: its node, its inputs and its outputs; wires without a name have numbers."""
+def gradient_like(value: Any, d: Any) -> Any:
+    """A gradient in the form of its value: a number becomes an array where the value is one."""
+    return namespace_of(value).full_like(value, float(d)) if is_number(d) and hasattr(value, "dtype") else d
+
+
+def zero_gradient(value: Any) -> Any:
+    """The gradient of a floating value on which no output depends; None for another value, such as labels."""
+    xp = namespace_of(value) if hasattr(value, "dtype") else None
+    return xp.zeros_like(value) if xp and xp.isdtype(value.dtype, "real floating") else None
+
+
+def zero_grads(node: Any) -> None:
+    """Set the gradients of a node's parameters to 0: no output depends on what the node computed."""
+    for grad in getattr(node, "grads", ()):
+        grad[...] = 0.0
+
+
+def distribute(values: list[Any], target: int | tuple[int, ...], y: Any) -> None:
+    """Write the results of a node into their slots; ShapeError if there are more or fewer than were recorded."""
+    slots = (target,) if isinstance(target, int) else target
+    results = tuple(y) if isinstance(y, tuple | list) and not is_array(y) else (y,)
+    if len(results) != len(slots):
+        raise ShapeError(
+            f"Graph.forward: the node returned {len(results)} arrays, and was recorded with {len(slots)}; "
+            "set its n_outputs, or call it by record(node, ..., outputs=n)."
+        )
+    for s, each in zip(slots, results, strict=True):
+        values[s] = each
+
+
+def add_gradients(graph: Any, gradients: list[Any], labels: set[int], step: BackwardStep, dx: Any) -> None:
+    """Add what a node's backward returned to the gradients of its inputs; slots that got none go into ``labels``."""
+    source = (step.source,) if isinstance(step.source, int) else step.source
+    dxs = tuple(dx) if isinstance(dx, tuple | list) else (dx,)
+    who = f"{node_name(graph.nodes[step.node])}.backward"
+    if len(dxs) > len(source):
+        raise ShapeError(f"{who}: it returned {len(dxs)} gradients for {len(source)} inputs; one for each is due.")
+    if dx is None and any(s >= graph.wiring.inputs for s in source):
+        raise Error(f"{who}: it returned None; return the gradient of each input, labels apart.")
+    for i, s in enumerate(source):
+        d = dxs[i] if i < len(dxs) else None
+        if d is None:
+            labels.add(s)
+        else:
+            gradients[s] = d if gradients[s] is None else add(gradients[s], d)
+
+
+def store_own_gradients(graph: Any, gradients: Sequence[Any]) -> None:
+    """Write the gradients of the graph's own parameters into their arrays; 0 where there is none."""
+    for i, grad in enumerate(graph.own_grads, graph.wiring.inputs):
+        d = gradients[i]
+        if d is not None and tuple(d.shape) != tuple(grad.shape):
+            raise ShapeError(
+                f"Graph.backward: the gradient of {graph.wires[i]!r} came as {tuple(d.shape)}, the parameter is "
+                f"{tuple(grad.shape)}; a node that uses it must sum over what was broadcast."
+            )
+        grad[...] = 0.0 if d is None else d
+
+
+def input_gradients(graph: Any, gradients: Sequence[Any], labels: set[int]) -> Any:
+    """What a Graph's backward returns: the gradients of the inputs, without those of labels at the end."""
+    dxs = [
+        zero_gradient(graph.saved_values[i]) if gradients[i] is None and i not in labels else gradients[i]
+        for i in range(graph.wiring.inputs)
+    ]
+    while dxs and dxs[-1] is None:
+        dxs.pop()
+    return (dxs[0] if dxs else None) if len(dxs) < 2 else tuple(dxs)
+
+
+def note_call(error: Exception, graph: Any, method: str, k: int) -> None:
+    """Say in a note of the error which call of the graph raised it."""
+    error.add_note(f"in Graph.{method}, call {k}: {graph.calls[k]!r}")
+
+
+def call_table(graph: Any) -> str:
+    """A line for each call of a Graph: its node, its inputs and its outputs; a wire without a name has a number."""
 
     def words(slots: tuple[int, ...]) -> str:
         return " ".join(graph.wiring.names[s] or f"#{s}" for s in slots)
@@ -83,44 +160,3 @@ def table(graph: Any) -> str:
     for k, ((ins, outs), node) in enumerate(zip(graph.wiring.steps, graph.nodes, strict=True)):
         rows.append((str(k), node_name(node), words(ins), words(outs)))
     return "\n".join(columns(rows))
-
-
-def full(value: Any, d: Any) -> Any:
-    """A gradient in the form of its value: a loss is given a plain 1."""
-    return namespace_of(value).full_like(value, float(d)) if is_number(d) and hasattr(value, "dtype") else d
-
-
-def add_up(graph: Any, slopes: list[Any], labels: set[int], back: Back, dx: Any) -> None:
-    """The gradients of several inputs into their slots; labels, for which none came, are noted."""
-    source = (back.source,) if isinstance(back.source, int) else back.source
-    found = tuple(dx) if isinstance(dx, tuple | list) else (dx,)
-    who = f"{node_name(graph.nodes[back.node])}.backward"
-    if len(found) > len(source):
-        raise ShapeError(f"{who}: it returned {len(found)} gradients for {len(source)} inputs; one for each is due.")
-    if dx is None and any(s >= graph.wiring.inputs for s in source):
-        raise Error(f"{who}: it returned None; return the gradient of each input, labels apart.")
-    for i, s in enumerate(source):
-        d = found[i] if i < len(found) else None
-        if d is None:
-            labels.add(s)
-        else:
-            slopes[s] = d if slopes[s] is None else add(slopes[s], d)
-
-
-def forget(node: Any) -> None:
-    """Nothing depends on what this node computed: the gradients of its parameters are 0."""
-    for grad in getattr(node, "grads", ()):
-        grad[...] = 0.0
-
-
-def distribute(values: list[Any], target: int | tuple[int, ...], y: Any) -> None:
-    """Several results into their slots; their number must be the one that the call was recorded with."""
-    slots = (target,) if isinstance(target, int) else target
-    found = tuple(y) if isinstance(y, tuple | list) and not is_array(y) else (y,)
-    if len(found) != len(slots):
-        raise ShapeError(
-            f"Graph.forward: the node returned {len(found)} arrays, and was recorded with {len(slots)}; "
-            "set its n_outputs, or call it by record(node, ..., outputs=n)."
-        )
-    for s, each in zip(slots, found, strict=True):
-        values[s] = each

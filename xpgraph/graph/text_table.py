@@ -1,4 +1,4 @@
-"""Floor 0: plain columns of text."""
+"""Plain columns of text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def columns(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
-    """One line for each row, its cells padded to the widest of their column; the columns in ``right`` to the right."""
+    """One line for each row, its cells padded to the width of their column; columns in ``right`` are aligned right."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:

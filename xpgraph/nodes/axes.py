@@ -1,4 +1,4 @@
-"""Floor 3: nodes that work along axes: largest element and mean, transpose and reshape, concatenate and split.
+"""Nodes that arrange elements along axes: transpose, reshape, concatenate and split.
 
 Results never share memory with inputs. Arrays have any rank unless a shape is given.
 """
@@ -10,33 +10,11 @@ from numbers import Integral
 from typing import Any
 
 from ..arrays.kernels import kernel
-from ..arrays.libraries import Array, namespace_of
+from ..arrays.libraries import Array
 from ..errors import ShapeError
-from .basic import spread, widened
-from .node import Node, check_floating, check_gradient, check_pair
-from .shapes import along, axis_option, count, is_whole, kept_shape, left_shape
-
-
-@kernel
-def max_over(xp: Any, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
-    """y = max x over the axes; NaN if there is one."""
-    return xp.max(x, axis=axes, keepdims=keepdims) if axes else xp.asarray(x, copy=True)
-
-
-@kernel
-def max_grad(xp: Any, dy: Array, x: Array, axes: tuple[int, ...]) -> Array:
-    """dx = dy / k at the k elements that are largest, else 0; ``dy`` keeps the axes. NaN where the maximum is."""
-    largest = xp.astype(x == (xp.max(x, axis=axes, keepdims=True) if axes else x), x.dtype)
-    k = xp.sum(largest, axis=axes, keepdims=True)
-    return largest * (dy / xp.where(k == 0, xp.full_like(k, math.nan), k))
-
-
-@kernel
-def mean_over(xp: Any, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
-    """y = Σ x / n over the n elements along the axes; in float32 where x is narrower: n may be too large for it."""
-    wide = widened(xp, x)
-    y = xp.sum(wide, axis=axes, keepdims=keepdims) / math.prod(x.shape[a] for a in axes)
-    return y if wide is x else xp.astype(y, x.dtype)
+from .checks import check_floating, check_gradient, check_pair
+from .node import Node
+from .shapes import axes_of, is_whole, keepdims_shape, positive_option
 
 
 @kernel
@@ -67,65 +45,8 @@ def split_at(xp: Any, x: Array, sizes: tuple[int, ...], axis: int) -> tuple[Arra
     return tuple(pieces)
 
 
-class Max(Node):
-    """y = max x over ``axis`` (an int, a tuple, or None for all)        dx = dy at the largest element, else 0.
-
-    Where k elements are largest, each gets dy / k: the middle of the possible slopes. ``forward(x)`` keeps the axes as
-    length 1 unless ``keepdims=False``. The axes need at least one element.
-    """
-
-    options = ("axis", "keepdims")
-    saved = ("x",)
-    capturable = True
-
-    def __init__(self, axis: int | tuple[int, ...] | None = 0, keepdims: bool = True) -> None:
-        super().__init__()
-        self.axis, self.keepdims = axis_option("Max", axis), bool(keepdims)
-
-    def forward(self, x: Array) -> Array:
-        axes = _filled("Max.forward: ", x, self.axis)
-        self.x = x
-        return max_over(x, axes, self.keepdims)
-
-    def backward(self, dy: Array) -> Array:
-        x = self.x
-        axes = () if x is None else along("Max.backward: ", x, self.axis)
-        check_gradient("Max.backward: ", "dy", dy, x, () if x is None else left_shape(x, axes, self.keepdims))
-        return max_grad(dy if self.keepdims else namespace_of(dy).reshape(dy, kept_shape(x, axes)), x, axes)
-
-
-class Mean(Node):
-    """y = Σ x / n over ``axis`` (an int, a tuple, or None for all)        dx = dy / n, copied along the axes.
-
-    ``forward(x)`` keeps the axes as length 1 unless ``keepdims=False``. The axes need at least one element.
-    """
-
-    options = ("axis", "keepdims")
-    saved = ("x",)
-    capturable = True
-
-    def __init__(self, axis: int | tuple[int, ...] | None = 0, keepdims: bool = True) -> None:
-        super().__init__()
-        self.axis, self.keepdims = axis_option("Mean", axis), bool(keepdims)
-
-    def forward(self, x: Array) -> Array:
-        axes = _filled("Mean.forward: ", x, self.axis)
-        self.x = x
-        return mean_over(x, axes, self.keepdims)
-
-    def backward(self, dy: Array) -> Array:
-        x = self.x
-        axes = () if x is None else along("Mean.backward: ", x, self.axis)
-        check_gradient("Mean.backward: ", "dy", dy, x, () if x is None else left_shape(x, axes, self.keepdims))
-        kept = dy if self.keepdims else namespace_of(dy).reshape(dy, kept_shape(x, axes))
-        xp = namespace_of(x)
-        wide = widened(xp, kept)  # n may be too large for a float16
-        each = wide / math.prod(x.shape[a] for a in axes)
-        return spread(each if wide is kept else xp.astype(each, x.dtype), x.shape)
-
-
 class Transpose(Node):
-    """y = xᵀ, or x with its axes in the order ``axes``        dx = dy with them back in order.
+    """y = xᵀ, or x with its axes in the order ``axes``        dx = dy with its axes in their old order.
 
     ``Transpose((1, 0, 2))``: axis i of y is axis axes[i] of x. Without axes, their order is reversed.
     """
@@ -136,23 +57,23 @@ class Transpose(Node):
 
     def __init__(self, axes: tuple[int, ...] | None = None) -> None:
         super().__init__()
-        self.axes = None if axes is None else _whole("Transpose", "axes", axes)
+        self.axes = None if axes is None else _whole_numbers("Transpose", "axes", axes)
 
     def forward(self, x: Array) -> Array:
         check_floating("Transpose.forward: ", "x", x)
-        axes = self._of(x)
+        axes = self._order(x)
         self.x = x
         return permute(x, axes)
 
     def backward(self, dy: Array) -> Array:
-        axes = () if self.x is None else self._of(self.x)
+        axes = () if self.x is None else self._order(self.x)
         check_gradient("Transpose.backward: ", "dy", dy, self.x, tuple(self.x.shape[a] for a in axes))
         return permute(dy, tuple(sorted(range(len(axes)), key=axes.__getitem__)))
 
-    def _of(self, x: Array) -> tuple[int, ...]:
+    def _order(self, x: Array) -> tuple[int, ...]:
         if self.axes is None:
             return tuple(range(x.ndim))[::-1]
-        axes = along("Transpose.forward: ", x, self.axes)
+        axes = axes_of("Transpose.forward: ", x, self.axes)
         if len(axes) != x.ndim:
             raise ShapeError(f"Transpose.forward: x is {tuple(x.shape)} but axes is {self.axes}; name every axis once.")
         return axes
@@ -161,7 +82,7 @@ class Transpose(Node):
 class Reshape(Node):
     """y = x in another shape, the elements in order        dx = dy in the shape of x.
 
-    ``Reshape((-1, 784))``: one length may be -1, which is what is left.
+    ``Reshape((-1, 784))``: one length may be -1: it follows from the others.
     """
 
     options = ("shape",)
@@ -170,19 +91,19 @@ class Reshape(Node):
 
     def __init__(self, shape: int | tuple[int, ...]) -> None:
         super().__init__()
-        self.shape = _whole("Reshape", "shape", (shape,) if isinstance(shape, Integral) else shape)
+        self.shape = _whole_numbers("Reshape", "shape", (shape,) if isinstance(shape, Integral) else shape)
         if any(n < -1 for n in self.shape) or self.shape.count(-1) > 1:
             raise ValueError(f"Reshape: shape is {shape!r}; give lengths from 0 up, and -1 once at most.")
 
     def forward(self, x: Array) -> Array:
         check_floating("Reshape.forward: ", "x", x)
-        size, known = math.prod(x.shape), math.prod(n for n in self.shape if n != -1)
-        if (known == 0 or size % known) if -1 in self.shape else size != known:
+        size, given = math.prod(x.shape), math.prod(n for n in self.shape if n != -1)
+        if (given == 0 or size % given) if -1 in self.shape else size != given:
             raise ShapeError(
                 f"Reshape.forward: x is {tuple(x.shape)}, {size} elements, which do not fill {self.shape}; "
                 "give a shape of as many."
             )
-        self.x, self.y_shape = x, tuple(size // known if n == -1 else n for n in self.shape)
+        self.x, self.y_shape = x, tuple(size // given if n == -1 else n for n in self.shape)
         return reshape(x, self.y_shape)
 
     def backward(self, dy: Array) -> Array:
@@ -191,9 +112,9 @@ class Reshape(Node):
 
 
 class Concat(Node):
-    """y = x₁, x₂, ... one after the other along an axis        dx₁, dx₂, ... = their parts of dy.
+    """y = x₁, x₂, ... one after the other along an axis        dx₁, dx₂, ... = the parts of dy.
 
-    ``forward(x1, x2, ...)``: equal shapes but for that axis; ``backward(dy)`` returns as many gradients.
+    ``forward(x1, x2, ...)``: shapes that are equal except on that axis; ``backward(dy)`` returns one gradient each.
     """
 
     options = ("axis",)
@@ -202,30 +123,30 @@ class Concat(Node):
 
     def __init__(self, axis: int = 0) -> None:
         super().__init__()
-        self.axis = _whole("Concat", "axis", (axis,))[0]
+        self.axis = _whole_numbers("Concat", "axis", (axis,))[0]
 
     def forward(self, *xs: Array) -> Array:
         if not xs:
             raise ShapeError("Concat.forward: there are no arrays; give at least one.")
         check_floating("Concat.forward: ", "x1", xs[0])
-        (axis,) = along("Concat.forward: ", xs[0], self.axis)
+        (axis,) = axes_of("Concat.forward: ", xs[0], self.axis)
         for i, x in enumerate(xs[1:], 2):
             check_pair("Concat.forward: ", f"x{i}", x, "x1", xs[0])
-            if x.ndim != xs[0].ndim or kept_shape(x, (axis,)) != kept_shape(xs[0], (axis,)):
+            if x.ndim != xs[0].ndim or keepdims_shape(x, (axis,)) != keepdims_shape(xs[0], (axis,)):
                 raise ShapeError(
                     f"Concat.forward: x{i} is {tuple(x.shape)} and x1 is {tuple(xs[0].shape)}; "
-                    f"give shapes that are equal but for axis {axis}."
+                    f"give shapes that are equal except on axis {axis}."
                 )
         self.xs = xs
         return concat(list(xs), axis)
 
     def backward(self, dy: Array) -> Any:
         xs = self.xs
-        first = None if xs is None else xs[0]
-        axis = 0 if first is None else self.axis % first.ndim
+        x1 = None if xs is None else xs[0]
+        axis = 0 if x1 is None else self.axis % x1.ndim
         sizes = () if xs is None else tuple(x.shape[axis] for x in xs)
-        shape = () if first is None else (*first.shape[:axis], sum(sizes), *first.shape[axis + 1 :])
-        check_gradient("Concat.backward: ", "dy", dy, first, shape)
+        shape = () if x1 is None else (*x1.shape[:axis], sum(sizes), *x1.shape[axis + 1 :])
+        check_gradient("Concat.backward: ", "dy", dy, x1, shape)
         dxs = split_at(dy, sizes, axis)
         return dxs if len(dxs) > 1 else dxs[0]
 
@@ -242,7 +163,7 @@ class Split(Node):
 
     def __init__(self, n: int = 2, axis: int = 0) -> None:
         super().__init__()
-        self.n, self.axis = count("Split", n), _whole("Split", "axis", (axis,))[0]
+        self.n, self.axis = positive_option("Split", n), _whole_numbers("Split", "axis", (axis,))[0]
 
     @property
     def n_outputs(self) -> int:  # type: ignore[override]
@@ -250,7 +171,7 @@ class Split(Node):
 
     def forward(self, x: Array) -> tuple[Array, ...]:
         check_floating("Split.forward: ", "x", x)
-        (axis,) = along("Split.forward: ", x, self.axis)
+        (axis,) = axes_of("Split.forward: ", x, self.axis)
         if x.shape[axis] % self.n:
             raise ShapeError(
                 f"Split.forward: x is {tuple(x.shape)} but n is {self.n}; axis {axis} needs a multiple of {self.n}."
@@ -269,16 +190,8 @@ class Split(Node):
         return concat(list(dys), axis)
 
 
-def _filled(who: str, x: Array, axis: int | tuple[int, ...] | None) -> tuple[int, ...]:
-    """The axes, which must have elements."""
-    check_floating(who, "x", x)
-    axes = along(who, x, axis)
-    if any(x.shape[a] == 0 for a in axes):
-        raise ShapeError(f"{who}x is {tuple(x.shape)}; over axis {axis} it needs at least one element.")
-    return axes
-
-
-def _whole(who: str, name: str, numbers: Any) -> tuple[int, ...]:
+def _whole_numbers(who: str, name: str, numbers: Any) -> tuple[int, ...]:
+    """A node's option of whole numbers, as a tuple of int; ValueError for anything else."""
     if not isinstance(numbers, tuple | list) or not all(is_whole(n) for n in numbers):
         raise ValueError(f"{who}: {name} is {numbers!r}; give whole numbers.")
     return tuple(int(n) for n in numbers)

@@ -1,6 +1,7 @@
-"""Floor 3: the chapter's nodes. z = x + y, z = x · y, branch, repeat, sum and matrix product, with their gradients.
+"""The chapter's nodes: z = x + y, z = x · y, branch, repeat and matrix product (Sum is in reductions.py).
 
-Each is a kernel pair and a class. ``dx`` stands for ∂L/∂x; arrays have any rank unless a shape is given.
+Each is a pair of kernels, forward and backward, and a class. ``dx`` stands for ∂L/∂x; arrays have any rank unless a
+shape is given.
 """
 
 from __future__ import annotations
@@ -10,19 +11,19 @@ from typing import Any
 from ..arrays.kernels import kernel, store
 from ..arrays.libraries import Array, namespace_of
 from ..errors import ShapeError
-from .node import Node, check_floating, check_gradient, namespace_copy
+from .checks import check_floating, check_gradient
+from .copying import namespace_copy
+from .node import Node
+from .reductions import spread, sum_over, sum_to, summed
 from .shapes import (
-    along,
-    axis_option,
+    axes_of,
     check_broadcast,
     check_matrix,
     check_rows,
-    count,
     is_whole,
-    joint,
-    kept_shape,
-    left_shape,
+    joint_shape,
     like_rows,
+    positive_option,
     rows,
 )
 from .wires import Wire
@@ -47,16 +48,6 @@ def multiply(xp: Any, x: Array, y: Array) -> Array:
 
 
 @kernel
-def sum_to(xp: Any, dz: Array, shape: tuple[int, ...], out: Array | None = None) -> Array:
-    """Undo a broadcast: sum ``dz`` over the axes that ``shape`` had not, or had as length 1. Always a new array."""
-    extra = dz.ndim - len(shape)
-    axes = tuple(range(extra)) + tuple(i + extra for i, n in enumerate(shape) if n == 1 and dz.shape[i + extra] != 1)
-    if not axes:
-        return xp.asarray(dz, copy=True) if out is None else store(dz, out)
-    return store(xp.reshape(summed(xp, dz, axes), shape), out)
-
-
-@kernel
 def repeat(xp: Any, x: Array, n: int, axis: int) -> Array:
     """Each element n times in a row along an axis."""
     return xp.repeat(x, n, axis=axis)
@@ -67,30 +58,6 @@ def repeat_grad(xp: Any, dy: Array, n: int, axis: int) -> Array:
     """The sum of each run of n along an axis."""
     runs = (*dy.shape[:axis], dy.shape[axis] // n, n, *dy.shape[axis + 1 :])
     return summed(xp, xp.reshape(dy, runs), (axis + 1,))
-
-
-def widened(xp: Any, x: Array) -> Array:
-    """x in float32 if its dtype is narrower, else x itself."""
-    return xp.astype(x, xp.float32) if getattr(x.dtype, "itemsize", 4) < 4 else x
-
-
-def summed(xp: Any, x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
-    """Σ x over the axes, in x's dtype; summed in float32 where x is narrower: in float16, 2048 + 1 is 2048."""
-    wide = widened(xp, x)
-    y = xp.sum(wide, axis=axes, keepdims=keepdims)
-    return y if wide is x else xp.astype(y, x.dtype)
-
-
-@kernel
-def sum_over(xp: Any, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
-    """y = Σ x over the axes."""
-    return summed(xp, x, axes, keepdims)
-
-
-@kernel
-def spread(xp: Any, dy: Array, shape: tuple[int, ...]) -> Array:
-    """Copy ``dy`` along every axis on which it has length 1 and ``shape`` has not. Always a new array."""
-    return xp.asarray(xp.broadcast_to(dy, shape), copy=True)
 
 
 @kernel
@@ -115,7 +82,7 @@ class Add(Node):
 
     def backward(self, dz: Array) -> tuple[Array, Array]:
         x, y = self.x, self.y
-        check_gradient("Add.backward: ", "dz", dz, x, joint(x, y))
+        check_gradient("Add.backward: ", "dz", dz, x, joint_shape(x, y))
         return sum_to(dz, x.shape), sum_to(dz, y.shape)
 
 
@@ -135,7 +102,7 @@ class Multiply(Node):
 
     def backward(self, dz: Array) -> tuple[Array, Array]:
         x, y = self.x, self.y
-        check_gradient("Multiply.backward: ", "dz", dz, x, joint(x, y))
+        check_gradient("Multiply.backward: ", "dz", dz, x, joint_shape(x, y))
         return sum_to(multiply(dz, y), x.shape), sum_to(multiply(dz, x), y.shape)
 
 
@@ -151,7 +118,7 @@ class Branch(Node):
 
     def __init__(self, n: int = 2) -> None:
         super().__init__()
-        self.n = count("Branch", n)
+        self.n = positive_option("Branch", n)
 
     @property
     def n_outputs(self) -> int:  # type: ignore[override]
@@ -178,9 +145,9 @@ class Repeat(Node):
 
     ``forward(x)``: (..., D, ...) -> (..., n·D, ...). Source: the chapter, "重复节点".
 
-    ``Repeat(like=h)`` is for graphs: n comes from wire h when the graph runs, so that y is as long as h along the axis;
-    axes that h has and x has not are inserted there: for h (N, H), b (H,) -> (N, H). It is ``Repeat(None)`` called on
-    the wires (b, h); ``backward`` returns the gradient of b alone.
+    ``Repeat(like=h)`` is for graphs: when the graph runs, n follows from the wire h, so that y is as long as h on the
+    axis; axes that x lacks are inserted there: for h (N, H), b (H,) -> (N, H). It is ``Repeat(None)`` called on the
+    wires (b, h); ``backward`` returns the gradient of b alone.
     """
 
     options = ("n", "axis")
@@ -192,8 +159,8 @@ class Repeat(Node):
         if not is_whole(axis):
             raise ValueError(f"Repeat: axis is {axis!r}; give the number of one axis.")
         if like is not None and (n is not None or not isinstance(like, Wire)):
-            raise TypeError(f"Repeat: n is {n!r} and like is {like!r}; give a number n, or like=, a wire that has it.")
-        self.n, self.axis, self._like = None if n is None else count("Repeat", n), int(axis), like
+            raise TypeError(f"Repeat: n is {n!r} and like is {like!r}; give a number n, or like=, a wire as long as y.")
+        self.n, self.axis, self._like = None if n is None else positive_option("Repeat", n), int(axis), like
 
     def __call__(self, *wires: Any) -> Any:
         return super().__call__(*wires, *([self._like] if self._like is not None and len(wires) == 1 else []))
@@ -212,12 +179,12 @@ class Repeat(Node):
     def backward(self, dy: Array) -> Array:
         check_gradient("Repeat.backward: ", "dy", dy, self.x, self.shape or ())
         new = self._new_axes()
-        if not new and not self._times():  # like had length 0
+        if not new and not self._times():  # like has length 0
             return namespace_of(dy).zeros_like(self.x)
         return sum_over(dy, new, False) if new else repeat_grad(dy, self._times(), self.axis % dy.ndim)
 
     def _shape(self, x: Array, n: int) -> tuple[int, ...]:
-        (axis,) = along("Repeat.forward: ", x, self.axis)
+        (axis,) = axes_of("Repeat.forward: ", x, self.axis)
         return (*x.shape[:axis], x.shape[axis] * n, *x.shape[axis + 1 :])
 
     def _shape_like(self, x: Array, other: Any) -> tuple[int, ...]:
@@ -234,39 +201,12 @@ class Repeat(Node):
         )
 
     def _new_axes(self) -> tuple[int, ...]:
-        """The axes of y that x has not."""
+        """The axes of y that x lacks."""
         at = self.axis % len(self.shape)
         return tuple(range(at, at + len(self.shape) - self.x.ndim))
 
     def _times(self) -> int:
         return self.n or self.shape[self.axis] // self.x.shape[self.axis]
-
-
-class Sum(Node):
-    """y = Σ x over ``axis`` (an int, a tuple, or None for all)        dx = dy, copied along the summed axes.
-
-    ``forward(x)`` keeps the summed axes as length 1 unless ``keepdims=False``. Source: the chapter, "sum节点".
-    """
-
-    options = ("axis", "keepdims")
-    saved = ("x",)
-    capturable = True
-
-    def __init__(self, axis: int | tuple[int, ...] | None = 0, keepdims: bool = True) -> None:
-        super().__init__()
-        self.axis, self.keepdims = axis_option("Sum", axis), bool(keepdims)
-
-    def forward(self, x: Array) -> Array:
-        check_floating("Sum.forward: ", "x", x)
-        axes = along("Sum.forward: ", x, self.axis)
-        self.x = x
-        return sum_over(x, axes, self.keepdims)
-
-    def backward(self, dy: Array) -> Array:
-        x = self.x
-        axes = () if x is None else along("Sum.backward: ", x, self.axis)
-        check_gradient("Sum.backward: ", "dy", dy, x, () if x is None else left_shape(x, axes, self.keepdims))
-        return spread(dy if self.keepdims else namespace_of(dy).reshape(dy, kept_shape(x, axes)), x.shape)
 
 
 class MatMul(Node):

@@ -1,4 +1,4 @@
-"""Floor 3: the chapter's layers: Affine, the activations and Softmax; the losses are in losses.py.
+"""The chapter's layers: Affine, the activations and Softmax; the losses are in losses.py.
 
 The activations' gradients are written in z = e^-|x|, not in y: y(1-y) is 0 in float32 as soon as y rounds to 1.
 """
@@ -10,8 +10,11 @@ from typing import Any
 from ..arrays.kernels import kernel
 from ..arrays.libraries import Array, namespace_of
 from ..errors import ShapeError
-from .basic import check_matrix, check_rows, like_rows, matmul, rows, sum_to
-from .node import Node, check_floating, check_gradient
+from .basic import matmul
+from .checks import check_floating, check_gradient
+from .node import Node
+from .reductions import sum_to
+from .shapes import check_matrix, check_rows, like_rows, rows
 
 
 @kernel

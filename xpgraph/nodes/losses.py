@@ -1,4 +1,4 @@
-"""Floor 3: cross-entropy: of softmax from scores (SoftmaxWithLoss), and from probabilities (cross_entropy_loss)."""
+"""Cross-entropy: of softmax from scores (SoftmaxWithLoss), and from probabilities (cross_entropy_loss)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from ..arrays.libraries import (
     together,
 )
 from ..errors import DTypeError, ShapeError
-from .node import Node, apart, check_floating, check_gradient
+from .checks import check_floating, check_gradient, library_error
+from .node import Node
 
 
 @kernel
@@ -55,7 +56,7 @@ def cross_entropy(xp: Any, y: Array, t: Array, eps: float | None) -> Array:
 
 
 def _pick(xp: Any, a: Array, t: Array) -> Array:
-    """a_t of each row: a (..., C) -> (...); for probabilities t, Σ t · a where t is not 0 (so that 0 · ∞ is 0)."""
+    """a_t of each row: a (..., C) -> (...); for probabilities t, Σ t · a over t that are not 0 (so that 0 · ∞ is 0)."""
     if t.ndim == a.ndim:
         return xp.sum(t * xp.where(t == 0, xp.zeros_like(a), a), axis=-1)
     inside = (t >= 0) & (t < a.shape[-1])
@@ -68,14 +69,15 @@ class SoftmaxWithLoss(Node):
     """loss = mean over rows of log Σ e^x - x_t        dx = (softmax(x) - onehot t) · dout / N
 
     ``forward(x, t)``: scores x (..., C), a single row (C,) too; t holds class indices (...), or probabilities
-    (..., C), one-hot or soft; a row with another sum than 1 is weighted by it. Returns the 0-d mean loss and keeps the
+    (..., C), one-hot or soft; a row whose sum is not 1 is weighted by it. Returns the 0-d mean loss and stores the
     probabilities in ``.y``; ``backward(dout=1)`` returns dx. The loss is exact for any scores: no epsilon, no cap
     (compare the chapter's log(y + 1e-7)). Raises ShapeError and DTypeError for labels of another form, ValueError for
-    an index outside 0..C-1 (on a GPU, where looking would stop the device, such an index makes the loss NaN).
+    an index outside 0..C-1 (on a GPU, where the check would stop the device, such an index makes the loss NaN).
     """
 
     saved = ("y", "t", "dx")
     capturable = True
+    is_loss = True
 
     def forward(self, x: Array, t: Array) -> Array:
         check_floating("SoftmaxWithLoss.forward: ", "x", x)
@@ -91,7 +93,7 @@ class SoftmaxWithLoss(Node):
         if is_array(dout):
             check_gradient("SoftmaxWithLoss.backward: ", "dout", dout, self.y, ())
         elif dout == 1 and self.dx is not None:
-            dx, self.dx = self.dx, None  # it belongs to the caller from now on
+            dx, self.dx = self.dx, None  # from now on it belongs to the caller
             return dx
         return softmax_cross_entropy_grad(self.y, self.t, dout if is_array(dout) else float(dout))
 
@@ -116,13 +118,16 @@ def cross_entropy_loss(y: Array, t: Array, eps: float | None = None) -> Array:
 
 
 def as_labels(who: str, x: Array, t: Any) -> Array:
-    """Labels as a kernel takes them: int64 indices (...) or probabilities (..., C) of x's dtype; refused otherwise."""
+    """Labels as a kernel takes them: int64 indices (...), or probabilities (..., C) of x's dtype.
+
+    Raises DTypeError, LibraryError or ShapeError for others.
+    """
     if isinstance(t, int) and x.ndim == 1:
         t = place_of(x).asarray(t, "int64")
     if type(t) is not type(x) and not is_known(t):
         raise DTypeError(f"{who}t is a {type(t).__name__}; {as_array(t, 't')}, of class indices or of probabilities.")
     if not together(t, x):
-        raise apart(who, "t", t, "x", x)
+        raise library_error(who, "t", t, "x", x)
     xp = namespace_of(x)
     rows_ = x.shape[:-1]
     if t.shape == rows_ and x.ndim and 0 not in x.shape and t.dtype == xp.int64:
@@ -144,24 +149,23 @@ def as_labels(who: str, x: Array, t: Any) -> Array:
 
 
 def check_range(who: str, t: Array, classes: int) -> None:
-    """ValueError if indices t leave 0..classes-1, with the first that does. Reads from the device."""
+    """ValueError if an index in t is outside 0..classes-1. Reads from the device."""
     if namespace_of(t).isdtype(t.dtype, "integral"):
         flat = to_numpy(t).reshape(-1)  # sync
         outside = (flat < 0) | (flat >= classes)
         if outside.any():
-            first = int(outside.argmax())
+            i = int(outside.argmax())
             raise ValueError(
-                f"{who}t[{first}] is {int(flat[first])} but there are {classes} classes; "
-                f"indices run from 0 to {classes - 1}."
+                f"{who}t[{i}] is {int(flat[i])} but there are {classes} classes; indices run from 0 to {classes - 1}."
             )
 
 
-def check_chances(who: str, t: Array) -> None:
-    """ValueError unless every row of t (..., C) is of probabilities: 0 or more, in all 1. Reads from the device."""
+def check_probabilities(who: str, t: Array) -> None:
+    """ValueError unless every row of t (..., C) is of probabilities: none negative, sum 1. Reads from the device."""
     rows = to_numpy(t).reshape(-1, t.shape[-1])  # sync
     total, least = rows.sum(axis=1, dtype="float64"), rows.min(axis=1)
     wrong = ~((abs(total - 1) <= 1e-3) & (least >= 0))
     if wrong.any():
-        first = int(wrong.argmax())
-        found = f"holds {least[first]}" if least[first] < 0 else f"has the sum {total[first]:.4g}"
-        raise ValueError(f"{who}t[{first}] {found}; give probabilities that sum to 1 in each row, or class indices.")
+        i = int(wrong.argmax())
+        fault = f"holds {least[i]}" if least[i] < 0 else f"has the sum {total[i]:.4g}"
+        raise ValueError(f"{who}t[{i}] {fault}; give probabilities that sum to 1 in each row, or class indices.")

@@ -1,6 +1,6 @@
-"""Floor 3: more operators for formulas written as graphs: z = x - y, x / y, e^x, ln x, x^p, the product of two wires.
+"""Operators for formulas written as graphs: z = x - y, x / y, e^x, ln x, x^p, and the product of two wires.
 
-What axes are needed for is in axes.py. ``dx`` stands for ∂L/∂x; arrays have any rank unless a shape is given.
+Sums and means are in reductions.py. ``dx`` stands for ∂L/∂x; arrays have any rank unless a shape is given.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from typing import Any
 from ..arrays.kernels import kernel
 from ..arrays.libraries import Array
 from ..errors import ShapeError
-from .basic import matmul, sum_to
-from .node import Node, check_floating, check_gradient
-from .shapes import check_broadcast, check_rows, joint, like_rows, rows
+from .basic import matmul
+from .checks import check_floating, check_gradient
+from .node import Node
+from .reductions import sum_to
+from .shapes import check_broadcast, check_rows, joint_shape, like_rows, rows
 
 
 @kernel
@@ -36,7 +38,7 @@ def divide(xp: Any, x: Array, y: Array) -> Array:
 
 @kernel
 def divide_grad(xp: Any, dz: Array, x: Array, y: Array) -> Array:
-    """-dz · x / y², in the joint shape; two quotients, for y² may be out of range where x / y is not."""
+    """-dz · x / y², in the shape of z; two divisions, as y² may be out of range where x / y is not."""
     return xp.negative(dz * (x / y / y))
 
 
@@ -86,7 +88,7 @@ class Subtract(Node):
 
     def backward(self, dz: Array) -> tuple[Array, Array]:
         x, y = self.x, self.y
-        check_gradient("Subtract.backward: ", "dz", dz, x, joint(x, y))
+        check_gradient("Subtract.backward: ", "dz", dz, x, joint_shape(x, y))
         return sum_to(dz, x.shape), negative(sum_to(dz, y.shape))
 
 
@@ -107,7 +109,7 @@ class Divide(Node):
 
     def backward(self, dz: Array) -> tuple[Array, Array]:
         x, y = self.x, self.y
-        check_gradient("Divide.backward: ", "dz", dz, x, joint(x, y))
+        check_gradient("Divide.backward: ", "dz", dz, x, joint_shape(x, y))
         return sum_to(divide(dz, y), x.shape), sum_to(divide_grad(dz, x, y), y.shape)
 
 

@@ -1,4 +1,4 @@
-"""Floor 3: what the nodes ask of shapes: rows of a matrix, what broadcasts, which axes; and the errors for misfits."""
+"""What nodes ask of shapes and axes: rows of a matrix, broadcasting, options that name axes; and the errors."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 
 from ..arrays.libraries import Array, namespace_of
 from ..errors import ShapeError
-from .node import check_floating, check_pair
+from .checks import check_floating, check_pair
 
 
 def rows(x: Array) -> Array:
-    """(..., D) seen as a matrix (N, D); a vector is one row."""
+    """x (..., D) as a matrix (N, D); a vector becomes one row."""
     return x if x.ndim == 2 else namespace_of(x).reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
 
 
 def like_rows(y: Array, x: Array) -> Array:
-    """A matrix (N, H) given back the leading axes of x."""
+    """The matrix y (N, H) with the leading axes of x again: (..., H)."""
     return y if x.ndim == 2 else namespace_of(y).reshape(y, (*x.shape[:-1], y.shape[1]))
 
 
@@ -28,24 +28,24 @@ def check_matrix(who: str, W: Array) -> None:
 
 
 def check_rows(who: str, x: Array, W: Array, letter: str = "W") -> None:
-    """x must be (..., D) for W (D, H), in the same library, on the same device, of the same dtype."""
+    """x must be (..., D) for W (D, H), in one library, on one device, of one dtype."""
     check_pair(who, "x", x, letter, W)
     if x.ndim == 0 or x.shape[-1] != W.shape[0]:
         raise ShapeError(f"{who}x is {tuple(x.shape)} but {letter} is {tuple(W.shape)}; x needs {W.shape[0]} columns.")
 
 
 def check_broadcast(who: str, x: Array, y: Array) -> None:
-    """x and y must be floating arrays of one kind whose shapes broadcast."""
+    """x and y must be floating arrays of one library, device and dtype, whose shapes broadcast."""
     check_floating(who, "x", x)
     check_pair(who, "y", y, "x", x)
-    if x.shape != y.shape and broadcast(x.shape, y.shape) is None:
+    if x.shape != y.shape and broadcast_shape(x.shape, y.shape) is None:
         raise ShapeError(
             f"{who}x is {tuple(x.shape)} and y is {tuple(y.shape)}; from the last axis on, lengths must be equal or 1."
         )
 
 
-def broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...] | None:
-    """The joint shape, or None if there is none."""
+def broadcast_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The shape of two arrays broadcast together; None if they do not broadcast."""
     if a == b:
         return a
     a, b = (1,) * (len(b) - len(a)) + tuple(a), (1,) * (len(a) - len(b)) + tuple(b)
@@ -54,13 +54,13 @@ def broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...] | None:
     return tuple(n if m == 1 else m for m, n in zip(a, b, strict=True))
 
 
-def joint(x: Array, y: Array) -> tuple[int, ...]:
-    """The shape that forward returned; () before it was called."""
-    return () if x is None else broadcast(x.shape, y.shape) or ()
+def joint_shape(x: Array, y: Array) -> tuple[int, ...]:
+    """The shape of what forward made of x and y; () before it was called."""
+    return () if x is None else broadcast_shape(x.shape, y.shape) or ()
 
 
-def along(who: str, x: Array, axis: int | tuple[int, ...] | None) -> tuple[int, ...]:
-    """The axes of x that ``axis`` names, counted from the front; ShapeError if it has not all of them."""
+def axes_of(who: str, x: Array, axis: int | tuple[int, ...] | None) -> tuple[int, ...]:
+    """The axes of x that ``axis`` names (None: all), counted from 0; ShapeError if x lacks one or one is twice."""
     axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     if any(not -x.ndim <= a < x.ndim for a in axes) or len({a % x.ndim for a in axes}) < len(axes):
         raise ShapeError(f"{who}x is {tuple(x.shape)} but axis is {axis}; name axes that x has, each once.")
@@ -68,7 +68,7 @@ def along(who: str, x: Array, axis: int | tuple[int, ...] | None) -> tuple[int, 
 
 
 def axis_option(who: str, axis: int | list[int] | tuple[int, ...] | None) -> int | tuple[int, ...] | None:
-    """A node's ``axis``: one, a tuple of them, or None for all; ValueError for anything else."""
+    """A node's option ``axis``: a number, a tuple of them, or None for all; ValueError for anything else."""
     if axis is None:
         return None
     if not all(is_whole(a) for a in (axis if isinstance(axis, list | tuple) else [axis])):
@@ -77,22 +77,22 @@ def axis_option(who: str, axis: int | list[int] | tuple[int, ...] | None) -> int
 
 
 def is_whole(n: Any) -> bool:
-    """A whole number, NumPy's too; True and False are none. Options are kept as int, which a file can hold."""
+    """Is it a whole number, of Python or of NumPy? True and False are not."""
     return isinstance(n, Integral) and not isinstance(n, bool)
 
 
-def kept_shape(x: Array, axes: tuple[int, ...]) -> tuple[int, ...]:
+def keepdims_shape(x: Array, axes: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of x with length 1 along the axes."""
     return tuple(1 if i in axes else n for i, n in enumerate(x.shape))
 
 
-def left_shape(x: Array, axes: tuple[int, ...], keepdims: bool) -> tuple[int, ...]:
-    """The shape that is left when x is reduced over the axes."""
-    return kept_shape(x, axes) if keepdims else tuple(n for i, n in enumerate(x.shape) if i not in axes)
+def reduced_shape(x: Array, axes: tuple[int, ...], keepdims: bool) -> tuple[int, ...]:
+    """The shape of x reduced over the axes."""
+    return keepdims_shape(x, axes) if keepdims else tuple(n for i, n in enumerate(x.shape) if i not in axes)
 
 
-def count(who: str, n: int) -> int:
-    """n as an int; ValueError unless it is a whole number from 1 up."""
+def positive_option(who: str, n: int) -> int:
+    """A node's option n, as an int, which a file can hold; ValueError unless it is a whole number from 1 up."""
     if not is_whole(n) or n < 1:
         raise ValueError(f"{who}: n is {n!r}; give a whole number from 1 up.")
     return int(n)

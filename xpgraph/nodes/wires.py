@@ -1,10 +1,10 @@
-"""Floor 2: wires, the edges of a computational graph, and the calls of nodes on them.
+"""Wires, the edges of a computational graph, and the calls of nodes on them.
 
     x = wire("x")
     y = Sigmoid()(Affine(W, b)(x))      # nothing is computed: each wire knows the call whose output it is
     g = Graph(inputs=x, outputs=y)
 
-A node of one's own without the base class is called by ``record(node, x)``.
+A node without the base class Node is called by ``record(node, x)``.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ def wire(name: str | None = None) -> Wire:
 
 
 def parameter(array: Array, name: str | None = None) -> Wire:
-    """A wire that owns an array, which is trained: the Graph lists it in ``params``, and updates write into it.
+    """A wire with an array of its own, which is trained: the Graph lists it in ``params``, and updates write into it.
 
-    Raises DTypeError for what is no array of real floating numbers, TypeError or ValueError for a name that a file of
-    weights cannot have.
+    Raises DTypeError unless it is an array of real floating numbers, TypeError or ValueError for a name that a model
+    file cannot hold.
     """
     check_name("parameter", name)
     who = f"parameter{'' if name is None else f' {name!r}'}: "
@@ -75,7 +75,7 @@ def parameter(array: Array, name: str | None = None) -> Wire:
 
 
 def check_name(who: str, name: Any) -> None:
-    """A parameter's name is a part of its path, 0.b, and a key in the file of weights."""
+    """TypeError or ValueError for a name that cannot be part of a path, such as 0.b, and a key in a model file."""
     if name is not None and not isinstance(name, str):
         raise TypeError(f"{who}: the name is {name!r}; give a string, or None.")
     if name is not None and (not name or "." in name or name == "__metadata__"):
@@ -94,12 +94,12 @@ def record(node: Any, *wires: Wire, outputs: int | None = None) -> Any:
     who = node_name(node)
     wrong = next((i for i, w in enumerate(wires) if not isinstance(w, Wire)), None)
     if wrong is not None:
-        found: Any = wires[wrong]
-        only = not any(isinstance(w, Wire) for w in wires)
-        kind = f"array ({home(found)}, {tuple(found.shape)})" if is_array(found) else type(found).__name__
+        thing: Any = wires[wrong]
+        no_wires = not any(isinstance(w, Wire) for w in wires)
+        kind = f"array ({home(thing)}, {tuple(thing.shape)})" if is_array(thing) else type(thing).__name__
         advice = (
             f"for arrays use {who}.forward(...), for a graph make wires with xpgraph.wire."
-            if only
+            if no_wires
             else "wrap an array that is trained in xpgraph.parameter, or make it an input with xpgraph.wire."
         )
         raise TypeError(f"{who}: input {wrong} is no wire: found {kind}; {advice}")
@@ -107,11 +107,12 @@ def record(node: Any, *wires: Wire, outputs: int | None = None) -> Any:
     n = getattr(node, "n_outputs", 1) if outputs is None else outputs
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         raise TypeError(f"{who}: the number of outputs is {n!r}; give a whole number from 1 up.")
-    made = Call(node, tuple(wires), n).outputs
-    return made if n > 1 else made[0]
+    results = Call(node, tuple(wires), n).outputs
+    return results if n > 1 else results[0]
 
 
 def _check_number(node: Any, who: str, wires: tuple[Wire, ...]) -> None:
+    """TypeError unless the node's forward takes as many inputs as there are wires."""
     if isinstance(node, type) or not callable(getattr(node, "forward", None)):
         raise TypeError(f"{who}: it has no forward to run; give an object with forward and backward.")
     takes = getattr(node, "n_inputs", None)
@@ -119,7 +120,7 @@ def _check_number(node: Any, who: str, wires: tuple[Wire, ...]) -> None:
     if takes is None:
         try:
             signature = inspect.signature(node.forward)
-        except (TypeError, ValueError):  # a forward of C code does not tell
+        except (TypeError, ValueError):  # a forward written in C does not tell
             return
         words = f"forward takes {signature}"
         try:

@@ -1,7 +1,7 @@
-"""Floor 4: files that are there whole or not at all, and folders that one run writes into.
+"""Files that are there whole or not at all, and folders into which one run writes.
 
-A file is written beside its place, brought to the disk, and renamed; then the folder is brought to the disk. After a
-crash at any moment the old file is there, or the new one.
+A file is written under a temporary name in the same folder, synced to disk and renamed; then the folder is synced.
+After a crash at any moment the old file is there, or the new one.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any
 from ..errors import FolderInUseError, StorageError
 
 PIECE = 1 << 20  # bytes read or written at a time
-PARTIAL = ".partial"  # how the name of a file ends that is not whole yet
+PARTIAL = ".partial"  # the end of the temporary name
 LOCK = ".lock"
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
-_held: weakref.WeakSet[FolderLock] = weakref.WeakSet()
+_locks: weakref.WeakSet[FolderLock] = weakref.WeakSet()
 
 
 def write_whole(path: Path, pieces: Iterable[Any]) -> None:
@@ -33,13 +33,13 @@ def write_whole(path: Path, pieces: Iterable[Any]) -> None:
             doing = "written"
             for piece in pieces:
                 _write(file, memoryview(piece).cast("B"))
-            doing = "brought to the disk"
+            doing = "synced to disk"
             os.fsync(file)
         finally:
             os.close(file)
         doing = "renamed"
-        os.replace(partial, path)  # noqa: PTH105  # all calls of a save stand in one module's os, where a test counts them
-        doing = "brought to the disk with its folder"
+        os.replace(partial, path)  # noqa: PTH105  # a test counts the calls of this module's os
+        doing = "synced to disk with its folder"
         sync_folder(path.parent)
     except BaseException as error:
         with contextlib.suppress(OSError):
@@ -53,7 +53,7 @@ def write_whole(path: Path, pieces: Iterable[Any]) -> None:
 
 
 def write_file(path: Path, pieces: Iterable[Any]) -> None:
-    """``write_whole``, with the folders above it made."""
+    """``write_whole``, after making the folders above it; StorageError where that fails."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -69,21 +69,21 @@ def _write(file: int, view: memoryview) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk, where the system has such a thing."""
-    if os.name == "nt":  # it opens no folder
+    """Sync the names in a folder to disk, where the system can."""
+    if os.name == "nt":  # Windows opens no folders
         return
     file = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(file)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # some network file systems: renames are synchronous
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # some network file systems cannot, and need not
             raise
     finally:
         os.close(file)
 
 
 def clean(folder: Path) -> list[str]:
-    """Remove the partial files that a killed run left, one line for each; to be called under the folder's lock."""
+    """Remove the partial files that a killed run left; a line of text for each. Call it under the folder's lock."""
     lines = []
     for path in sorted(folder.glob(f".*{PARTIAL}")):
         try:
@@ -95,10 +95,10 @@ def clean(folder: Path) -> list[str]:
 
 
 class FolderLock:
-    """A folder held for one run until ``close``, or until its process ends in any way: the kernel keeps the lock.
+    """One run's lock of a folder, until ``close`` or until the process ends in any way: the operating system has it.
 
-    ``note`` says so where the file system has no locks. Raises FolderInUseError where another run holds the folder,
-    StorageError where it cannot be made or written into.
+    ``note`` is a line for the user where the file system has no locks, else "". Raises FolderInUseError where another
+    run has locked the folder, StorageError where the folder cannot be made or written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -123,7 +123,7 @@ class FolderLock:
                 ) from error
             self.note = f"the file system of {folder} has no locks: a second run in it would not be noticed"
         self._file: int | None = file
-        _held.add(self)
+        _locks.add(self)
         try:
             os.ftruncate(file, 0)
             os.write(file, f"{os.getpid()}\n".encode())
@@ -134,26 +134,26 @@ class FolderLock:
             ) from error
 
     def close(self) -> None:
-        """Let go of the folder. The lock file stays: removing it would let two runs hold one each."""
+        """Unlock the folder. The lock file stays: if it were removed, two runs could lock one each."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
 
 
 def _make(folder: Path) -> None:
-    """Make a folder, and bring its name to the disk: the files in it are lost with it."""
-    new = [parent for parent in (folder, *folder.absolute().parents) if not parent.exists()]
+    """Make a folder and sync its name to disk: without it the files inside are lost."""
+    new = [each for each in (folder, *folder.absolute().parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    for made in {folder.absolute(), *new}:
-        with contextlib.suppress(OSError):  # a parent that may not be listed cannot be asked
-            sync_folder(made.parent)
+    for each in {folder.absolute(), *new}:
+        with contextlib.suppress(OSError):  # a parent that may not be listed cannot be synced
+            sync_folder(each.parent)
 
 
 def _lock(file: int) -> None:
     if os.name == "nt":
         import msvcrt
 
-        os.lseek(file, 1 << 30, os.SEEK_SET)  # a byte that nobody writes: what is locked cannot be read there
+        os.lseek(file, 1 << 30, os.SEEK_SET)  # a byte that nobody writes: Windows lets nobody read what is locked
         try:
             msvcrt.locking(file, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
         finally:
@@ -165,18 +165,19 @@ def _lock(file: int) -> None:
 
 
 def _owner(file: int) -> str:
+    """The process id that the run wrote into its lock file."""
     try:
         return os.read(file, 20).decode("ascii", "replace").strip() or "unknown"
     except OSError:
         return "unknown"
 
 
-def _let_go() -> None:
-    """In a forked child: the lock is the parent's, and would else outlive it."""
-    for lock in list(_held):
+def _close_in_child() -> None:
+    """In a forked child, close the locks: they are the parent's, and would outlive it."""
+    for lock in list(_locks):
         with contextlib.suppress(OSError):
             lock.close()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)
+    os.register_at_fork(after_in_child=_close_in_child)

@@ -1,8 +1,8 @@
-"""Floor 5: the checkpoints of a run folder: the newest two, each whole and checked, written by one run at a time.
+"""The checkpoints of a run folder: the newest two, each whole and checked, written by one run at a time.
 
-with Checkpoints(folder) as kept:
-    found = kept.latest()                   # None, or a Checkpoint whose every byte has been checked
-    kept.save(step, *state_of(trainer))
+with Checkpoints(folder) as checkpoints:
+    newest = checkpoints.latest()           # None, or a Checkpoint whose every byte has been checked
+    checkpoints.save(step, *state_of(trainer))
 """
 
 from __future__ import annotations
@@ -19,18 +19,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import CheckpointError, NewerFormatError, StorageError
-from . import tensorfile
+from . import tensor_reader, tensorfile
 from .atomic import FolderLock, clean, write_whole
 
-GENERATIONS = 2
+GENERATIONS = 2  # how many whole checkpoints stay
 _NAME = re.compile(r"checkpoint-(\d{6,12})\.safetensors")
 _PART = re.compile(r"part-([0-9a-f]{64})\.safetensors")
 
 
 class Checkpoint(NamedTuple):
-    """What was read: ``step`` updates had been made. ``damaged``: newer files that are not whole, told in ``notes``.
+    """A checkpoint that was read, made after ``step`` updates. ``damaged``: newer files, skipped; ``notes``: why.
 
-    ``parts``: the files beside it that it names; their arrays stand among ``arrays``, their words in ``meta["parts"]``.
+    ``parts``: the files beside it that it names. Their arrays are among ``arrays``, their descriptions in
+    ``meta["parts"]``.
     """
 
     path: Path
@@ -43,20 +44,21 @@ class Checkpoint(NamedTuple):
 
 
 def latest(folder: str | Path) -> Checkpoint | None:
-    """The newest checkpoint of a folder that is whole; None where there is none at all.
+    """The newest whole checkpoint of a folder; None where there are no checkpoints.
 
-    A damaged one is passed over for the one before it, and ``notes`` says so. Raises CheckpointError where all are
-    damaged, NewerFormatError for one that a newer xpgraph wrote (to go on without it would remove it), StorageError for
-    a folder that cannot be listed. Takes no lock: a reader beside a run sees whole files.
+    A damaged one is skipped, and ``notes`` says so. Raises CheckpointError where all are damaged, NewerFormatError for
+    one that a newer xpgraph wrote (a run that went on without it would remove it), StorageError for a folder that
+    cannot be listed. Takes no lock: while a run writes, a reader sees whole files.
     """
     notes: list[str] = []
     damaged: list[Path] = []
     for step, path in reversed(_files(Path(folder))):
         try:
-            found = read(path)
-            if found.step != step:
+            checkpoint = read(path)
+            if checkpoint.step != step:
                 raise CheckpointError(
-                    f"Reading {path}: step: expected {step} by its name, found {found.step}. Give it its own name back."
+                    f"Reading {path}: step: expected {step} by its name, found {checkpoint.step}. Give it its own "
+                    "name back."
                 )
         except NewerFormatError:
             raise
@@ -66,7 +68,7 @@ def latest(folder: str | Path) -> Checkpoint | None:
             continue
         if notes:
             notes.append(f"going on from {path.name}, the one before")
-        return found._replace(notes=tuple(notes), damaged=tuple(damaged))
+        return checkpoint._replace(notes=tuple(notes), damaged=tuple(damaged))
     if notes:
         raise CheckpointError(
             f"Reading the checkpoints of {folder}: none is whole. " + " ".join(notes) + " Start the run again."
@@ -75,23 +77,23 @@ def latest(folder: str | Path) -> Checkpoint | None:
 
 
 def read(path: Path) -> Checkpoint:
-    """One checkpoint file, every byte checked before anything is handed out; CheckpointError for anything else."""
-    arrays, described = tensorfile.read(path)
-    step = described.get("step") if isinstance(described, dict) else None
-    if type(step) is not int or step < 0 or not isinstance(described.get("state"), dict):
+    """Read one checkpoint file; nothing is returned before every byte is checked. CheckpointError for anything else."""
+    arrays, meta = tensor_reader.read(path)
+    step = meta.get("step") if isinstance(meta, dict) else None
+    if type(step) is not int or step < 0 or not isinstance(meta.get("state"), dict):
         raise CheckpointError(
-            f"Reading {path}: its description: expected a step and a state, found {str(described)[:60]!r}. "
+            f"Reading {path}: its description: expected a step and a state, found {str(meta)[:60]!r}. "
             "Give a checkpoint that a run wrote."
         )
-    parts = described.get("parts", [])
+    parts = meta.get("parts", [])
     if not isinstance(parts, list) or not all(isinstance(name, str) and _PART.fullmatch(name) for name in parts):
         raise CheckpointError(f"Reading {path}: parts: expected names of files, found {str(parts)[:60]!r}.")
-    meta = described["state"]
+    state = meta["state"]
     for name in parts:
-        more, words = _read_part(path.parent / name)
+        more, description = _read_part(path.parent / name)
         arrays |= more
-        meta.setdefault("parts", []).append(words)
-    return Checkpoint(path, step, arrays, meta, tuple(parts))
+        state.setdefault("parts", []).append(description)
+    return Checkpoint(path, step, arrays, state, tuple(parts))
 
 
 def _read_part(path: Path) -> tuple[dict[str, np.ndarray], Any]:
@@ -105,7 +107,7 @@ def _read_part(path: Path) -> tuple[dict[str, np.ndarray], Any]:
         raise CheckpointError(
             f"Reading {path}: expected the sha256 of its name, found {digest}. Take an older checkpoint."
         )
-    return tensorfile.from_bytes(raw, str(path))
+    return tensor_reader.from_bytes(raw, str(path))
 
 
 def _part_name(digest: str) -> str:
@@ -113,10 +115,10 @@ def _part_name(digest: str) -> str:
 
 
 class Checkpoints:
-    """The checkpoints of one folder, held for this run until ``close``.
+    """The checkpoints of one folder, which is locked for this run until ``close``.
 
     ``notes`` are lines for the user: what was cleaned, what is damaged, what could not be removed. Raises
-    FolderInUseError where another run holds the folder, StorageError where it cannot be made or written.
+    FolderInUseError where another run has locked the folder, StorageError where it cannot be made or written.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -125,22 +127,22 @@ class Checkpoints:
         self.notes = [self._lock.note] if self._lock.note else []
         self.notes += clean(self.folder)
         self._damaged: set[Path] = set()
-        self._stuck: set[Path] = set()  # what could not be removed
-        self._parts: dict[Path, tuple[str, ...]] = {}  # of the checkpoints that were read or written here
+        self._stuck: set[Path] = set()  # files that could not be removed
+        self._parts: dict[Path, tuple[str, ...]] = {}  # the parts of each checkpoint that was read or written here
 
     def latest(self) -> Checkpoint | None:
-        """``latest`` of the folder; what it notes goes to ``notes`` too."""
-        found = latest(self.folder)
-        if found:
-            self.notes += found.notes
-            self._damaged = set(found.damaged)
-            self._parts[found.path] = found.parts
-        return found
+        """``latest`` of the folder; its notes are added to ``notes``."""
+        newest = latest(self.folder)
+        if newest:
+            self.notes += newest.notes
+            self._damaged = set(newest.damaged)
+            self._parts[newest.path] = newest.parts
+        return newest
 
     def save_part(self, arrays: Mapping[str, np.ndarray], meta: Any) -> str:
-        """Write what no later checkpoint changes into a file of its own; its name, for ``save``.
+        """Write what no later checkpoint changes into a file of its own; returns its name, for ``save``.
 
-        The name is the file's sha256, so none is ever written over by another. One that no checkpoint names goes.
+        The name is the sha256 of the file, so no file replaces another. Files that no checkpoint names are removed.
         """
         pieces = [bytes(piece) for piece in tensorfile.pieces(arrays, meta)]
         name = _part_name(hashlib.sha256(b"".join(pieces)).hexdigest())
@@ -150,10 +152,10 @@ class Checkpoints:
     def save(
         self, step: int, arrays: Mapping[str, np.ndarray], meta: dict[str, Any], parts: Sequence[str] = ()
     ) -> Path:
-        """Write the checkpoint of ``step`` and, once it is durable, remove all but the one before it.
+        """Write the checkpoint of ``step``; once it is synced to disk, remove all others but the one before it.
 
-        ``parts``: the files of ``save_part`` that belong to it. StorageError where it cannot be written: then the older
-        ones are as they were.
+        ``parts``: the files of ``save_part`` that belong to it. Raises StorageError where it cannot be written; then
+        the older ones are as they were.
         """
         step = int(step)
         path = self.folder / f"checkpoint-{step:06d}.safetensors"
@@ -167,7 +169,7 @@ class Checkpoints:
         return path
 
     def check_room(self, path: Path) -> None:
-        """Is there room for two more checkpoints like ``path``, as there will be for a moment? StorageError if not."""
+        """StorageError unless two more checkpoints as large as ``path`` have room: for a moment there are as many."""
         needed, free = 2 * path.stat().st_size, shutil.disk_usage(self.folder).free
         if free < needed:
             raise StorageError(
@@ -176,31 +178,31 @@ class Checkpoints:
             )
 
     def _remove_all_but(self, step: int) -> None:
-        """Keep this one and the newest whole one before it. What is later belongs to a run that is being made again."""
+        """Remove all but this one and the newest whole one before it; later ones belong to a run that is repeated."""
         try:
             files = _files(self.folder)
-        except StorageError as error:  # the new one is safe: not worth the run
+        except StorageError as error:  # the new one is safe, so the run goes on
             self._note(self.folder, error)
             return
-        kept = [path for found, path in files if found <= step and path not in self._damaged][-GENERATIONS:]
-        remove = [path for _, path in files if path not in kept]
-        if any(self._parts.values()) and all(path in self._parts for path in kept):  # else who knows what it names
-            named = {name for path in kept for name in self._parts[path]}
+        stay = [path for number, path in files if number <= step and path not in self._damaged][-GENERATIONS:]
+        remove = [path for _, path in files if path not in stay]
+        if any(self._parts.values()) and all(path in self._parts for path in stay):  # otherwise their parts are unknown
+            named = {name for path in stay for name in self._parts[path]}
             remove += [path for path in self.folder.glob("part-*") if path.name not in named]
-            self._parts = {path: self._parts[path] for path in kept}
+            self._parts = {path: self._parts[path] for path in stay}
         for path in remove:
             try:
                 os.unlink(path)  # noqa: PTH108
-            except OSError as error:  # the others are in the way all the same
+            except OSError as error:  # try the others all the same
                 self._note(path, error)
 
     def _note(self, path: Path, error: OSError) -> None:
-        if path not in self._stuck:  # once
+        if path not in self._stuck:  # one note for each file
             self._stuck.add(path)
             self.notes.append(f"an old checkpoint of {self.folder} cannot be removed: {error.strerror or error}")
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Unlock the folder."""
         self._lock.close()
 
     def __enter__(self) -> Checkpoints:

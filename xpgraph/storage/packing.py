@@ -1,4 +1,4 @@
-"""Floor 4: Python values as arrays and JSON, and back: None, numbers, text, arrays, lists, tuples and dicts of them."""
+"""Python values as arrays and JSON, and back: None, numbers, text, arrays, lists, tuples and dicts of them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ..errors import CheckpointError
 
 
 def pack(value: Any, key: str, arrays: dict[str, np.ndarray], names: Sequence[str] = ()) -> Any:
-    """``value`` for JSON; each array in it goes into ``arrays``, on the host, under a name that begins with ``key``.
+    """``value`` for JSON; each array in it goes into ``arrays``, on the host, under a name that starts with ``key``.
 
-    A list with one array for each of ``names`` is stored under these names. Raises CheckpointError for other things.
+    A list with one array for each of ``names`` is stored under these names. Raises CheckpointError for other values.
     """
     if value is None or type(value) in (bool, int, float, str):
         return value
@@ -34,7 +34,7 @@ def pack(value: Any, key: str, arrays: dict[str, np.ndarray], names: Sequence[st
 
 
 def unpack(packed: Any, arrays: Mapping[str, np.ndarray], where: Place | None = None) -> Any:
-    """What ``pack`` was given; its arrays are new ones at ``where``, or NumPy's."""
+    """The value that ``pack`` was given; its arrays are made anew at ``where`` (None: as NumPy's)."""
     if packed is None or isinstance(packed, bool | int | float | str):
         return packed
     ((kind, inside),) = packed.items()
@@ -45,14 +45,13 @@ def unpack(packed: Any, arrays: Mapping[str, np.ndarray], where: Place | None = 
         return arrays[inside][()]
     if kind == "dict":
         return {name: unpack(part, arrays, where) for name, part in inside}
-    found = [unpack(part, arrays, where) for part in inside]
-    return {"list": list, "tuple": tuple}[kind](found)
+    return {"list": list, "tuple": tuple}[kind](unpack(part, arrays, where) for part in inside)
 
 
 def pack_records(records: Sequence[Mapping[str, Any]], key: str, arrays: dict[str, np.ndarray]) -> Any:
-    """Dicts with the same names as one array for each name: thousands of epochs take no more text than one.
+    """Dicts with the same names, packed as one array for each name: thousands of epochs need no more text than one.
 
-    A column that is neither whole numbers, nor floats, nor None throughout stays a list.
+    A column stays a list unless all its values are whole numbers, or all floats, or all None.
     """
     names = list(records[0]) if records else []
     if any(type(name) not in (str, int) for record in records for name in record):
@@ -72,7 +71,7 @@ def pack_records(records: Sequence[Mapping[str, Any]], key: str, arrays: dict[st
         else:
             columns[name] = None if kinds == {type(None)} else pack(values, f"{key}.{name}", arrays)
     if not any(columns.values()):
-        return _one_by_one(records, key, arrays)  # None throughout: nothing that would tell how many there are
+        return _one_by_one(records, key, arrays)  # None everywhere: no column tells how many there are
     return {"columns": list(columns.items())}
 
 
@@ -81,13 +80,13 @@ def _one_by_one(records: Sequence[Mapping[str, Any]], key: str, arrays: dict[str
 
 
 def unpack_records(packed: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
-    """What ``pack_records`` was given."""
+    """The dicts that ``pack_records`` was given."""
     if "records" in packed:
         return [unpack(record, arrays) for record in packed["records"]]
     table = {}
     for name, column in packed["columns"]:
         values = unpack(column, arrays)
         table[name] = values.tolist() if isinstance(values, np.ndarray) else values
-    (n,) = {len(values) for values in table.values() if values is not None}  # by what is there, not by a claim
-    full = {name: [None] * n if values is None else values for name, values in table.items()}
-    return [{name: values[i] for name, values in full.items()} for i in range(n)]
+    (n,) = {len(values) for values in table.values() if values is not None}  # columns of other lengths are refused
+    complete = {name: [None] * n if values is None else values for name, values in table.items()}
+    return [{name: values[i] for name, values in complete.items()} for i in range(n)]

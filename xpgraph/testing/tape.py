@@ -9,7 +9,7 @@ from typing import Any
 
 from ..arrays.libraries import is_array
 from ..errors import Error
-from ..nodes.node import is_node, parts
+from ..nodes.copying import is_node, parts
 
 
 class NodeError(Error, RuntimeError):

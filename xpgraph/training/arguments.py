@@ -19,7 +19,7 @@ from ..arrays.libraries import (
     place_of,
 )
 from ..errors import DTypeError, ShapeError
-from ..graph.evaluation import check_two
+from ..graph.evaluation import check_two_inputs
 from ..graph.inputs import check_lengths, first_parameter, import_data
 from .callback import Callback
 from .callbacks.report import Lines, Report
@@ -86,7 +86,7 @@ def import_fit_data(model: Any, x: Array, t: Array, validation: Any, report: Rep
 
     Raises ValueError or TypeError (or a subclass) for data that cannot be right.
     """
-    check_two("Trainer.fit", model)
+    check_two_inputs("Trainer.fit", model)
     x, t = _import(model, x, t, "fit", report)
     if validation is None:
         return FitData(x, t, None)

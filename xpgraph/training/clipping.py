@@ -8,7 +8,7 @@ from typing import Any
 
 from ..arrays.kernels import kernel
 from ..arrays.libraries import Array, dtype_name
-from ..nodes.node import check_floating
+from ..nodes.checks import check_floating
 
 
 @kernel

@@ -8,8 +8,8 @@ from typing import Any
 from ..arrays.libraries import Array, is_array, namespace_of, number
 from ..graph.evaluation import right_answers
 from ..graph.network import Network
+from ..nodes.copying import parts
 from ..nodes.losses import SoftmaxWithLoss
-from ..nodes.node import parts
 from .finite import check_parameters
 from .state import TrainingState
 

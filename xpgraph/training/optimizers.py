@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 
 from ..arrays.libraries import Array, dtype_name, home, is_writable, namespace_of
 from ..errors import ShapeError
-from ..nodes.node import check_floating, check_pair, namespace_copy
+from ..nodes.checks import check_floating, check_pair
+from ..nodes.copying import namespace_copy
 from .update_rules import adagrad, adam, momentum, rmsprop, sgd
 
 _FOUND_OUT = ("_seen", "_made_for", "_narrow")  # by an Optimizer, at its next update

@@ -15,7 +15,8 @@ import numpy as np
 from ..arrays.libraries import Array, dtype_name, place_of, to_numpy
 from ..errors import CheckpointError
 from ..graph.inputs import first_parameter
-from ..nodes.node import Node, parts
+from ..nodes.copying import parts
+from ..nodes.node import Node
 from ..nodes.sharing import plan
 from ..storage.packing import pack, pack_records, unpack, unpack_records
 from .environment import versions

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from ..arrays.libraries import Array, on_device
-from ..graph.slots import nothing_kept
+from ..graph.slots import without_values
 from .arguments import check_arguments, check_callbacks, choose_report, import_fit_data
 from .callback import Callback, CallbackList, OnEpoch
 from .callbacks.checkpointing import Checkpointing
@@ -99,7 +99,7 @@ class Trainer:
             step = steps if graph is False else replay(steps.batches.like, steps, graph)
             saving = [] if self.checkpoint is None else [self.checkpointing]
             watch = CallbackList(own, History(eval_interval), Reporting(report, eval_interval), *saving)
-            with on_device(steps.batches.home), watch.around(state), nothing_kept(state.model), steps.running(step):
+            with on_device(steps.batches.home), watch.around(state), without_values(state.model), steps.running(step):
                 while state.epochs_left:
                     step.begin_epoch()  # the order of the rows
                     watch.begin_epoch(state)

@@ -15,7 +15,8 @@ from cuda_runs import Notes, T, X, fit, same, state
 import xpgraph as xg
 from xpgraph import SGD, Adam, Chain, Momentum, Sigmoid, SoftmaxWithLoss, Trainer
 from xpgraph.arrays.libraries import namespace_of
-from xpgraph.nodes.node import Node, namespace_copy
+from xpgraph.nodes.copying import namespace_copy
+from xpgraph.nodes.node import Node
 
 pytestmark = pytest.mark.cuda
 

@@ -24,7 +24,7 @@ import numpy as np
 from ...arrays.libraries import to_numpy
 from ...arrays.matmul_precision import current_precision
 from ...errors import CaptureError
-from ...nodes.node import parts
+from ...nodes.copying import parts
 from ...training.optimizers import Optimizer
 from ...training.steps import takes_clip
 from . import device, lt

@@ -12,9 +12,9 @@ from ...arrays.libraries import Array, is_array, namespace_of
 from ...graph.chain import in_a_row
 from ...graph.graph import Graph
 from ...graph.network import Network
-from ...graph.plan import takes_input_grad
 from ...nodes.basic import add, matmul
-from ...nodes.node import namespace_copy, twin
+from ...nodes.copying import namespace_copy, twin
+from ...nodes.node import takes_input_grad
 from ...nodes.shapes import like_rows, rows
 from ...nodes.sharing import plan
 from ...nodes.wires import Wire

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from ...arrays.libraries import is_array, namespace_of
 from ...graph.graph import Graph
 from ...graph.network import Network
-from ...graph.plan import takes_input_grad
-from ...nodes.node import namespace_copy, twin
+from ...nodes.copying import namespace_copy, twin
+from ...nodes.node import takes_input_grad
 from ...nodes.wires import node_name
 
 # Whose output element depends on one element of each input, so that the derivative is an array like them.

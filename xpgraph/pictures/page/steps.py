@@ -80,8 +80,8 @@ class Explanation:
     def parameters(self, k: int) -> list[tuple[str, Any, Any]]:
         """(name, value, gradient) of a call's own parameters."""
         node = self.graph.nodes[k]
-        if hasattr(node, "_named"):
-            return node._named()[:_MANY]
+        if hasattr(node, "named_children"):
+            return node.named_parameters(remove_duplicate=False)[:_MANY]
         params, grads, names = (list(getattr(node, part, ())) for part in ("params", "grads", "names"))
         return [(names[i] if i < len(names) else f"p{i}", p, g)
                 for i, (p, g) in enumerate(zip(params, grads, strict=False))][:_MANY]  # fmt: skip
@@ -102,7 +102,7 @@ class Explanation:
     def begin(self) -> None:
         n = self.graph.wiring.inputs
         figures = [self.shown(self.value(i), self.name(i)) for i in range(n)]
-        figures += [self.shown(self.value(n + i), self.name(n + i)) for i in range(len(self.graph.held))]
+        figures += [self.shown(self.value(n + i), self.name(n + i)) for i in range(len(self.graph.own_params))]
         names = ", ".join(map(self.name, range(n)))
         step = Step("start", "What goes in", group("Inputs", figures), f"What goes in: {names}.")
         number = self.add(step)

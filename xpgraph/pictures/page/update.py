@@ -7,7 +7,7 @@ import inspect
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from ...nodes.node import namespace_copy, rebuild
+from ...nodes.copying import namespace_copy, rebuild
 from ...nodes.sharing import plan, remove_duplicates
 from ...training.optimizers import Optimizer
 from ..drawing.values import number_text
@@ -22,7 +22,7 @@ _LETTERS = {"lr": "η", "alpha": "α", "mu": "μ", "rho": "ρ", "beta1": "β₁"
 
 def update(page: Explanation) -> None:
     graph, optimizer = page.graph, page.optimizer
-    named, slots = graph._named(), plan(graph.params)
+    named, slots = graph.named_parameters(remove_duplicate=False), plan(graph.params)
     made = _drawn(page)
     for first, uses in _groups(slots).items():
         if len(uses) > 1:

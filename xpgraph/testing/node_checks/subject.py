@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...arrays.libraries import Place, is_array, to_numpy
-from ...graph.plan import takes_input_grad
-from ...nodes.node import rebuild
+from ...nodes.copying import rebuild
+from ...nodes.node import takes_input_grad
 from ..tape import as_list
 
 LABELS = ("t", "target", "targets", "label", "labels")  # an argument of such a name holds class indices

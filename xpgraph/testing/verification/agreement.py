@@ -19,7 +19,7 @@ from ...arrays import random as draws
 from ...arrays.libraries import Place, on_device, place
 from ...errors import DTypeError
 from ...graph.inputs import check_lengths
-from ...nodes.node import move
+from ...nodes.copying import move
 from ..tape import NodeError, recording
 from . import judge
 from .bars import ACCURACY, ADAPTIVE_RULES, ROUNDINGS, gap, trajectory_bar

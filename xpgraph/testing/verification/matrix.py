@@ -20,7 +20,7 @@ import numpy as np
 from ...arrays.installed import usable
 from ...arrays.kernels import TABLE, load_fast
 from ...arrays.libraries import LIBRARIES
-from ...nodes import axes, layers, losses, operators
+from ...nodes import axes, layers, losses, operators, reductions
 from ...nodes import basic as nodes
 from ..node_checks.checks import check_node
 
@@ -53,7 +53,7 @@ def cases() -> dict[str, tuple[Any, Any]]:
         "Multiply": (nodes.Multiply(), (x, x[:, :1])),
         "Branch": (nodes.Branch(3), x),
         "Repeat": (nodes.Repeat(2, axis=1), x),
-        "Sum": (nodes.Sum(), x),
+        "Sum": (reductions.Sum(), x),
         "MatMul": (nodes.MatMul(W), x),
         "Subtract": (operators.Subtract(), (x, x[0])),
         "Divide": (operators.Divide(), (x, 2.0 + x[:, :1] ** 2)),
@@ -61,8 +61,8 @@ def cases() -> dict[str, tuple[Any, Any]]:
         "Log": (operators.Log(), 0.5 + x**2),
         "Power": (operators.Power(3), x),
         "Dot": (operators.Dot(), (x, W)),
-        "Max": (axes.Max(axis=1), x),
-        "Mean": (axes.Mean(), x),
+        "Max": (reductions.Max(axis=1), x),
+        "Mean": (reductions.Mean(), x),
         "Transpose": (axes.Transpose(), x),
         "Reshape": (axes.Reshape((2, -1)), x),
         "Concat": (axes.Concat(axis=1), (x, x[:, 1:])),

@@ -9,13 +9,14 @@ import numpy as np
 from ... import datasets
 from ...arrays import random as draws
 from ...arrays.libraries import Array, place
-from ...graph.chain import mlp
 from ...graph.graph import Graph
-from ...nodes.axes import Concat, Max, Mean, Reshape, Split, Transpose
-from ...nodes.basic import Add, Branch, MatMul, Multiply, Repeat, Sum
+from ...graph.models import mlp
+from ...nodes.axes import Concat, Reshape, Split, Transpose
+from ...nodes.basic import Add, Branch, MatMul, Multiply, Repeat
 from ...nodes.layers import Affine, ReLU, Sigmoid, Softmax, Tanh
 from ...nodes.losses import SoftmaxWithLoss
 from ...nodes.operators import Divide, Dot, Exp, Log, Power, Subtract
+from ...nodes.reductions import Max, Mean, Sum
 from ...nodes.wires import parameter, wire
 from ...training.optimizers import SGD, AdaGrad, Adam, Momentum, RMSprop
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...arrays.libraries import place
-from ...nodes.node import move
+from ...nodes.copying import move
 from ...training.optimizers import Optimizer
 from ..formulas.formula import unit
 from ..formulas.textbook import FORMULAS, RULES

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...arrays.installed import usable
 from ...arrays.libraries import Place, place, to_numpy
-from ...nodes.node import move
+from ...nodes.copying import move
 from ...nodes.sharing import merge, plan
 from ...training.clipping import clip_rate
 from ...training.steps import update

@@ -25,7 +25,7 @@ from ...arrays.libraries import Array, Place, dtype_name, layout, library_of, on
 from ...graph.inputs import first_parameter
 from ...graph.text_table import columns
 from ...nodes.basic import matmul
-from ...nodes.node import parts
+from ...nodes.copying import parts
 from ..callback import Callback
 from ..state import TrainingState
 

@@ -1,4 +1,4 @@
-"""No damage to a checkpoint goes unseen: every bit, every truncation, thousands of others, one exception class."""
+"""No damage to a tensor file goes unseen: every bit, every truncation, thousands of others, one exception class."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from checkpointing import file_bytes, small
 from hostile import row, sealed
 
 from xpgraph.errors import CheckpointError
-from xpgraph.storage import tensorfile
+from xpgraph.storage import tensor_reader, tensorfile
 from xpgraph.storage.checkpoints import read
 
 WHOLE = file_bytes(*small(0.1, n=2))
@@ -34,7 +34,7 @@ def truncations():
 
 
 def drawn(n, seed=0):
-    """Stretches overwritten, removed, doubled, swapped, filled; bytes put in; a tail added."""
+    """Parts overwritten, removed, doubled, swapped or filled; bytes inserted or appended; all drawn."""
     draw = random.Random(seed)
     for _ in range(n):
         i, j = sorted(draw.sample(range(len(WHOLE) + 1), 2))
@@ -78,7 +78,7 @@ def test_ten_thousand_corruptions_are_refused(tmp_path):
     assert tried >= 10_000
 
 
-def test_nothing_is_handed_out_before_the_last_array_is_checked(tmp_path):
+def test_nothing_is_returned_before_the_last_array_is_checked(tmp_path):
     """The last array is damaged: nobody sees the ones before it."""
     path = tmp_path / "f"
     path.write_bytes(WHOLE[:-1] + bytes([WHOLE[-1] ^ 1]))
@@ -88,19 +88,19 @@ def test_nothing_is_handed_out_before_the_last_array_is_checked(tmp_path):
         read(path)
 
 
-@pytest.mark.parametrize("kept", [4, 30, len(WHOLE) - 60, len(WHOLE) - 1])
-def test_a_file_that_shrinks_while_it_is_read(kept):
-    """Its size was asked before: there is an end to waiting for the rest."""
+@pytest.mark.parametrize("length", [4, 30, len(WHOLE) - 60, len(WHOLE) - 1])
+def test_a_file_that_shrinks_while_it_is_read(length):
+    """Its size was read before; the reader does not wait for the rest."""
     with pytest.raises(CheckpointError, match=r"found [0-9]+: the file ended"):
-        tensorfile._Reader(io.BytesIO(WHOLE[:kept]), len(WHOLE), "f").read()
+        tensor_reader.Reader(io.BytesIO(WHOLE[:length]), len(WHOLE), "f").read()
 
 
-def test_a_swap_of_two_equal_arrays_names_is_seen():
+def test_swapped_names_of_two_arrays_are_seen():
     """Equal bytes, so equal sums: only the header's own sha256 tells."""
     arrays = {"a": np.zeros(3), "b": np.ones(3)}
     raw = file_bytes(arrays, {})
     with pytest.raises(CheckpointError, match="the header: expected sha256"):
-        tensorfile.from_bytes(raw.replace(b'"a":', b'"?":').replace(b'"b":', b'"a":').replace(b'"?":', b'"b":'), "f")
+        tensor_reader.from_bytes(raw.replace(b'"a":', b'"?":').replace(b'"b":', b'"a":').replace(b'"?":', b'"b":'), "f")
 
 
 MANY = range(33)
@@ -110,7 +110,8 @@ HEADERS = [  # headers whose own sha256 is right: what they claim is compared wi
     (sealed({"a": {**row(), "more": 1}}, EIGHT), "expected dtype, shape and offsets"),
     (sealed({"a": {"dtype": "F32", "shape": [2]}}, EIGHT), "expected dtype, shape and offsets"),
     (sealed({"a": row([])}, EIGHT), "expected dtype, shape and offsets"),
-    (sealed({"a": row("BF16", [4])}, EIGHT), "expected dtype, shape and offsets"),
+    (sealed({"a": row("BF16", [4])}, EIGHT), "array a in the header: expected a dtype of F64, F32, F16, I64"),
+    (sealed({"a": row("F8_E4M3", [8])}, EIGHT), "U8, found F8_E4M3. Convert it to F32 with the program that wrote"),
     (sealed({"a": row("F32", [-2], [8, 0])}, EIGHT), "expected dtype, shape and offsets"),
     (sealed({"a": row("F32", [True, 2])}, EIGHT), "expected dtype, shape and offsets"),
     (sealed({"a": row("U8", [-1, 0], [0, 0])}), "expected dtype, shape and offsets"),
@@ -167,7 +168,7 @@ HEADERS = [  # headers whose own sha256 is right: what they claim is compared wi
 @pytest.mark.parametrize(("raw", "words"), HEADERS, ids=range(len(HEADERS)))
 def test_a_header_that_claims_what_the_file_does_not_hold_is_refused_for_that(raw, words):
     with pytest.raises(CheckpointError) as caught:
-        tensorfile.from_bytes(raw, "f")
+        tensor_reader.from_bytes(raw, "f")
     assert str(caught.value).startswith("Reading f: ") and words in str(caught.value)
 
 
@@ -177,26 +178,26 @@ def test_metadata_without_text_of_ours_is_refused(more, found):
     raw = len(text).to_bytes(8, "little") + text.encode()
     raw = raw.replace(b"0" * 64, hashlib.sha256(raw).hexdigest().encode(), 1)
     with pytest.raises(CheckpointError, match=f"the header: expected text under xpgraph, found {found}"):
-        tensorfile.from_bytes(raw, "f")
+        tensor_reader.from_bytes(raw, "f")
 
 
-def test_what_is_allowed_to_the_last_one():
-    """32 axes, format 1, a header as long as it may be: limits are not one off."""
+def test_the_limits_are_not_one_off():
+    """32 axes, format 1, a header as long as it may be."""
     one = sealed({"a": row("U8", [1] * 32, [0, 1])}, b"1")
-    assert tensorfile.from_bytes(one, "f")[0]["a"].shape == (1,) * 32
-    assert tensorfile.from_bytes(sealed({}), "f") == ({}, {"step": 1, "state": {}})
+    assert tensor_reader.from_bytes(one, "f")[0]["a"].shape == (1,) * 32
+    assert tensor_reader.from_bytes(sealed({}), "f") == ({}, {"step": 1, "state": {}})
     sums = {"a": hashlib.sha256(EIGHT).hexdigest(), "none": hashlib.sha256().hexdigest()}
     beside = {"a": row(), "none": row("F64", [0], [0, 0])}  # one without bytes begins where the other does
     own = {"format": 1, "sha256": sums, "meta": 0}
-    assert list(tensorfile.from_bytes(sealed(beside, EIGHT, own), "f")[0]) == ["none", "a"]
+    assert list(tensor_reader.from_bytes(sealed(beside, EIGHT, own), "f")[0]) == ["none", "a"]
     turned = {"b": row("U8", [1], [1, 2]), "a": row("U8", [1], [0, 1])}  # the header in another order than the arrays
     sums = {"a": hashlib.sha256(b"1").hexdigest(), "b": hashlib.sha256(b"2").hexdigest()}
-    found = tensorfile.from_bytes(sealed(turned, b"12", {"format": 1, "sha256": sums, "meta": 0}), "f")[0]
+    found = tensor_reader.from_bytes(sealed(turned, b"12", {"format": 1, "sha256": sums, "meta": 0}), "f")[0]
     assert found == {"a": 49, "b": 50}
     values = sealed({}, own='{"format":1,"sha256":{},"meta":[' + "0," * 199_992 + "0]}")
-    assert tensorfile._values(values) == tensorfile.VALUE_LIMIT
-    assert len(tensorfile.from_bytes(values, "f")[1]) == 199_993
-    full = tensorfile.HEADER_LIMIT - len(sealed('"a":1')) + 8
+    assert tensorfile.count_values(values) == tensorfile.CHECKPOINT.value_limit
+    assert len(tensor_reader.from_bytes(values, "f")[1]) == 199_993
+    full = tensorfile.CHECKPOINT.header_limit - len(sealed('"a":1')) + 8
     for blanks, words in ((full, "a sha256 for each array"), (full + 1, "at most 8388608, found 8388609")):
         with pytest.raises(CheckpointError, match=words):
-            tensorfile.from_bytes(sealed('"a":1' + " " * blanks), "f")
+            tensor_reader.from_bytes(sealed('"a":1' + " " * blanks), "f")

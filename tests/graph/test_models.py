@@ -1,4 +1,4 @@
-"""mlp: the layers, their sizes, and weights that depend on the seed alone."""
+"""mlp: its layers and their sizes, and weights that depend on the seed alone."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ HE, XAVIER = math.sqrt(2 / 400), math.sqrt(2 / 700)
         ("sigmoid", "he", HE), ("relu", "std=0.01", 0.01), ("relu", 0.5, 0.5), ("relu", 0, 0.0),
     ],
 )  # fmt: skip
-def test_initialisers_have_their_deviation(activation, init, std):
+def test_initialisers_have_their_standard_deviation(activation, init, std):
     W, b = mlp([400, 300], activation, init=init, dtype="float64").params
     assert b.tolist() == [0.0] * 300
     assert W.std() == pytest.approx(std, rel=0.01)

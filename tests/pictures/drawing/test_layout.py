@@ -23,7 +23,7 @@ def picture(n, edges, kinds=None, labels=False):
         p.add(Vertex(kind, "+" if kind == "operator" else f"x{v}"))
     for i, (tail, head) in enumerate(edges):
         wide = Block("lines", (("a line of words",), ("another",)))
-        p.join(Edge(tail, head, (block(1.5), wide)[i % 2], block(2.5)) if labels else Edge(tail, head))
+        p.edges.append(Edge(tail, head, (block(1.5), wide)[i % 2], block(2.5)) if labels else Edge(tail, head))
     return p
 
 
@@ -124,7 +124,7 @@ def test_edges_lead_to_the_right_and_sources_stand_beside_their_node():
     rank = ranks(n, edges)
     assert all(rank[a] < rank[b] for a, b in edges)
     assert rank[3] == rank[4] == rank[8] - 1
-    with pytest.raises(ValueError, match="2 vertices stand in a circle"):
+    with pytest.raises(ValueError, match="2 vertices stand in a cycle"):
         ranks(3, [(0, 1), (1, 2), (2, 1)])
 
 

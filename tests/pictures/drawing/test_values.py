@@ -30,9 +30,9 @@ from xpgraph import (
     wire,
 )
 from xpgraph.pictures import drawing
+from xpgraph.pictures.drawing.graph_reader import GraphReader
 from xpgraph.pictures.drawing.layout.place import place
-from xpgraph.pictures.drawing.look import PALETTE
-from xpgraph.pictures.drawing.source import _Reader
+from xpgraph.pictures.drawing.style import PALETTE
 from xpgraph.pictures.drawing.values import block, number_text
 
 # --- what stands in them --------------------------------------------------------------------------------------
@@ -166,13 +166,12 @@ def test_at_every_branch_the_parts_add_up_to_the_gradient_of_the_wire(seed):
         wires.append(node(*ins))
     g = Graph((x, z), (Add()(wires[-1], x), Tanh()(wires[-2]), Multiply()(wires[-1], z)))
     g.trace(R.normal(size=(3,)), R.normal(size=(3,)))
-    reader = _Reader(())
-    reader.graph(g)
+    reader = GraphReader(g)
     reader.finish()
-    branched = [line for line in reader.lines if len(line.uses) > 1]
+    branched = [line for line in reader.lines.lines if len(line.uses) > 1]
     assert len(branched) > 2
     for line in branched:
-        assert np.allclose(sum(use.part for use in line.uses), line.gradient, rtol=1e-9, atol=1e-12)
+        assert np.allclose(sum(use.gradient for use in line.uses), line.gradient, rtol=1e-9, atol=1e-12)
 
 
 def test_a_branch_node_and_several_outputs():

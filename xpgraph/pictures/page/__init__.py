@@ -11,9 +11,9 @@ from typing import Any
 
 from ...graph.graph import Graph
 from ...graph.network import Network
+from ...storage.atomic import write_text
 from ...training.optimizers import SGD
-from ..drawing.files import write
-from ..drawing.source import chain_graph
+from ..drawing.graph_reader import chain_graph
 from .render import render
 from .steps import Explanation
 from .update import copied
@@ -30,7 +30,7 @@ def explain(model: Any, path: str | Path, *inputs: Any, optimizer: Any = None, t
             f"explain: {path.name!r} ends in {path.suffix or 'nothing'}; name a file that ends in .html: the page "
             "is opened by a browser."
         )
-    write(path, page(model, *inputs, optimizer=optimizer, title=title))
+    write_text(path, page(model, *inputs, optimizer=optimizer, title=title))
 
 
 def page(model: Any, *inputs: Any, optimizer: Any = None, title: str = "") -> str:

@@ -9,10 +9,10 @@ import json
 from html import escape
 from pathlib import Path
 
-from ..drawing.look import PALETTE
+from ..drawing.style import PALETTE
+from .document import Step
 from .scene import NEVER
 from .steps import Explanation
-from .words import Step
 
 _PHASES = {
     "start": "Start",

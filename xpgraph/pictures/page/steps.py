@@ -8,13 +8,13 @@ from typing import Any
 
 from ...arrays.libraries import namespace_of
 from ...graph.graph import Graph
-from ..drawing.source import picture_of
+from ..drawing.graph_reader import picture_of
+from .document import Step, group, letters
+from .figures import Limits, figure, said, scalar_text
 from .formulas import formula, gradient_letter, input_letters, output_letters, with_numbers
-from .listen import Heard, derivatives, trace, uses_of
-from .numbers import Limits, figure, said, scalar_text
 from .scene import Scene
+from .tracing import Heard, derivatives, trace, uses_of
 from .update import end, update
-from .words import Step, group, letters
 
 _MANY = 12  # parameters of one node that are listed
 

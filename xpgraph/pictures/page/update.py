@@ -11,8 +11,8 @@ from ...nodes.node import namespace_copy, rebuild
 from ...nodes.sharing import plan, remove_duplicates
 from ...training.optimizers import Optimizer
 from ..drawing.values import number_text
-from .numbers import said
-from .words import Step, group, letters
+from .document import Step, group, letters
+from .figures import said
 
 if TYPE_CHECKING:
     from .steps import Explanation

@@ -174,9 +174,8 @@ def pictures():
     yield "names", drawing.svg(shopping([*NAMES[:4], "tax"]))
     odd = Picture("odd")
     a, b = odd.add(Vertex("layer", "W" * 12, "Mm" * 9)), odd.add(Vertex("word", "@%mw", "MMMM"))
-    odd.edges.append(
-        Edge(a, b, block(array([np.nan, -1.234e-300])), block(array([[-8.888e88] * 6] * 4)), "MMMMMMMMMMMMMMMM")
-    )
+    value, gradient = block(array([np.nan, -1.234e-300])), block(array([[-8.888e88] * 6] * 4))
+    odd.edges.append(Edge(a, b, value, gradient, "M" * 16))
     yield "odd", render(odd)
 
 

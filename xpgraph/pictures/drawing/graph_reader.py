@@ -48,7 +48,7 @@ def chain_graph(chain: Any, *inputs: Array) -> Graph:
 
 
 class GraphReader:
-    """Reads a graph into ``lines``: its inputs, then its calls in order, then its outputs; page/scene.py counts on it."""
+    """Reads a graph into ``lines``: inputs, then calls in order, then outputs; page/scene.py relies on this order."""
 
     def __init__(self, graph: Graph, open: Sequence[str] | bool = ()) -> None:
         self.open_all = open is True

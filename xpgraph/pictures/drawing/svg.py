@@ -182,7 +182,8 @@ def _shape(vertex: Vertex, x: float, y: float, half: float) -> str:
     if vertex.kind == "branch":
         return f'<circle {fill("ink")} cx="{_n(x)}" cy="{_n(y)}" r="{_n(DOT)}"/>'
     if vertex.kind == "operator":
-        return f'<circle {fill_and_stroke("operator", "ink")} cx="{_n(x)}" cy="{_n(y)}" r="{_n(half)}" stroke-width="1.5"/>'
+        colours = fill_and_stroke("operator", "ink")
+        return f'<circle {colours} cx="{_n(x)}" cy="{_n(y)}" r="{_n(half)}" stroke-width="1.5"/>'
     if vertex.kind in ("input", "output"):
         return ""
     inside, line, radius, thickness, h = {

@@ -18,9 +18,8 @@ _SPACE_PASSING = 7.0  # if one of them is an edge passing by
 _STILL = 0.02  # pixels; the loop ends with the first round that moves nothing further
 _TOUCHING = 1e-6
 
-Springs = list[
-    list[tuple[int, float, float]]
-]  # for each bar: (other bar, how far below it this one wants to be, weight)
+# For each bar: (another bar, how far below it this one wants to be, weight).
+Springs = list[list[tuple[int, float, float]]]
 
 
 @dataclass

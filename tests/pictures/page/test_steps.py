@@ -33,7 +33,7 @@ from xpgraph import (
 from xpgraph.pictures import page as explaining
 from xpgraph.pictures.drawing.values import number_text
 from xpgraph.pictures.page.formulas import formula, input_letters, output_letters, with_numbers
-from xpgraph.pictures.page.steps import Explanation
+from xpgraph.pictures.page.steps import make_page
 
 GOODS = array(100), array(2), array(150), array(3), array(1.1)
 X, T = np.asarray([[0.5, -1.0, 2.0], [1.0, 0.25, -0.5]]), np.asarray([0, 1])
@@ -207,15 +207,15 @@ def foreign():
 @pytest.mark.parametrize("make", [several, nested, repeated, used_twice, foreign])
 def test_each_part_of_the_picture_is_known_at_the_step_that_computes_it(make):
     g, inputs = make()
-    told = Explanation(g, inputs, SGD(0.1))
-    scene, last = told.scene, len(told.steps)
+    page = make_page(g, inputs, SGD(0.1))
+    scene, last = page.scene, len(page.steps)
     traced = [e for e, edge in enumerate(scene.picture.edges) if edge.gradient is not None]
-    assert all(scene.gradients[e] < last for e in traced)
-    assert all(step < last for step in scene.values)
-    kinds = [step.phase for step in told.steps]
-    assert all(kinds[scene.gradients[e]] == "backward" for e in traced)
+    assert all(scene.gradient_steps[e] < last for e in traced)
+    assert all(step < last for step in scene.value_steps)
+    kinds = [step.phase for step in page.steps]
+    assert all(kinds[scene.gradient_steps[e]] == "backward" for e in traced)
     for e, edge in enumerate(scene.picture.edges):
-        assert scene.values[e] == 0 or kinds[scene.values[e]] == "forward", (edge, scene.values[e])
+        assert scene.value_steps[e] == 0 or kinds[scene.value_steps[e]] == "forward", (edge, scene.value_steps[e])
     for v, vertex in enumerate(scene.picture.vertices):
         assert scene.leads[v] or vertex.kind == "branch", vertex
     assert steps(explaining.page(g, *inputs))

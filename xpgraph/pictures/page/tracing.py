@@ -1,4 +1,4 @@
-"""A run of a graph, listened to: what each call's backward was given, and what it returned."""
+"""Run a graph forward and backward, and record what each call of a node's backward was given and returned."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from ...graph.plan import takes_input_grad
 from ...nodes.node import namespace_copy, twin
 from ...nodes.wires import node_name
 
-# Whose output element depends on one element of each input, so that the derivative is an array like them.
-ELEMENTWISE = {"Add", "Subtract", "Multiply", "Divide", "Exp", "Log", "Power", "Sigmoid", "ReLU", "Tanh"}
+# One element of the output depends on one element of each input, so the derivative is an array of the same shape.
+_ELEMENTWISE = {"Add", "Subtract", "Multiply", "Divide", "Exp", "Log", "Power", "Sigmoid", "ReLU", "Tanh"}
 
 
-class Heard(NamedTuple):
-    """One call of backward. ``slopes``: for each input its gradient, None for labels."""
+class BackwardCall(NamedTuple):
+    """Backward of call ``call``: it was given ``douts`` and returned ``dxs``, one for each input (None for labels)."""
 
     call: int
     douts: tuple[Any, ...]
-    slopes: list[Any]
+    dxs: list[Any]
 
 
-class _Listener:
-    """Stands in for a node while a graph runs."""
+class _Recorder:
+    """Stands in for a node during a run and records its backward."""
 
-    def __init__(self, node: Any, call: int, inputs: int, heard: list[Heard]) -> None:
-        self._node, self._call, self._inputs, self._heard = node, call, inputs, heard
+    def __init__(self, node: Any, call: int, n_inputs: int, record: list[BackwardCall]) -> None:
+        self._node, self._call, self._n_inputs, self._record = node, call, n_inputs, record
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._node, name)
@@ -39,46 +39,49 @@ class _Listener:
 
     def backward(self, *douts: Any, **options: Any) -> Any:
         dx = self._node.backward(*douts, **options)
-        slopes = list(dx) if isinstance(dx, tuple | list) and not is_array(dx) else [dx]
-        slopes += [None] * (self._inputs - len(slopes))
-        self._heard.append(Heard(self._call, douts, slopes))
+        dxs = _as_list(dx)
+        self._record.append(BackwardCall(self._call, douts, dxs + [None] * (self._n_inputs - len(dxs))))
         return dx
 
 
-def trace(graph: Graph, inputs: tuple[Any, ...]) -> list[Heard]:
-    """``graph.trace``; every call's backward in the order in which they ran."""
-    heard: list[Heard] = []
-    steps, _ = graph.wiring.steps, graph.calls  # the calls first: they hold the nodes, not who listens
+def trace_backward(graph: Graph, inputs: tuple[Any, ...]) -> list[BackwardCall]:
+    """Run ``graph.trace``; return the calls of backward in the order in which they ran."""
+    record: list[BackwardCall] = []
+    steps, _ = graph.wiring.steps, graph.calls  # graph.calls now: made later, they would hold the recorders
     nodes = graph.nodes
-    graph.nodes = [_Listener(node, k, len(steps[k][0]), heard) for k, node in enumerate(nodes)]
+    graph.nodes = [_Recorder(node, k, len(steps[k][0]), record) for k, node in enumerate(nodes)]
     try:
         graph.trace(*inputs)
     finally:
         graph.nodes = nodes
-    return heard
+    return record
 
 
-def derivatives(node: Any, inputs: list[Any], outputs: list[Any]) -> list[Any] | None:
-    """∂y/∂x for each input where it is an array of y's shape (or a number); None where only a formula can say it."""
+def gradients_by_use(record: list[BackwardCall], steps: Any) -> Iterator[tuple[int, int, int, Any]]:
+    """(place in ``record``, call, slot, gradient) of every gradient that came back to a slot."""
+    for at, back in enumerate(record):
+        for slot, d in zip(steps[back.call][0], back.dxs, strict=False):
+            if d is not None:
+                yield at, back.call, slot, d
+
+
+def local_derivatives(node: Any, inputs: list[Any], outputs: list[Any]) -> list[Any] | None:
+    """∂y/∂x for each input, if each is an array of y's shape (or a number); else None, and only the formula says it."""
     if len(outputs) != 1 or isinstance(node, Network):
         return None
     y = outputs[0]
-    numbers = all(is_array(a) and not a.shape for a in (*inputs, y)) and not len(getattr(node, "params", ()))
-    if not numbers and type(node).__name__ not in ELEMENTWISE:
+    only_numbers = all(is_array(a) and not a.shape for a in (*inputs, y)) and not len(getattr(node, "params", ()))
+    if not only_numbers and type(node).__name__ not in _ELEMENTWISE:
         return None
-    with contextlib.suppress(Exception):  # a reader's own node may do anything; then the formula stands alone
+    with contextlib.suppress(Exception):  # a user's own node may do anything; the page then shows the formula alone
         xp, again = namespace_of(y), twin(node)
         again.forward(*(xp.asarray(xp.broadcast_to(x, y.shape), copy=True) for x in inputs))
         options = {"input_grad": True} if takes_input_grad(again.backward) else {}
-        dx = again.backward(xp.ones_like(y), **options)
-        found = list(dx) if isinstance(dx, tuple | list) else [dx]
-        return [namespace_copy(d) for d in found] if len(found) == len(inputs) else None
+        dxs = _as_list(again.backward(xp.ones_like(y), **options))
+        return [namespace_copy(d) for d in dxs] if len(dxs) == len(inputs) else None
     return None
 
 
-def uses_of(heard: list[Heard], steps: Any) -> Iterator[tuple[int, int, int, Any]]:
-    """(place in ``heard``, call, slot, gradient) of every gradient that came back to a slot."""
-    for at, h in enumerate(heard):
-        for slot, slope in zip(steps[h.call][0], h.slopes, strict=False):
-            if slope is not None:
-                yield at, h.call, slot, slope
+def _as_list(dx: Any) -> list[Any]:
+    """What a backward returned, one gradient or several, as a list."""
+    return list(dx) if isinstance(dx, tuple | list) and not is_array(dx) else [dx]

@@ -1,10 +1,9 @@
-"""Layout: columns, crossings, straight lines, nothing on top of another thing; by plain pictures, without arrays."""
+"""The layout of pictures without arrays: columns, few crossings, straight lines, no overlap."""
 
 from __future__ import annotations
 
 import itertools
 import random
-import time
 
 import pytest
 
@@ -209,14 +208,13 @@ def test_the_smallest_pictures(n):
     assert "</svg>" in render(picture(n, []))
 
 
-def test_two_hundred_nodes_and_a_chain_of_five_thousand_take_seconds():
+def test_two_hundred_nodes_and_a_chain_of_five_thousand_can_be_laid_out():
     draw = random.Random(1)
     edges = [(draw.randrange(max(0, v - 15), v), v) for v in range(41, 200) for _ in range(draw.choice((1, 2)))]
-    start = time.perf_counter()
-    place(picture(200, edges, labels=True))
-    place(picture(5001, [(v, v + 1) for v in range(5000)]))
-    place(picture(5002, [(0, 5001), *((v, v + 1) for v in range(5000))]))  # with an edge beside all of it
-    assert time.perf_counter() - start < 30  # 2.5 s here, alone
+    assert len(place(picture(200, edges, labels=True)).routes) == len(edges)
+    assert len(set(place(picture(5001, [(v, v + 1) for v in range(5000)])).y)) == 1
+    beside = place(picture(5002, [(0, 5001), *((v, v + 1) for v in range(5000))]))  # with one edge past all others
+    assert beside.crossings == 0
 
 
 def test_the_same_picture_has_the_same_bytes():

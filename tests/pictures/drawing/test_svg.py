@@ -1,4 +1,4 @@
-"""Pictures as files: valid, self-contained, legible; nothing on top of another thing, in a real browser too."""
+"""Pictures as files: valid, self-contained, legible; no text overlaps another, measured in a real browser too."""
 
 from __future__ import annotations
 

@@ -130,10 +130,10 @@ def random_images(rows: int, test: int, dtype: str) -> Any:
     import numpy as np
 
     from xpgraph import datasets
-    from xpgraph.arrays import random as draws
+    from xpgraph.arrays import random_numbers
 
-    x = draws.uniform((rows + test, 784), 0, "data").astype(dtype)
-    t = np.argmax((x - 0.5) @ draws.normal((784, 10), 0, "data", 1).astype(dtype), axis=1)
+    x = random_numbers.uniform((rows + test, 784), 0, "data").astype(dtype)
+    t = np.argmax((x - 0.5) @ random_numbers.normal((784, 10), 0, "data", 1).astype(dtype), axis=1)
     return datasets.Dataset(
         "random", x[:rows], t[:rows], x[rows:], t[rows:], 1.0, 10, "random data of MNIST's shape, not MNIST"
     )

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import xpgraph
-from xpgraph.arrays.kernels import helper
+from xpgraph.arrays.kernels import compiler_for
 from xpgraph.arrays.libraries import Place, place, usable
 from xpgraph.nodes.basic import matmul
 from xpgraph.training.report import Lines
@@ -48,7 +48,7 @@ class Xpgraph(Contender):
 
     def describe(self) -> dict[str, Any]:
         found = {"xpgraph": xpgraph.__version__, "numpy": importlib.import_module("numpy").__version__}
-        if self.task.device == "cpu" and helper("numpy"):
+        if self.task.device == "cpu" and compiler_for("numpy"):
             found["numba"] = importlib.import_module("numba").__version__
         if self.task.device == "cuda":
             cupy = importlib.import_module("cupy")

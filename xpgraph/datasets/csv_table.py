@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import random as draws
+from ..arrays import random_numbers
 from ..errors import DataError
 from . import csv_reader as csvfile
 
@@ -66,7 +66,7 @@ def load(path: Path, label: str | int, seed: int, dtype: np.dtype) -> tuple[list
     n = len(t)
     if n < 2:
         raise DataError(f"Splitting {path}: found one row, of which a test cannot be kept. Give more rows.")
-    train, test = np.split(draws.permutation(n, seed, "split"), [n - max(1, n // 5)])
+    train, test = np.split(random_numbers.permutation(n, seed, "split"), [n - max(1, n // 5)])
     shift, scale = scaling(table.x[train])
     kept = Kept(str(label), table.columns, classes, tuple(shift.tolist()), tuple(scale.tolist()))
     x = kept.scaled(table.x, dtype)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import random as draws
+from ..arrays import random_numbers
 from ..errors import DataError, DTypeError
 from . import csv_table as csvdata
 from . import idx
@@ -140,7 +140,7 @@ def _floating(dtype: npt.DTypeLike) -> np.dtype:
 def _digits(seed: int, dtype: np.dtype) -> Dataset:
     with (resources.files(__package__) / "digits.npz").open("rb") as file, np.load(file) as stored:
         x, t = _scaled(stored["x"], 1 / 16, dtype), stored["t"].astype(np.int64)
-    order = draws.permutation(len(x), seed, "split")
+    order = random_numbers.permutation(len(x), seed, "split")
     train, test = order[:-DIGITS_TEST], order[-DIGITS_TEST:]
     return Dataset("digits", x[train], t[train], x[test], t[test], 1 / 16, 10, SOURCES["digits"])
 
@@ -148,7 +148,7 @@ def _digits(seed: int, dtype: np.dtype) -> Dataset:
 def _spiral(seed: int, index: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
     t = np.repeat(np.arange(3), ARM)
     radius = np.tile(np.arange(ARM) / ARM, 3)
-    angle = 4 * t + 4 * radius + 0.2 * draws.normal((3 * ARM,), seed, "data", index)
+    angle = 4 * t + 4 * radius + 0.2 * random_numbers.normal((3 * ARM,), seed, "data", index)
     x = np.stack((radius * np.sin(angle), radius * np.cos(angle)), axis=1)
     return x.astype(dtype), t.astype(np.int64)
 
@@ -188,7 +188,7 @@ def _own(path: Path, seed: int, dtype: np.dtype) -> Dataset:
     if len(stored) == 2:
         if len(x) < 2:
             raise DataError(f"Splitting {path}: found one row, of which a test cannot be kept. Give more rows.")
-        order = draws.permutation(len(x), seed, "split")
+        order = random_numbers.permutation(len(x), seed, "split")
         train, test = np.split(order, [len(x) - max(1, len(x) // 5)])
         x, t, x_test, t_test = x[train], t[train], x[test], t[test]
     elif len(stored) == 4:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import Any
 
-from ..arrays import random as draws
+from ..arrays import random_numbers
 from ..arrays.libraries import Array, Place, place
 from ..nodes.layers import Affine, ReLU, Sigmoid, Tanh
 from ..nodes.losses import SoftmaxWithLoss
@@ -225,7 +225,7 @@ def mlp(
     deviation = _deviation(init if init is not None else "he" if activation == "relu" else "xavier")
     nodes: list[Node] = []
     for i, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
-        W = draws.normal((n_in, n_out), seed, "init", i) * deviation(n_in, n_out)
+        W = random_numbers.normal((n_in, n_out), seed, "init", i) * deviation(n_in, n_out)
         nodes.append(Affine(where.asarray(W.astype(dtype)), where.asarray([0.0] * n_out, dtype)))
         nodes.append(ACTIVATIONS[activation]())
     return Chain(*nodes[:-1], loss=SoftmaxWithLoss())

@@ -6,7 +6,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..arrays import random as draws
+from ..arrays import random_numbers
 from ..arrays.libraries import Array, home, library_of, on_host, place_of
 from ..errors import OutOfMemoryError
 from ..graph.inputs import first_parameter, import_data
@@ -65,7 +65,8 @@ class Steps:
 
     def begin_epoch(self) -> None:
         """Draw the order of the rows in this epoch, int64 (N,) on the host; it depends on (seed, epoch) alone."""
-        self.permutation = draws.permutation(self.x.shape[0], self.trainer.seed, "order", self.trainer.current_epoch)
+        n, seed, epoch = self.x.shape[0], self.trainer.seed, self.trainer.current_epoch
+        self.permutation = random_numbers.permutation(n, seed, "order", epoch)
         self.order: Array = None  # the same beside x, once it is asked for
         self.staged: tuple[Array, Array] = (None, None)  # gathered rows
         self.first = -self.ahead  # the first of their batches

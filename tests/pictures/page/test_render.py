@@ -26,7 +26,7 @@ GOODS = array(100), array(2), array(150), array(3), array(1.1)
 X, T = np.asarray([[0.5, -1.0, 2.0], [1.0, 0.25, -0.5]]), np.asarray([0, 1])
 
 
-# --- what does not change, what is refused --------------------------------------------------------------------------------
+# --- what does not change, what is refused ------------------------------------------------------------------
 
 
 def test_the_model_and_the_optimizer_stay_as_they_were(tmp_path):

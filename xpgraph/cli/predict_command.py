@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import datasets
 from ..arrays.libraries import dtype_name, on_device, to_numpy
-from ..datasets.csv_table import Kept
+from ..datasets.csv_table import TableFormat
 from ..errors import DataError
 from ..graph.saving import load
 from ..nodes.layers import softmax
@@ -32,7 +32,7 @@ def run(
     choices = Choices(**config.get("choices", {}))
     dtype = dtype_name(model.params[0])
     stored = config.get("data", {}).get("csv")
-    kept = None if stored is None else Kept.from_json(stored)
+    kept = None if stored is None else TableFormat.from_json(stored)
     if data is None:
         held = choices.load(data_dir, dtype)
         rows: tuple[np.ndarray, np.ndarray | None] = held.x_test, held.t_test

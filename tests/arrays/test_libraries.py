@@ -1,4 +1,4 @@
-"""Floor 0 and the moving of nodes: where arrays live, how their memory lies, how they change their library."""
+"""Where arrays live, how their memory lies, and how nodes move from one library to another."""
 
 from __future__ import annotations
 

@@ -87,10 +87,8 @@ class Row:
             if library not in LIBRARIES:
                 raise ValueError(f"{self.name}.fast({library!r}): unknown library. Known: {', '.join(LIBRARIES)}.")
             if compiler and COMPILERS.get(library) != compiler:
-                known = f"give {COMPILERS[library]!r}" if library in COMPILERS else "it has none; leave it out"
-                raise ValueError(
-                    f"{self.name}.fast({library!r}, compiler={compiler!r}): no such compiler for {library}; {known}."
-                )
+                known = COMPILERS.get(library, "none, leave it out")
+                raise ValueError(f"{self.name}.fast({library!r}, compiler={compiler!r}): unknown. Known: {known}.")
             self.fast_bodies[f"{library}+{compiler}" if compiler else library] = body
             self.bodies.clear()
             return body

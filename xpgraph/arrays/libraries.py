@@ -68,9 +68,9 @@ _BY_TYPE: dict[type, Library | None] = {}  # by type; None: not an array
 
 
 def _look_up(a: Any) -> Library | None:
-    if isinstance(a, np.ma.MaskedArray | np.recarray | np.matrix):  # masks would be ignored; matrix has another *
-        return None
-    if not array_api_compat.is_array_api_obj(a):
+    # A mask would be ignored, and a matrix has another *.
+    refused = isinstance(a, np.ma.MaskedArray | np.recarray | np.matrix)
+    if refused or not array_api_compat.is_array_api_obj(a):
         return None
     return _BY_NAMESPACE.get(array_api_compat.array_namespace(a).__name__)
 

@@ -26,6 +26,7 @@ SOURCES = {
     "mnist": "MNIST, Y. LeCun, C. Cortes and C. Burges, from its IDX files",
     "fashion-mnist": "Fashion-MNIST, H. Xiao, K. Rasul and R. Vollgraf, 2017, from its IDX files; MIT",
 }
+Folder = str | os.PathLike[str] | None
 _DIGITS_TEST = 360  # test rows of digits: a fifth of 1,797
 _ARM = 100  # points in each arm of the spiral
 
@@ -56,7 +57,7 @@ class Dataset:
 def load(
     name_or_path: str | os.PathLike[str],
     *,
-    data_dir: str | os.PathLike[str] | None = None,
+    data_dir: Folder = None,
     seed: int = 0,
     dtype: npt.DTypeLike = np.float32,
     label: str | int = "",
@@ -99,7 +100,7 @@ def load(
 def load_rows(
     name_or_path: str | os.PathLike[str],
     *,
-    data_dir: str | os.PathLike[str] | None = None,
+    data_dir: Folder = None,
     seed: int = 0,
     dtype: npt.DTypeLike = np.float32,
     scale: float | None = None,
@@ -165,9 +166,7 @@ def _spiral(seed: int, index: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndar
     return x.astype(dtype), t.astype(np.int64)
 
 
-def _images(
-    name: str, part: str, data_dir: str | os.PathLike[str] | None, dtype: np.dtype
-) -> tuple[np.ndarray, np.ndarray]:
+def _images(name: str, part: str, data_dir: Folder, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
     x = idx.read(name, f"{part}-images-idx3-ubyte", data_dir)
     t = idx.read(name, f"{part}-labels-idx1-ubyte", data_dir)
     return flat_rows(x, 1 / 255, dtype), t.astype(np.int64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -77,7 +76,13 @@ class Lines:
         """The picture with all edges, sorted by the inputs that they lead to; several uses of a line get a branch."""
         self._join_parameters()
         edges: list[tuple[int, int, Edge]] = []
-        text_of = _each_array_once(block)
+        blocks: dict[int, Block] = {}  # by id: an array that stands on several edges is read from its device once
+
+        def text_of(a: Any) -> Block | None:
+            if a is not None and id(a) not in blocks:
+                blocks[id(a)] = block(a)
+            return None if a is None else blocks[id(a)]
+
         for line in (line for line in self.lines if line.uses):
             value, gradient = text_of(line.value), text_of(line.gradient)
             tail, note = line.tail, line.name
@@ -115,17 +120,3 @@ class Lines:
                     d = use.gradient
                     d = namespace_of(d).matrix_transpose(d) if use.transposed else d
                     line.gradient = d if line.gradient is None else add(line.gradient, d)
-
-
-def _each_array_once(make: Callable[[Any], Block]) -> Callable[[Any], Block | None]:
-    """``make`` with a memory: an array that stands on several edges is read from its device once. None stays None."""
-    made: dict[int, tuple[Any, Block]] = {}
-
-    def remembered(a: Any) -> Block | None:
-        if a is None:
-            return None
-        if id(a) not in made:
-            made[id(a)] = (a, make(a))  # with the array: a freed one's id could become another's
-        return made[id(a)][1]
-
-    return remembered

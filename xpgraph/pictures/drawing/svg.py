@@ -9,7 +9,7 @@ from itertools import pairwise
 from .layout.place import Placed, place
 from .picture import DOT, HALF_GAP, NAME, NOTE, SIGN, TITLE, WIRE, WORD, Edge, Picture, Vertex
 from .style import SANS, SERIF, fill, fill_and_stroke, stroke, style_sheet
-from .values import Block
+from .values import COLUMN_GAP, Block
 
 MARGIN = 16.0
 _ARROW, _ARROW_HALF = 8.0, 3.3  # length and half the width of an arrow head
@@ -149,7 +149,7 @@ def _block(block: Block, x: float, top: float, colour: str) -> str:
             if block.kind == "matrix":
                 edge += width
                 parts.append(_text(text, edge, y, size, kind, f'{slant}{weight} text-anchor="end"'))
-                edge += block.gap
+                edge += COLUMN_GAP
             else:
                 parts.append(_text(text, x, y, size, kind, f"{slant}{weight}{_CENTRED}"))
     return "".join(parts)

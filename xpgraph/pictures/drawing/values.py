@@ -14,7 +14,7 @@ from .layout.widths import text_width
 
 ROWS, COLUMNS = 4, 6  # the largest matrix whose numbers are shown
 SIZE, SMALL = 13.0, 10.5  # font sizes of numbers and of statistics
-_GAP = 9.0  # between the columns of a matrix
+COLUMN_GAP = 9.0  # between the columns of a matrix
 
 
 @dataclass(frozen=True)
@@ -46,15 +46,11 @@ class Block:
     @property
     def width(self) -> float:
         columns = self.columns
-        return sum(columns) + _GAP * (len(columns) - 1) + (10 if self.kind == "matrix" else 0)
+        return sum(columns) + COLUMN_GAP * (len(columns) - 1) + (10 if self.kind == "matrix" else 0)
 
     @property
     def height(self) -> float:
         return self.pitch * len(self.rows) + (2 if self.kind == "matrix" else 0)
-
-    @property
-    def gap(self) -> float:
-        return _GAP
 
     @property
     def text(self) -> str:

@@ -57,14 +57,11 @@ def gradient_letter(letter: str) -> str:
 
 def with_numbers(text: str, numbers: dict[str, str]) -> str:
     """A formula with numbers in place of its letters; empty if a letter has no number."""
-    unknown = False
+    if "=" not in text or not numbers.keys() >= set(_WORD.findall(text)):
+        return ""
 
     def number_for(letter: re.Match[str]) -> str:
-        nonlocal unknown
-        number = numbers.get(letter[0])
-        unknown |= number is None
-        negative = number is None or number.startswith("-")
-        return f"({number})" if negative and letter.start() > 0 else f"{number}"
+        number = numbers[letter[0]]
+        return f"({number})" if number.startswith("-") and letter.start() > 0 else number
 
-    replaced = _WORD.sub(number_for, text)
-    return "" if unknown or "=" not in text else replaced
+    return _WORD.sub(number_for, text)

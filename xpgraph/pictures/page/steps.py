@@ -10,7 +10,7 @@ from ...graph.graph import Graph
 from .document import Page, Step, formula_line, group
 from .figures import scalar_text, spoken
 from .formulas import formula, gradient_letter, input_letters, output_letters, with_numbers
-from .tracing import BackwardCall, gradients_by_use, local_derivatives, trace_backward
+from .tracing import BackwardCall, local_derivatives, trace_backward
 from .update import add_result, add_updates
 
 Parts = list[tuple[str, Any]]  # of the gradient of a wire: (where it came from, gradient)
@@ -104,11 +104,14 @@ def _sums(page: Page, record: list[BackwardCall]) -> dict[int, list[tuple[int, P
     """{place in ``record``: (slot, parts) to add up after it} for each wire whose gradient has several parts."""
     parts: dict[int, Parts] = {}
     last: dict[int, int] = {}
-    for at, call, slot, d in gradients_by_use(record, page.graph.wiring.steps):
-        if slot in page.graph.wiring.outputs and slot not in parts:
-            parts[slot] = [("as an output", _ones(page, slot))]
-        parts.setdefault(slot, []).append((f"from {page.titles[call]}", d))
-        last[slot] = at
+    for at, back in enumerate(record):
+        for slot, d in zip(page.graph.wiring.steps[back.call][0], back.dxs, strict=False):
+            if d is None:
+                continue
+            if slot in page.graph.wiring.outputs and slot not in parts:
+                parts[slot] = [("as an output", _ones(page, slot))]
+            parts.setdefault(slot, []).append((f"from {page.titles[back.call]}", d))
+            last[slot] = at
     sums: dict[int, list[tuple[int, Parts]]] = {}
     for slot, of_slot in parts.items():
         if len(of_slot) > 1:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ...arrays.libraries import is_array, namespace_of
@@ -55,14 +54,6 @@ def trace_backward(graph: Graph, inputs: tuple[Any, ...]) -> list[BackwardCall]:
     finally:
         graph.nodes = nodes
     return record
-
-
-def gradients_by_use(record: list[BackwardCall], steps: Any) -> Iterator[tuple[int, int, int, Any]]:
-    """(place in ``record``, call, slot, gradient) of every gradient that came back to a slot."""
-    for at, back in enumerate(record):
-        for slot, d in zip(steps[back.call][0], back.dxs, strict=False):
-            if d is not None:
-                yield at, back.call, slot, d
 
 
 def local_derivatives(node: Any, inputs: list[Any], outputs: list[Any]) -> list[Any] | None:

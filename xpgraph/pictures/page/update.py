@@ -38,14 +38,10 @@ def add_updates(page: Page, optimizer: Any) -> None:
     params, grads = remove_duplicates(graph.params, graph.grads)
     found = [(state, getattr(optimizer, state, None)) for state in getattr(optimizer, "slots", ())]
     states = [(state, [] if arrays is None else arrays) for state, arrays in found]
-    before = [
-        [
-            page.figure(p, "θ", name, "value"),
-            page.figure(g, "g", f"d{name}", "gradient"),
-            *(page.figure(a[j] if j < len(a) else 0.0, state, "state", "local") for state, a in states),
-        ]
-        for j, (name, p, g) in enumerate(zip(shown_names, params, grads, strict=True))
-    ]
+    before = []
+    for j, (name, p, g) in enumerate(zip(shown_names, params, grads, strict=True)):
+        before.append([page.figure(p, "θ", name, "value"), page.figure(g, "g", f"d{name}", "gradient")])
+        before[j] += [page.figure(a[j] if j < len(a) else 0.0, state, "state", "local") for state, a in states]
     spoken_before = [spoken(p) for p in params]
     if params:
         optimizer.update(params, grads)

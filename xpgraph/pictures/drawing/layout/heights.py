@@ -18,8 +18,8 @@ _SPACE_PASSING = 7.0  # if one of them is an edge passing by
 _STILL = 0.02  # pixels; the loop ends with the first round that moves nothing further
 _TOUCHING = 1e-6
 
-# For each bar: (another bar, how far below it this one wants to be, weight).
-Springs = list[list[tuple[int, float, float]]]
+Distances = list[dict[int, float]]  # for each bar: the next ones below or above, and the distance to keep
+Springs = list[list[tuple[int, float, float]]]  # for each bar: (another, how far below it this one wants to be, weight)
 
 
 @dataclass
@@ -52,8 +52,8 @@ def settle(boxes: Sequence[Box], columns: Sequence[Sequence[int]], segments: Seq
     """Set every box's y; the top of the highest is 0. ``columns``: the boxes of each column, from the top."""
     bar, offset = _bars(len(boxes), segments, _level(columns, segments))
     count = max(bar, default=-1) + 1
-    below: list[dict[int, float]] = [{} for _ in range(count)]  # for each bar: the next ones, and the distance to keep
-    above: list[dict[int, float]] = [{} for _ in range(count)]
+    below: Distances = [{} for _ in range(count)]
+    above: Distances = [{} for _ in range(count)]
     for column in columns:
         for i, j in pairwise(column):
             p, q = boxes[i], boxes[j]
@@ -109,13 +109,7 @@ def _bars(n: int, segments: Sequence[Segment], level: set[int]) -> tuple[list[in
     return bar, offset
 
 
-def _relax(
-    y: list[float],
-    order: list[int],
-    below: list[dict[int, float]],
-    above: list[dict[int, float]],
-    springs: Springs,
-) -> None:
+def _relax(y: list[float], order: list[int], below: Distances, above: Distances, springs: Springs) -> None:
     """Move bars, with those that they push, until the springs are as short as possible."""
     for _ in range(max(6, min(200, 60_000 // max(1, len(y))))):
         moved = 0.0
@@ -127,7 +121,7 @@ def _relax(
             break
 
 
-def _push(b: int, direction: int, y: list[float], pushed: list[dict[int, float]], springs: Springs) -> float:
+def _push(b: int, direction: int, y: list[float], pushed: Distances, springs: Springs) -> float:
     """Move bar ``b`` down (direction 1) or up (-1), with all bars that it touches, if their springs want to.
 
     Return how far it moved.

@@ -1,4 +1,4 @@
-"""The chapter's figures: python docs/figures.py draws them into docs/img, --check compares only (see ci/docs)."""
+"""The chapter's figures: python docs/figures.py draws them into docs/img; --check only compares (see ci/docs)."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def array(*numbers):
 
 
 def one_node(node, *inputs, dout, names="xy", output="z"):
-    """A graph of one node that has run on these arrays, with a gradient that came from further on."""
+    """A graph of one node, run forward on these arrays and backward on ``dout``."""
     wires = tuple(wire(name) for name in names[: len(inputs)])
     outputs = node(*wires)
-    several = outputs if isinstance(outputs, tuple) else (outputs,)
-    for i, w in enumerate(several):
-        w.name = output if len(several) == 1 else f"{output}{i + 1}"
+    outs = outputs if isinstance(outputs, tuple) else (outputs,)
+    for i, w in enumerate(outs):
+        w.name = output if len(outs) == 1 else f"{output}{i + 1}"
     g = Graph(wires, outputs)
     g.forward(*inputs)
     g.backward(*(dout if isinstance(dout, tuple) else (dout,)))
@@ -81,13 +81,13 @@ def node_affine():
 
 
 def shopping():
-    """2 apples at 100 and 3 oranges at 150, with 10 % of tax."""
-    apple, apples, orange, oranges, tax = given = [
+    """2 apples at 100 and 3 oranges at 150, with 10 % tax."""
+    inputs = apple, apples, orange, oranges, tax = [
         wire(name) for name in ("apple", "apples", "orange", "oranges", "tax")
     ]
     price = Multiply()(Add()(Multiply()(apple, apples), Multiply()(orange, oranges)), tax)
     price.name = "price"
-    g = Graph(given, price)
+    g = Graph(inputs, price)
     g.trace(*map(array, (100, 2, 150, 3, 1.1)))
     return drawing.svg(g, title="Shopping: apples and oranges, with tax")
 
@@ -131,7 +131,7 @@ def main(arguments):
             path.write_text(text, "utf-8", newline="\n")
     if arguments and different:
         sys.exit(f"figures: {', '.join(different)} would be drawn differently; run ci/docs and look at what changed.")
-    print(f"figures: {len(FIGURES)}, {'all as they are' if not different else 'drawn: ' + ', '.join(different)}")
+    print(f"figures: {len(FIGURES)}, {'drawn: ' + ', '.join(different) if different else 'all as committed'}")
 
 
 if __name__ == "__main__":

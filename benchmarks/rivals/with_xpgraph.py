@@ -10,7 +10,7 @@ from typing import Any
 
 import xpgraph
 from xpgraph.arrays.installed import usable
-from xpgraph.arrays.kernels import helper
+from xpgraph.arrays.kernels import compiler_for
 from xpgraph.arrays.libraries import Place, place
 from xpgraph.nodes.basic import matmul
 from xpgraph.training.callbacks.report import Lines
@@ -49,7 +49,7 @@ class Xpgraph(Contender):
 
     def describe(self) -> dict[str, Any]:
         found = {"xpgraph": xpgraph.__version__, "numpy": importlib.import_module("numpy").__version__}
-        if self.task.device == "cpu" and helper("numpy"):
+        if self.task.device == "cpu" and compiler_for("numpy"):
             found["numba"] = importlib.import_module("numba").__version__
         if self.task.device == "cuda":
             cupy = importlib.import_module("cupy")

@@ -74,7 +74,7 @@ class Task:
 
 def write_task(workload: Workload, folder: Path) -> None:
     """Draw weights, data and order into .npy files that every contender reads."""
-    from xpgraph.arrays import random as draws
+    from xpgraph.arrays import random_numbers
 
     random = np.random.default_rng(SEED)
     for i, (n_in, n_out) in enumerate(itertools.pairwise(workload.sizes)):
@@ -82,7 +82,7 @@ def write_task(workload: Workload, folder: Path) -> None:
         np.save(folder / f"W{i}.npy", W * np.float32(math.sqrt(2 / (n_in + n_out))))
     np.save(folder / "x.npy", random.random((workload.rows, workload.sizes[0]), dtype=np.float32))
     np.save(folder / "t.npy", random.integers(0, workload.sizes[-1], workload.rows))
-    order = draws.permutation(workload.rows, SEED, "order", 0)
+    order = random_numbers.permutation(workload.rows, SEED, "order", 0)
     np.save(folder / "order.npy", order.reshape(workload.batches, workload.batch))
 
 

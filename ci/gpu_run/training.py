@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xpgraph import Report, Trainer, datasets, mlp, to_numpy
-from xpgraph.arrays import random as draws
+from xpgraph.arrays import random_numbers as draws
 from xpgraph.training.optimizers import OPTIMIZERS
 
 from .results import FAIL, PASS, Context, Result, installed, plain

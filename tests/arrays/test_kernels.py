@@ -104,7 +104,8 @@ def test_the_environment_turns_fast_bodies_off(monkeypatch, lib, value, fast):
 )
 def test_a_fast_body_with_another_signature_is_refused(body):
     double = make_double()
-    with pytest.raises(TypeError, match=r"double.fast\('numpy'\): its parameters are \(.*the generic body's, less xp"):
+    words = r"double.fast\('numpy'\): its parameters are \(.*give those of the generic body without xp"
+    with pytest.raises(TypeError, match=words):
         double.fast("numpy")(body)
     assert TABLE["double"].fast_bodies == {}
 
@@ -145,7 +146,7 @@ def test_a_name_stands_in_the_table_once():
     make_double()
     assert make_double()(np.ones(2)).tolist() == [2.0, 2.0]
     TABLE["double"].module = "elsewhere"
-    with pytest.raises(ValueError, match="'double' stands in the table already, from elsewhere; rename it"):
+    with pytest.raises(ValueError, match="'double' is in the table already, from elsewhere; rename it"):
         make_double()
 
 
@@ -157,14 +158,14 @@ def test_a_list_dispatches_on_its_first_element(lib):
     arrays = [lib.array([1.0, 2.0]), lib.array([3.0])]
     assert float(total(arrays)) == float(total(tuple(arrays))) == 6.0
     assert total.row.bodies.keys() == {type(arrays[0])}
-    with pytest.raises(ValueError, match="total: the list is empty, so no library can be told; give it an array"):
+    with pytest.raises(ValueError, match="total: the list is empty, so its library is unknown; give it an array"):
         total([])
 
 
 @pytest.mark.parametrize("wrong", [1.0, "x", None, object()], ids=lambda w: type(w).__name__)
 def test_what_is_no_array_is_refused(wrong):
     double = make_double()
-    with pytest.raises(LibraryError, match=rf"found .*{type(wrong).__name__}, which is no array of a library known"):
+    with pytest.raises(LibraryError, match=rf"found .*{type(wrong).__name__}, which is no array of a known library"):
         double(wrong)
     with pytest.raises(LibraryError):
         double([wrong])

@@ -1,4 +1,4 @@
-"""Floor 0 and the moving of nodes: where arrays live, how their memory lies, how they change their library."""
+"""Where arrays live, how their memory lies, and how nodes move from one library to another."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_what_is_no_array():
     for thing in (1.0, [1.0], None, "numpy", np.float32(1.0)):
         assert not ns.is_array(thing)
     assert ns.library_of(np.float32(1.0)).name == "numpy"
-    with pytest.raises(LibraryError, match=r"found builtins.list, which is no array of a library known here"):
+    with pytest.raises(LibraryError, match=r"found builtins.list, which is no array of a known library"):
         ns.to_numpy([1.0])
 
 

@@ -11,7 +11,7 @@ from commands import run
 from cutting import Cut, cut_at
 
 from xpgraph import Chain, datasets, load
-from xpgraph.arrays.random import permutation
+from xpgraph.arrays.random_numbers import permutation
 from xpgraph.cli.app import main
 from xpgraph.cli.callbacks import callbacks_of
 from xpgraph.cli.choices import Choices

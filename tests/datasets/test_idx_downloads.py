@@ -138,7 +138,7 @@ def test_the_user_s_place_is_tried_first(place, small, monkeypatch, name, slash)
 @pytest.mark.parametrize("url", ["not a url", "file:///etc", "http://[::1"])
 def test_a_useless_place_is_a_reason_not_a_crash(place, small, monkeypatch, url):
     monkeypatch.setenv("XPGRAPH_DATA_URL", url)
-    with pytest.raises(DataError, match="no place gave it"):
+    with pytest.raises(DataError, match="no URL gave it"):
         datasets.load("mnist")
 
 

@@ -61,13 +61,13 @@ def test_without_compilation_there_are_no_loops():
 
 
 def numba_of(*folders, **more):
-    """The helper's name and whether it has bodies, in a process with these folders before all others."""
+    """The compiler's name and whether it has bodies, in a process with these folders before all others."""
     code = """
 import numpy as np
-from xpgraph.kernel import TABLE, helper
-from xpgraph.layers import sigmoid
+from xpgraph.arrays.kernels import TABLE, compiler_for
+from xpgraph.nodes.layers import sigmoid
 assert sigmoid(np.zeros(3, np.float32)).tolist() == [0.5] * 3
-print(repr(helper("numpy")), "numpy+numba" in TABLE["adam"].fast_bodies)
+print(repr(compiler_for("numpy")), "numpy+numba" in TABLE["adam"].fast_bodies)
 """
     root = str(Path(xpgraph.__file__).parents[1])
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([*map(str, folders), root])} | more
@@ -76,8 +76,8 @@ print(repr(helper("numpy")), "numpy+numba" in TABLE["adam"].fast_bodies)
 
 
 def test_only_the_helper_of_a_library_makes_its_bodies():
-    with pytest.raises(ValueError, match=r"adam.fast\('cupy', by='numba'\): its helper is None"):
-        adam.fast("cupy", by="numba")(TABLE["adam"].fast_bodies["numpy"])
+    with pytest.raises(ValueError, match=r"adam.fast\('cupy', compiler='numba'\): unknown\. Known: none, leave it out"):
+        adam.fast("cupy", compiler="numba")(TABLE["adam"].fast_bodies["numpy"])
 
 
 def test_without_a_folder_for_compiled_code_it_is_compiled_each_time(monkeypatch):

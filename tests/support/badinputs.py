@@ -80,7 +80,7 @@ FLOATS = Refused(DTypeError, r"is (\S+); convert it to a real floating dtype")
 NUMBERS = Refused(DTypeError, r"is (\S+); give real numbers or integers")
 NO_ARRAY = Refused(DTypeError, r"is a list; make it an array")
 KIND = Refused(DTypeError, r"is a matrix; make it an array, such as numpy\.asarray")
-MASK = Refused(DTypeError, r"is a MaskedArray; say what stands for the masked numbers: \S+\.filled\(0\)")
+MASK = Refused(DTypeError, r"is a MaskedArray; fill in the masked numbers: \S+\.filled\(0\)")
 APART = Refused(LibraryError, r"make \S+ with the same library")
 BESIDE = Refused(DTypeError, "; give both one dtype: xp.astype")
 SWAPPED = Refused(DTypeError, "float32 of foreign byte order; convert it to a real floating dtype")
@@ -124,7 +124,7 @@ OBJECTS = data("expected numbers, found Python objects, which only pickle could 
 USAGE = Refused(2, r"Invalid value for '--batch-size'.* Try 'xpgraph train --help'")
 REAL = data("x is complex64 of shape .*Save real numbers")
 NEGATIVE = data(r"with negative .* Number the classes from 0; use 0 or more")
-SUM = data(r"row 23 has not the sum 1\. Save one-hot or probability rows")
+SUM = data(r"row 23 sums to \S+\. Save one-hot or probability rows")
 ROWS = data("expected at least one row of numbers")
 CELL = data(r"line \d+, column \d \(x\d\): expected a (finite )?number, found .*(Fill it in|Write numbers as)")
 
@@ -191,8 +191,8 @@ TABLE: dict[str, dict[str, Verdict]] = {
     "other device": same(MOVE, MOVE, NO_KIND),
     "one class": row(NO_CLASSES, RIGHT, RIGHT, NO_CLASSES, RIGHT, RIGHT, RIGHT, RIGHT, RIGHT, RIGHT),
     "one sample": row(
-        RIGHT, RIGHT, RIGHT, RIGHT, RIGHT, RIGHT, RIGHT, data("found one row, of which a test cannot be kept"),
-        data("found one row, of which a test cannot be kept"), RIGHT,
+        RIGHT, RIGHT, RIGHT, RIGHT, RIGHT, RIGHT, RIGHT, data("found one row, which cannot be split"),
+        data("found one row, which cannot be split"), RIGHT,
     ),
     "1e4": same(RIGHT, RIGHT, RIGHT, RIGHT, nodes=Mixed(RIGHT, {"Exp": FOLLOWS})),
 }  # fmt: skip

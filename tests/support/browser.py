@@ -1,4 +1,4 @@
-"""A page in real headless Chromium, driven by the keys and the mouse of a person, through the browser's own pipe."""
+"""A page in headless Chromium, driven by keys and clicks through the browser's debugging pipe."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OPTIONS = [
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--remote-debugging-pipe",
 ]  # fmt: skip
-# Chromium takes its pipe at the file descriptors 3 and 4; copies above 10 first, so that none overwrites the other.
+# Chromium expects its pipe at the file descriptors 3 and 4. Copy to above 10 first, so that none overwrites the other.
 START = """
 import fcntl, os, sys
 ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]]
@@ -30,7 +30,7 @@ CODES = {"ArrowRight": 39, "ArrowLeft": 37, "Home": 36, "End": 35, " ": 32, "Ent
 
 
 class Browser:
-    """One browser with one page. ``requests`` are the addresses that the page asked for, ``errors`` its complaints."""
+    """One browser with one page. ``requests``: the addresses that the page asked for; ``errors``: from its console."""
 
     def __init__(self) -> None:
         self.home = tempfile.mkdtemp()
@@ -43,7 +43,7 @@ class Browser:
         )  # fmt: skip
         os.close(to_read)
         os.close(to_write)
-        self.rest, self.number, self.session = b"", 0, None
+        self.unread, self.number, self.session = b"", 0, None
         self.requests: list[str] = []
         self.errors: list[str] = []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
@@ -67,7 +67,7 @@ class Browser:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # --- the protocol ---
+    # --- the DevTools protocol ---
 
     def call(self, method: str, **parameters: object) -> dict:
         self.number += 1
@@ -82,13 +82,13 @@ class Browser:
 
     def _next(self, seconds: float) -> dict:
         end = time.monotonic() + seconds
-        while b"\0" not in self.rest:
+        while b"\0" not in self.unread:
             ready, _, _ = select.select([self.read], [], [], max(0.0, end - time.monotonic()))
             assert ready, "the browser does not answer"
-            came = os.read(self.read, 1 << 16)
-            assert came, "the browser ended"
-            self.rest += came
-        line, _, self.rest = self.rest.partition(b"\0")
+            received = os.read(self.read, 1 << 16)
+            assert received, "the browser ended"
+            self.unread += received
+        line, _, self.unread = self.unread.partition(b"\0")
         answer = json.loads(line)
         about = answer.get("params", {})
         if answer.get("method") == "Network.requestWillBeSent":
@@ -99,12 +99,12 @@ class Browser:
             self.errors.append(about["entry"]["text"])
         return answer
 
-    # --- what a person does ---
+    # --- what a user does ---
 
     def screen(self, width: int, height: int, dark: bool = False) -> None:
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         tone = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        calm = {"name": "prefers-reduced-motion", "value": "reduce"}  # and no waiting for what moves
+        calm = {"name": "prefers-reduced-motion", "value": "reduce"}  # so no test waits for an animation
         self.call("Emulation.setEmulatedMedia", features=[tone, calm])
 
     def open(self, path: Path, anchor: str = "") -> None:
@@ -127,7 +127,7 @@ class Browser:
         self.call("Input.dispatchKeyEvent", type="keyUp", **about)
 
     def click(self, selector: str) -> None:
-        """Click with the mouse on the middle of what a selector finds, which is scrolled to first."""
+        """Scroll to the element of a CSS selector and click on its middle."""
         found = f"document.querySelector({json.dumps(selector)})"
         self.ask(f"{found}.scrollIntoView({{block: 'center', inline: 'center'}})")
         box = self.ask(

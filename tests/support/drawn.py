@@ -1,4 +1,4 @@
-"""Graphs to draw, and what is read off their pictures."""
+"""Graphs to draw, and functions that read texts and edges from their pictures."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ def array(*numbers):
 
 
 def shopping(names=("apple", "apples", "orange", "oranges", "tax")):
-    a, n, o, k, tax = given = [wire(name) for name in names]
-    price = Multiply()(Add()(Multiply()(a, n), Multiply()(o, k)), tax)
+    apple, apples, orange, oranges, tax = inputs = [wire(name) for name in names]
+    price = Multiply()(Add()(Multiply()(apple, apples), Multiply()(orange, oranges)), tax)
     price.name = "price"
-    g = Graph(given, price)
+    g = Graph(inputs, price)
     g.trace(*map(array, (100, 2, 150, 3, 1.1)))
     return g
 
 
 def mlp():
     shapes = (3, 4), (4,), (4, 2), (2,)
-    random = np.random.default_rng(0)  # its own, so that the order of the tests changes nothing
-    W1, b1, W2, b2 = (random.normal(size=shape).round(2) for shape in shapes)
+    generator = np.random.default_rng(0)  # its own: the same weights in every test
+    W1, b1, W2, b2 = (generator.normal(size=shape).round(2) for shape in shapes)
     return Chain(Affine(W1, b1), Sigmoid(), Affine(W2, b2), loss=SoftmaxWithLoss())
 
 
 def texts(svg, colour=None):
-    """The text elements of one colour."""
+    """The texts of one colour of the palette, or all."""
     found = ET.fromstring(svg).iter(f"{SVG}text")
     return ["".join(t.itertext()) for t in found if colour is None or t.get("class") == f"xpg-{colour}"]
 
 
-def edges(p):
-    """{(tail, head): edge} by the texts of the vertices."""
-    return {(p.vertices[e.tail].text or p.vertices[e.tail].kind, p.vertices[e.head].text or p.vertices[e.head].kind): e
-            for e in p.edges}  # fmt: skip
+def edges(picture):
+    """{(text of the tail, text of the head): edge}; a vertex without a text counts by its kind."""
+    names = [v.text or v.kind for v in picture.vertices]
+    return {(names[e.tail], names[e.head]): e for e in picture.edges}
 
 
-def numbers(b):
-    return None if b is None else b.text
+def numbers(block):
+    return None if block is None else block.text

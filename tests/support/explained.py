@@ -1,4 +1,4 @@
-"""What is read off a page to step through."""
+"""Functions that read steps and numbers from the HTML of a page that steps through a run."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ def steps(page):
 
 
 def words(html):
+    """The text without the tags."""
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
 
 
 def numbers(html):
-    """The cells of the one table in a piece of a page."""
+    """The cells of the only table in this HTML."""
     return [float(cell) for cell in re.findall(r"<td[^>]*>([^<…]+)</td>", html)]
 
 
 def article(page, title, phase):
+    """The HTML of the step with this title and phase."""
     (found,) = (body for body in re.findall(r'<article class="step .*?</article>', page, re.DOTALL)
                 if f'class="step {phase}"' in body and f">{title}</h2>" in body)  # fmt: skip
     return found

@@ -140,12 +140,12 @@ def test_every_contender_loads_without_its_library():
 
 
 def test_the_order_is_that_of_the_trainer(tmp_path):
-    from xpgraph.arrays import random as draws
+    from xpgraph.arrays import random_numbers
 
     workload = workloads.WORKLOADS["tiny"]
     workloads.write_task(workload, tmp_path)
     task = workloads.read_task(tmp_path, "float64", workload=workload, device="cpu", precision="fp32")
-    assert np.array_equal(task.order.reshape(-1), draws.permutation(workload.rows, workloads.SEED, "order", 0))
+    assert np.array_equal(task.order.reshape(-1), random_numbers.permutation(workload.rows, workloads.SEED, "order", 0))
     x, t = task.ready_batches()[1]
     assert np.array_equal(x, task.x[task.order[1]]) and np.array_equal(t, task.t[task.order[1]])
     assert [w.shape for w in task.weights] == [(8, 6), (6,), (6, 3), (3,)]

@@ -1,16 +1,15 @@
-"""Floor 2: what does the arithmetic of the CPU here: BLAS, its kernels and threads, and which bodies a kernel gets."""
+"""What computes on this CPU: the BLAS libraries, their kernels and threads, and the kernel bodies for NumPy."""
 
 from __future__ import annotations
 
-import os
 from importlib import metadata
 from typing import Any
 
-from .kernels import helper
+from .kernels import compiler_for, generic_only
 
 
 def blas() -> list[dict[str, Any]]:
-    """What threadpoolctl says of each BLAS in this process, NumPy's own first."""
+    """What threadpoolctl says about each BLAS in this process, NumPy's own first."""
     from threadpoolctl import threadpool_info
 
     pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
@@ -18,11 +17,10 @@ def blas() -> list[dict[str, Any]]:
 
 
 def arithmetic() -> dict[str, str]:
-    """What the last bits of a result on the CPU depend on, versions apart."""
-    pools = blas()
-    first = pools[0] if pools else {}
-    kernels = " ".join(str(first[key]) for key in ("internal_api", "version", "architecture") if first.get(key))
-    generic = os.environ.get("XPGRAPH_GENERIC", "0") not in ("", "0")
-    helped = helper("numpy")
-    bodies = "generic" if generic else f"with {helped} {metadata.version(helped)}" if helped else "without a compiler"
-    return {"BLAS": kernels or "unknown", "BLAS threads": str(first.get("num_threads", "unknown")), "bodies": bodies}
+    """What the last bits of a result on the CPU depend on, besides the versions of the libraries."""
+    pool = (blas() or [{}])[0]
+    kernels = " ".join(str(pool[key]) for key in ("internal_api", "version", "architecture") if pool.get(key))
+    compiler = compiler_for("numpy")
+    bodies = f"with {compiler} {metadata.version(compiler)}" if compiler else "without a compiler"
+    bodies = "generic" if generic_only() else bodies
+    return {"BLAS": kernels or "unknown", "BLAS threads": str(pool.get("num_threads", "unknown")), "bodies": bodies}

@@ -1,4 +1,4 @@
-"""Floor 0: what is installed here: which array libraries can make an array, and what to install for the others."""
+"""Which array libraries can be used on this machine, and what to install for the others."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 
 class Usable(NamedTuple):
-    """What was found out about a backend: ``why`` not, and what to do, when it is not usable.
+    """Can a backend be used here? If not, ``why``: the reason and what to do.
 
-    ``brief`` is why not for somebody who did not ask for it: nobody needs a package for a GPU that is not there.
+    ``brief`` is the reason alone, for users who did not ask for this backend; empty: take ``why``.
     """
 
     usable: bool
@@ -25,7 +25,7 @@ class Usable(NamedTuple):
 
 @cache
 def usable(name: str) -> Usable:
-    """Can this library make an array here? Imports it; never raises."""
+    """Import the library and see whether it can make an array here; never raises."""
     if importlib.util.find_spec(name) is None:
         brief = f"is not installed, and {driver()[1]}" if name == "cupy" and not driver()[0] else ""
         return Usable(False, f"is not installed; {_install(name)}", brief=brief)
@@ -39,21 +39,21 @@ def usable(name: str) -> Usable:
         properties = module.cuda.runtime.getDeviceProperties(module.cuda.Device().id)
         count = module.cuda.runtime.getDeviceCount()
         return Usable(True, version=version, device=properties["name"].decode(), devices=count)
-    except Exception as error:  # a broken installation can fail in any way; the reason is what the user needs
+    except Exception as error:  # a broken installation can raise anything; tell the user what
         return Usable(False, f"does not import: {type(error).__name__}: {error}")
 
 
 def _install(name: str) -> str:
     if name != "cupy":
         return f"pip install {name.replace('_', '-')}"
-    version, words = driver()
+    version, description = driver()
     wheel = "cupy-cuda12x" if version and version < 13000 else "cupy-cuda13x"
-    return f"pip install {wheel} ({words})"
+    return f"pip install {wheel} ({description})"
 
 
 @cache
 def driver() -> tuple[int, str]:
-    """The newest CUDA version that the installed NVIDIA driver speaks (13000 is 13.0), and the words for it."""
+    """The newest CUDA version that the NVIDIA driver supports (13000 is 13.0; 0: no driver), and a description."""
     import ctypes
 
     try:

@@ -1,15 +1,15 @@
-"""Floor 1: the table of kernels. The mathematics is said once, over ``xp``; faster bodies are declared beside it.
+"""The table of kernels: each function is written once over ``xp``, and may have faster bodies for single libraries.
 
     @kernel
     def square(xp, x):                  # the generic body: the specification, for every library
         return x * x
 
     @square.fast("cupy")
-    def square(x): ...                  # the same function for one library: same parameters, less xp
+    def square(x): ...                  # the same function for one library: the same parameters without xp
 
-``square(x)`` picks the body by ``type(x)`` in one dictionary look-up. ``XPGRAPH_GENERIC=1`` in the environment
-turns the fast bodies off. A body ``fast("numpy", by="numba")`` needs one more library; it comes first where that is
-installed, unless ``XPGRAPH_NUMBA=0``.
+``square(x)`` picks the body by ``type(x)`` with one dictionary look-up. A body ``fast("numpy", compiler="numba")`` is
+preferred if Numba is installed. ``XPGRAPH_GENERIC=1`` in the environment turns all fast bodies off, ``XPGRAPH_NUMBA=0``
+those compiled by Numba.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from typing import Any
 from .libraries import LIBRARIES, Array, library_of
 
 TABLE: dict[str, Row] = {}
-FAST = "xpgraph.fast"  # the package of the fast bodies: one module a library, loaded by name
-HELPERS = {"numpy": "numba"}  # library: another that can make its bodies faster
+FAST = "xpgraph.fast"  # the package of the fast bodies: one module for each library, loaded by name
+COMPILERS = {"numpy": "numba"}  # for the arrays of a library: a compiler of faster bodies
 
-# Written out and compiled for each kernel: a call with fixed arguments costs half of one through *args.
+# Compiled for each kernel with its own parameters: a call through *args would cost twice as much.
 _DISPATCHER = """
 def {name}({parameters}, /):
     try:
@@ -40,7 +40,7 @@ def {name}({parameters}, /):
 
 
 class Row:
-    """One kernel: its generic body, its fast bodies by library, and the body found for each array type so far."""
+    """One kernel: its generic body, its fast bodies by library, and the ``bodies`` chosen so far, by array type."""
 
     def __init__(self, generic: Callable[..., Any]) -> None:
         self.name = generic.__name__
@@ -51,44 +51,45 @@ class Row:
         self.parameters = list(inspect.signature(generic).parameters.values())[1:]
 
     def find(self, first: Any) -> Callable[..., Any]:
-        """The body for a first argument of this type; a list dispatches on its first element."""
+        """The body for a call with this first argument: an array, or a list of arrays. Remembers it by type."""
         if isinstance(first, list | tuple):
             if not first:
-                raise ValueError(f"{self.name}: the list is empty, so no library can be told; give it an array.")
+                raise ValueError(f"{self.name}: the list is empty, so its library is unknown; give it an array.")
             return self.bodies.get(type(first[0])) or self.find(first[0])
-        library = library_of(first)
-        body = self.body(library.name)
-        self.bodies[type(first)] = body
+        body = self.bodies[type(first)] = self.body(library_of(first).name)
         return body
 
     def body(self, library: str, generic: bool = False) -> Callable[..., Any]:
-        """The body that a library's arrays get; the generic one where there is no faster, or on request."""
-        if not generic and os.environ.get("XPGRAPH_GENERIC", "0") in ("", "0"):
+        """The body for a library's arrays: the fastest, or the generic one if there is no other or on request."""
+        if not generic and not generic_only():
             load_fast(library)
-            for name in (f"{library}+{helper(library)}", library):
+            for name in (f"{library}+{compiler_for(library)}", library):
                 if name in self.fast_bodies:
                     return self.fast_bodies[name]
         return partial(self.generic, LIBRARIES[library].xp)
 
-    def fast(self, library: str, by: str = "") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Declare a faster body for one library; TypeError if its parameters are not the generic body's, less xp.
+    def fast(self, library: str, compiler: str = "") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Declare a faster body for one library. Its parameters must be those of the generic body without xp.
 
-        ``by``: the library that makes it faster, one of HELPERS. The table keeps that body as ``numpy+numba``.
+        ``compiler``: what compiles it, if anything: that of COMPILERS. The table has such a body as ``numpy+numba``.
+        Raises TypeError for other parameters, ValueError for an unknown library or compiler.
         """
 
         def declare(body: Callable[..., Any]) -> Callable[..., Any]:
-            wanted = [(p.name, p.default) for p in self.parameters]
+            expected = [(p.name, p.default) for p in self.parameters]
             found = [(p.name, p.default) for p in inspect.signature(body).parameters.values()]
-            if found != wanted:
+            if found != expected:
                 raise TypeError(
                     f"{self.name}.fast({library!r}): its parameters are ({', '.join(n for n, _ in found)}); "
-                    f"the generic body's, less xp, are ({', '.join(n for n, _ in wanted)}), defaults included."
+                    f"give those of the generic body without xp, ({', '.join(n for n, _ in expected)}), "
+                    "with the same defaults."
                 )
-            if by and HELPERS.get(library) != by:
-                raise ValueError(f"{self.name}.fast({library!r}, by={by!r}): its helper is {HELPERS.get(library)!r}.")
             if library not in LIBRARIES:
                 raise ValueError(f"{self.name}.fast({library!r}): unknown library. Known: {', '.join(LIBRARIES)}.")
-            self.fast_bodies[f"{library}+{by}" if by else library] = body
+            if compiler and COMPILERS.get(library) != compiler:
+                known = COMPILERS.get(library, "none, leave it out")
+                raise ValueError(f"{self.name}.fast({library!r}, compiler={compiler!r}): unknown. Known: {known}.")
+            self.fast_bodies[f"{library}+{compiler}" if compiler else library] = body
             self.bodies.clear()
             return body
 
@@ -96,17 +97,18 @@ class Row:
 
 
 def kernel(generic: Callable[..., Any]) -> Any:
-    """Make a table row of a generic body ``f(xp, first, ...)`` and return the plain function that dispatches it.
+    """Decorator for a generic body ``f(xp, x, ...)``: add it to the table, return the function that picks the body.
 
-    Parameters are positional only; the only default is ``out=None``.
+    That function has the parameters without xp, positional only. The first is an array or a list of arrays; the only
+    default is None, as in ``out=None``. Raises TypeError for other parameters, ValueError for a name that is taken.
     """
     row = Row(generic)
     if row.name in TABLE and TABLE[row.name].module != row.module:  # the same module again: a notebook's cell
-        raise ValueError(f"kernel: {row.name!r} stands in the table already, from {TABLE[row.name].module}; rename it.")
-    odd = [p for p in row.parameters if p.kind is not p.POSITIONAL_OR_KEYWORD or p.default not in (p.empty, None)]
-    if odd or not row.parameters:
+        raise ValueError(f"kernel: {row.name!r} is in the table already, from {TABLE[row.name].module}; rename it.")
+    wrong = [p for p in row.parameters if p.kind is not p.POSITIONAL_OR_KEYWORD or p.default not in (p.empty, None)]
+    if wrong or not row.parameters:
         raise TypeError(
-            f"kernel: {row.name!r} has {f'the parameter {odd[0]}' if odd else 'no parameter after xp'}; "
+            f"kernel: {row.name!r} has {f'the parameter {wrong[0]}' if wrong else 'no parameter after xp'}; "
             "give plain positional parameters, the array first; the only default is None."
         )
     source = _DISPATCHER.format(
@@ -125,40 +127,45 @@ def kernel(generic: Callable[..., Any]) -> Any:
 
 
 def store(value: Array, out: Array | None) -> Array:
-    """End a generic body that takes ``out``: the value itself, or written into ``out``."""
+    """The end of a generic body with ``out``: return the value, or ``out`` with the value written into it."""
     if out is None:
         return value
     out[...] = value
     return out
 
 
+def generic_only() -> bool:
+    """True if ``XPGRAPH_GENERIC`` turns the fast bodies off."""
+    return os.environ.get("XPGRAPH_GENERIC", "0") not in ("", "0")
+
+
 def load_fast(library: str) -> None:
-    """Import ``xpgraph.fast.<library>``, if there is one, and that of its helper: their bodies declare themselves."""
-    _load(library)
-    helper(library)
+    """Import ``xpgraph.fast.<library>``, if there is one, and the bodies of its compiler; they declare themselves."""
+    _import_bodies(library)
+    compiler_for(library)
 
 
-def helper(library: str) -> str:
-    """The library that helps this one here, "" if none: numba, where it is installed and XPGRAPH_NUMBA is not 0."""
-    name = HELPERS.get(library, "")
-    return name if name and os.environ.get(f"XPGRAPH_{name.upper()}", "1") != "0" and _works(name) else ""
+def compiler_for(library: str) -> str:
+    """The compiler used for a library's bodies here: ``"numba"`` if it works and XPGRAPH_NUMBA is not 0, else ""."""
+    name = COMPILERS.get(library, "")
+    return name if name and os.environ.get(f"XPGRAPH_{name.upper()}", "1") != "0" and _import_compiled(name) else ""
 
 
 @cache
-def _works(name: str) -> bool:
-    """Does it make bodies here? One that breaks, whatever it raises, is done without."""
+def _import_compiled(compiler: str) -> bool:
+    """Import the bodies of a compiler; if that fails for any reason, drop those already declared and return False."""
     try:
-        importlib.import_module(f"{FAST}.{name}")
+        importlib.import_module(f"{FAST}.{compiler}")
     except Exception:
         for row in TABLE.values():
-            for library in HELPERS:
-                row.fast_bodies.pop(f"{library}+{name}", None)
+            for library in COMPILERS:
+                row.fast_bodies.pop(f"{library}+{compiler}", None)
         return False
     return True
 
 
 @cache
-def _load(name: str) -> None:
-    path = f"{FAST}.{name}"
+def _import_bodies(library: str) -> None:
+    path = f"{FAST}.{library}"
     if importlib.util.find_spec(path) is not None:
         importlib.import_module(path)

@@ -1,7 +1,7 @@
-"""Floor 0: array libraries. Arrays carry their backend; this file alone knows the libraries by name.
+"""The array libraries, one row of ``LIBRARIES`` each, and the places where their arrays live.
 
-A library is one row of ``LIBRARIES``: what to import, where an array's memory lies, how to bring it to the host.
-Everything above asks the array: ``namespace_of(x)``, ``layout(x)``, ``to_numpy(x)``.
+Arrays carry their backend: the rest of the package knows no library by name and asks the array, with
+``namespace_of(x)``, ``layout(x)``, ``to_numpy(x)``, ``place_of(x)``.
 """
 
 from __future__ import annotations
@@ -11,75 +11,31 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import array_api_compat
 import numpy as np
 
 from ..errors import BackendError, LibraryError
+from . import memory
 from .installed import usable
 
-Array = Any  # an array of any library that array-api-compat can resolve; the standard gives it no common type
-
-
-class Layout(NamedTuple):
-    """Where an array lies: ``address`` of its first element and ``strides``, both in bytes."""
-
-    address: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-
-
-def _numpy_layout(a: Array) -> Layout:
-    return Layout(a.__array_interface__["data"][0], a.shape, a.strides)
-
-
-def _cupy_layout(a: Array) -> Layout:
-    return Layout(a.data.ptr, a.shape, a.strides)
-
-
-def _torch_layout(a: Array) -> Layout:
-    return Layout(a.data_ptr(), tuple(a.shape), tuple(s * a.element_size() for s in a.stride()))
-
-
-def dlpack_layout(a: Array) -> Layout:
-    return _numpy_layout(_from_dlpack(a))
-
-
-def _from_dlpack(a: Array) -> np.ndarray:
-    try:
-        return np.from_dlpack(a)
-    except BufferError:  # NumPy before 2.1 hands out nothing that is read-only
-        return np.from_dlpack(a.__array_namespace__().asarray(a, copy=True))
-
-
-def _cupy_to_host(a: Array) -> np.ndarray:
-    return importlib.import_module("cupy").asnumpy(a)  # sync
-
-
-def _cupy_free(device: Any) -> int:
-    """Bytes that can be allocated on a device: free there, or kept by CuPy's pool for the next array."""
-    with device:
-        return device.mem_info[0] + importlib.import_module("cupy").get_default_memory_pool().free_bytes()
-
-
-def _torch_to_host(a: Array) -> np.ndarray:
-    return a.detach().cpu().numpy()  # sync
+Array = Any  # of any library that array-api-compat knows: they have no common type
 
 
 @dataclass(frozen=True)
 class Library:
-    """One array library. ``advertised`` ones are offered to users; the others are witnesses for tests."""
+    """One array library."""
 
     name: str
-    namespace: str  # the module that array_api_compat resolves for its arrays
-    advertised: bool
-    layout: Callable[[Array], Layout]
+    namespace: str  # the module that array_api_compat gives for its arrays
+    advertised: bool  # offered to users; the others are witnesses: tests compare results with theirs
+    layout: Callable[[Array], memory.Layout]
     to_host: Callable[[Array], np.ndarray]
     device: Callable[[Array], Any]
-    on_host: Callable[[Array], bool]  # can a number be read without stopping a device?
+    on_host: Callable[[Array], bool]  # can a number be read without waiting for a device?
     activate: Callable[[Any], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext  # make a device current
-    free: Callable[[Any], int] | None = None  # bytes that can still be allocated on a device; None: the host's memory
+    free: Callable[[Any], int] | None = None  # bytes that can be allocated on a device; None: the host's memory
 
     @cached_property
     def xp(self) -> Any:
@@ -89,30 +45,32 @@ class Library:
 LIBRARIES = {
     row.name: row
     for row in (
-        Library("numpy", "array_api_compat.numpy", True, _numpy_layout, np.asarray, lambda a: "cpu", lambda a: True),
         Library(
-            "cupy", "array_api_compat.cupy", True, _cupy_layout, _cupy_to_host, lambda a: a.device.id, lambda a: False,
-            activate=lambda device: device or contextlib.nullcontext(), free=_cupy_free,
+            "numpy", "array_api_compat.numpy", True, memory.numpy_layout, np.asarray, lambda a: "cpu", lambda a: True
         ),
         Library(
-            "torch", "array_api_compat.torch", False, _torch_layout, _torch_to_host, lambda a: a.device,
+            "cupy", "array_api_compat.cupy", True, memory.cupy_layout, memory.cupy_to_host, lambda a: a.device.id,
+            lambda a: False, activate=lambda device: device or contextlib.nullcontext(), free=memory.cupy_free,
+        ),
+        Library(
+            "torch", "array_api_compat.torch", False, memory.torch_layout, memory.torch_to_host, lambda a: a.device,
             lambda a: a.device.type == "cpu",
         ),
         Library(
-            "array_api_strict", "array_api_strict", False, dlpack_layout, _from_dlpack, lambda a: a.device,
-            lambda a: True,
+            "array_api_strict", "array_api_strict", False, memory.dlpack_layout, memory.dlpack_to_host,
+            lambda a: a.device, lambda a: True,
         ),
     )
 }  # fmt: skip
-HOST = LIBRARIES["numpy"]  # data is read and drawn in it
+HOST = LIBRARIES["numpy"]  # data sets and random numbers are made in it
 _BY_NAMESPACE = {row.namespace: row for row in LIBRARIES.values()}
-_BY_TYPE: dict[type, Library | None] = {}  # every array type met so far; None for what is not an array
+_BY_TYPE: dict[type, Library | None] = {}  # by type; None: not an array
 
 
-def _find(kind: type, a: Any) -> Library | None:
-    if isinstance(a, np.ma.MaskedArray | np.recarray | np.matrix):  # numbers under a mask; another kind of product
-        return None
-    if not array_api_compat.is_array_api_obj(a):
+def _look_up(a: Any) -> Library | None:
+    # A mask would be ignored, and a matrix has another *.
+    refused = isinstance(a, np.ma.MaskedArray | np.recarray | np.matrix)
+    if refused or not array_api_compat.is_array_api_obj(a):
         return None
     return _BY_NAMESPACE.get(array_api_compat.array_namespace(a).__name__)
 
@@ -121,7 +79,7 @@ def is_array(a: Any) -> bool:
     """True for an array of a known library; False for Python numbers, lists and NumPy's scalars."""
     kind = type(a)
     if kind not in _BY_TYPE:
-        _BY_TYPE[kind] = _find(kind, a)
+        _BY_TYPE[kind] = _look_up(a)
     return _BY_TYPE[kind] is not None and not isinstance(a, np.generic)
 
 
@@ -131,24 +89,24 @@ def is_known(a: Any) -> bool:
 
 
 def library_of(a: Array) -> Library:
-    """The library of an array (or of a NumPy scalar), found once per type."""
+    """The library of an array or of a NumPy scalar, remembered by type. Raises LibraryError for anything else."""
     kind = type(a)
     try:
         library = _BY_TYPE[kind]
     except KeyError:
-        library = _BY_TYPE[kind] = _find(kind, a)
+        library = _BY_TYPE[kind] = _look_up(a)
     if library is None:
         raise LibraryError(
-            f"namespace: found {kind.__module__}.{kind.__qualname__}, which is no array of a library known here; "
+            f"namespace_of: found {kind.__module__}.{kind.__qualname__}, which is no array of a known library; "
             f"{as_array(a, 'x')}. Known: {', '.join(LIBRARIES)}."
         )
     return library
 
 
 def as_array(a: Any, name: str, dtype: str = "") -> str:
-    """The advice for what is no array; NumPy's own conversion would forget a mask."""
+    """The advice in an error about something that is not an array. NumPy's own conversion would ignore a mask."""
     if isinstance(a, np.ma.MaskedArray):
-        return f"say what stands for the masked numbers: {name}.filled(0)"
+        return f"fill in the masked numbers: {name}.filled(0)"
     return f"make it an array, such as numpy.asarray({name}{dtype and f', dtype=numpy.{dtype}'})"
 
 
@@ -157,41 +115,41 @@ def namespace_of(a: Array) -> Any:
     return library_of(a).xp
 
 
-def layout(a: Array) -> Layout:
+def layout(a: Array) -> memory.Layout:
     """Address, shape and strides (bytes) of an array's memory."""
     return library_of(a).layout(a)
 
 
 def on_host(a: Array) -> bool:
-    """True where reading a number from ``a`` stops no device."""
+    """True if a number can be read from ``a`` without waiting for a device."""
     return library_of(a).on_host(a)
 
 
 def to_numpy(a: Array) -> np.ndarray:
-    """Bring an array of any library to NumPy: same shape and dtype. It may share memory with ``a`` on the CPU.
+    """An array of any library as a NumPy array of the same shape and dtype; on the CPU it may share memory with ``a``.
 
-    Raises LibraryError when ``a`` is not an array.
+    Raises LibraryError if ``a`` is not an array.
     """
     return library_of(a).to_host(a)
 
 
 def is_writable(a: Array) -> bool:
-    """False for an array that refuses to be changed in place."""
+    """False for a read-only array."""
     return getattr(getattr(a, "flags", None), "writeable", True)
 
 
 def number(a: Array | float) -> float:
-    """A 0-d array, or a number, as a Python number."""
+    """A 0-d array or a number as a Python number."""
     return (to_numpy(a) if is_array(a) else np.asarray(a)).item()  # sync
 
 
 def dtype_name(a: Array) -> str:
-    """``"float32"`` for an array of that dtype, in any library."""
+    """The name of an array's dtype, such as ``"float32"``, the same in any library."""
     return str(a.dtype).rpartition(".")[2]
 
 
 def together(a: Array, b: Array) -> bool:
-    """True if two arrays live in one library and on one device."""
+    """True if two arrays are of one library and on one device."""
     if type(a) is np.ndarray and type(b) is np.ndarray:
         return True
     one, two = library_of(a), library_of(b)
@@ -199,13 +157,13 @@ def together(a: Array, b: Array) -> bool:
 
 
 def home(a: Array) -> str:
-    """Where an array lives, as a message says it: ``numpy``, ``cupy``, ``cupy:1``, ``torch``."""
+    """Where an array lives, for messages: ``numpy``, ``cupy``, ``cupy:1``, ``torch``."""
     return str(place_of(a))
 
 
 @dataclass(frozen=True)
 class Place:
-    """A library and one of its devices: where data and parameters are made."""
+    """A library and one of its devices: where arrays can be made."""
 
     library: Library
     device: Any = None  # None: the library's default
@@ -219,14 +177,14 @@ class Place:
         return f"{self.library.name}:{number}" if number else self.library.name
 
     def free(self) -> int | None:
-        """Bytes that can still be allocated here; None where it is the host's memory."""
+        """Bytes that can be allocated here; None for the host's memory."""
         return None if self.library.free is None else self.library.free(self.device)
 
     def asarray(self, a: Any, dtype: str | None = None, copy: bool | None = None) -> Array:
-        """An array here with the values of ``a`` (of any library), as ``dtype`` (a name) if given."""
+        """The values of ``a``, of any library, as an array here; of ``dtype`` (its name) if given."""
         if is_array(a) and library_of(a) is not self.library:
             a = to_numpy(a)
-            if self.library.name == "torch":  # it has no negative strides, and would share memory that nobody may write
+            if self.library.name == "torch":  # no negative strides there; and it would write to read-only memory
                 a = np.array(a, order="C", copy=True if not a.flags.writeable else None)
         kind = None if dtype is None else getattr(self.xp, dtype)
         with self.library.activate(self.device):
@@ -234,29 +192,29 @@ class Place:
 
 
 def place_of(a: Array) -> Place:
-    """The place in which an array lives."""
+    """The place where an array lives."""
     library = library_of(a)
     return Place(library, None if library.name == "numpy" else a.device)
 
 
 def on_device(a: Array | Place) -> contextlib.AbstractContextManager[Any]:
-    """Make the device of an array, or of a place, the current one; only CuPy has such a thing."""
-    where = a if isinstance(a, Place) else place_of(a)
-    return where.library.activate(where.device)
+    """Context manager: make the device of an array or a place the current one. It matters to CuPy only."""
+    here = a if isinstance(a, Place) else place_of(a)
+    return here.library.activate(here.device)
 
 
 def namespace(backend: str) -> Any:
     """The array API namespace of a backend by name: ``"numpy"``, ``"cupy"``, ``"cupy:1"``.
 
-    Raises BackendError, with what to install, when the backend is unknown or cannot be used here.
+    Raises BackendError, with what to install, if the backend is unknown or cannot be used here.
     """
     return place(backend).xp
 
 
 def place(backend: str) -> Place:
-    """The place that a backend's name means: ``"numpy"``, ``"cupy"``, ``"cupy:1"``, ``"torch"``, ...
+    """The place for a backend's name: ``"numpy"``, ``"cupy"``, ``"cupy:1"``, ``"torch"``, ...
 
-    Raises BackendError when the name is unknown or the backend cannot be used here.
+    Raises BackendError if the name is unknown or the backend cannot be used here.
     """
     name, _, number = str(backend).partition(":")
     if name not in LIBRARIES:
@@ -277,5 +235,5 @@ def place(backend: str) -> Place:
 
 
 def available(advertised: bool = True) -> list[str]:
-    """The names of the backends that can be used here."""
+    """The names of the backends that can be used here; with ``advertised=False`` the witnesses too."""
     return [n for n, row in LIBRARIES.items() if (row.advertised or not advertised) and usable(n).usable]

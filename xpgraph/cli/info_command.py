@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..arrays.cpu import arithmetic, blas
 from ..arrays.installed import driver, usable
-from ..arrays.kernels import TABLE, helper, load_fast
+from ..arrays.kernels import TABLE, compiler_for, load_fast
 from ..arrays.libraries import LIBRARIES, available, place
 from ..datasets import idx
 from ..graph.text_table import columns
@@ -27,7 +27,7 @@ def info(kernels: bool) -> list[str]:
     for name, library in LIBRARIES.items():
         found = usable(name)
         use = ("yes" if library.advertised else "witness, untuned") if found.usable else "no"
-        compiled = f"loops compiled by {helper(name)}" if helper(name) else ""
+        compiled = f"loops compiled by {compiler_for(name)}" if compiler_for(name) else ""
         rows.append((name, use, found.version, found.device, compiled if found.usable else found.why))
     lines = [f"xpgraph {__version__}, Python {platform.python_version()}, {platform.platform()}", "", *columns(rows)]
     lines += ["", *columns([*_cpu(), *_gpu(), *_caches()]), ""]
@@ -61,7 +61,7 @@ def _gpu() -> Iterator[tuple[str, str]]:
 def _caches() -> Iterator[tuple[str, str]]:
     """The folders that keep downloaded data and compiled code."""
     yield "data cache", _size(Path(idx.cache_folder()))
-    if helper("numpy"):
+    if compiler_for("numpy"):
         yield "numba cache", _size(Path(os.environ.get("NUMBA_CACHE_DIR") or PACKAGE / "fast/__pycache__"), "*.nb[ci]")
     if usable("cupy").version:
         yield "CuPy cache", _size(Path(os.environ.get("CUPY_CACHE_DIR") or Path.home() / ".cupy/kernel_cache"))

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import datasets
 from ..arrays.libraries import dtype_name, on_device, to_numpy
-from ..datasets.csv_table import Kept
+from ..datasets.csv_table import TableFormat
 from ..errors import DataError
 from ..graph.loading import load
 from ..nodes.layers import softmax
@@ -35,7 +35,7 @@ def predict(
     if "choices" not in config and data is None:
         raise DataError(f"{folder} has no configuration beside it, so its test rows are unknown; give --data.")
     stored = config.get("data", {}).get("csv")
-    table = None if stored is None else Kept.from_json(stored)
+    table = None if stored is None else TableFormat.from_json(stored)
     x, t = _rows(config, data, data_dir, dtype_name(model.params[0]), table)
     columns = model.params[0].shape[0]
     if x.shape[1] != columns:
@@ -53,7 +53,7 @@ def predict(
 
 
 def _rows(
-    config: dict[str, Any], data: str | None, data_dir: str | None, dtype: str, table: Kept | None
+    config: dict[str, Any], data: str | None, data_dir: str | None, dtype: str, table: TableFormat | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """x (N, D) and t, (N,) or (N, C) or None: of ``data``, scaled as the run's data was, or the run's test rows."""
     choices = Choices(**config.get("choices", {}))

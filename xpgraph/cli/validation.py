@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..arrays.random import permutation
+from ..arrays.random_numbers import permutation
 from ..datasets import Dataset
 from ..errors import DataError
 

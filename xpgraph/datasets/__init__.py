@@ -1,11 +1,11 @@
-"""Data sets by name, and from .npz and .csv files of your own: NumPy arrays, ready for training.
+"""Data sets by name, and from your own .npz and .csv files, as NumPy arrays ready for training.
 
-``load`` and ``load_rows`` are the two entries. One file reads each format: ``idx`` (MNIST's), ``npz``, ``csv_reader``;
-``csv_table`` turns cells into numbers and classes. May import arrays/ and storage/. For another format, write a reader
-beside these and call it in ``loading``.
+``load`` and ``load_rows`` in ``loading`` are the two entries. Each format has a reader, which checks every byte of a
+file: ``idx`` (MNIST's), ``npz``, ``csv_reader``. ``npz_table`` and ``csv_table`` make rows and labels of what they
+read. May import arrays/ and storage/. For another format, write such a pair of files and call it in ``loading``.
 """
 
-from .csv_table import Kept
+from .csv_table import TableFormat
 from .loading import NAMES, Dataset, load, load_rows
 
-__all__ = ["NAMES", "Dataset", "Kept", "load", "load_rows"]
+__all__ = ["NAMES", "Dataset", "TableFormat", "load", "load_rows"]

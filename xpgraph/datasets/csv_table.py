@@ -1,4 +1,4 @@
-"""Floor 5: a .csv file as data to train on: classes by name, columns brought to one scale, both kept for later rows."""
+"""Rows and labels from a .csv file: classes numbered, columns scaled, and later rows treated like the training rows."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import random as draws
 from ..errors import DataError
-from . import csv_reader as csvfile
+from . import csv_reader
+from .split import split_rows
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What a run keeps of its .csv file, so that later rows are read alike.
+class TableFormat:
+    """The format of a training .csv file, to read later rows in the same way.
 
-    label: as it was asked for. columns: the names of x's columns, "" each without a header. classes: their names, in
-    the order of the model's outputs. x = (cell - shift) * scale, column by column.
+    label: the column of labels, as the user gave it. columns: the names of x's columns, "" each without a header.
+    classes: their names, in the order of the model's outputs. x = (cell - shift) * scale, for each column.
     """
 
     label: str
@@ -33,102 +33,105 @@ class Kept:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Kept:
-        """What ``as_json`` gave; DataError where a configuration holds something else."""
+    def from_json(cls, stored: Mapping[str, Any]) -> TableFormat:
+        """The inverse of ``as_json``; DataError for anything else."""
         try:
-            words = [tuple(map(str, stored[name])) for name in ("columns", "classes")]
-            numbers = [tuple(map(float, stored[name])) for name in ("shift", "scale")]
-            kept = cls(str(stored["label"]), words[0], words[1], numbers[0], numbers[1])
+            columns, classes = (tuple(map(str, stored[name])) for name in ("columns", "classes"))
+            shift, scale = (tuple(map(float, stored[name])) for name in ("shift", "scale"))
+            table_format = cls(str(stored["label"]), columns, classes, shift, scale)
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(
-                f"Reading what a run kept of its csv file: {type(error).__name__}: {error}. Train the run again."
+                f"Reading the format of a run's csv file: {type(error).__name__}: {error}. Train the run again."
             ) from error
-        if not len(kept.columns) == len(kept.shift) == len(kept.scale):
+        if not len(columns) == len(shift) == len(scale):
             raise DataError(
-                f"Reading what a run kept of its csv file: expected as many scales as columns, found "
-                f"{len(kept.columns)}, {len(kept.shift)} and {len(kept.scale)}. Train the run again."
+                f"Reading the format of a run's csv file: expected as many shifts and scales as columns, found "
+                f"{len(columns)} columns, {len(shift)} and {len(scale)}. Train the run again."
             )
-        return kept
+        return table_format
 
-    def scaled(self, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
-        """Rows x (N, D) float64 as the model is to see them."""
+    def scaled(self, x: np.ndarray, dtype: np.dtype, path: Path) -> np.ndarray:
+        """Rows x (N, D) float64 of the file ``path`` as the model sees them; DataError if one is not finite then."""
         with np.errstate(over="ignore", invalid="ignore"):
-            return ((x - np.array(self.shift)) * np.array(self.scale)).astype(dtype)
+            x = ((x - np.array(self.shift)) * np.array(self.scale)).astype(dtype)
+        if not np.isfinite(x).all():
+            row, column = np.argwhere(~np.isfinite(x))[0]
+            raise DataError(
+                f"Reading {path}: column {column + 1} of the numbers is not finite as {dtype} after scaling, first in "
+                f"row {row}. Leave the column out, or write it in another unit."
+            )
+        return x
 
 
-def load(path: Path, label: str | int, seed: int, dtype: np.dtype) -> tuple[list[np.ndarray], Kept]:
-    """([x, t, x_test, t_test], what to keep): a fifth of the rows, drawn by ``seed``, is kept for the test.
+def load(path: Path, label: str | int, seed: int, dtype: np.dtype) -> tuple[list[np.ndarray], TableFormat]:
+    """([x, t, x_test, t_test], the file's format): a fifth of the rows is for the test.
 
-    Each column of x is moved and multiplied to mean 0 and standard deviation 1 over the training rows; t is int64.
+    Each column of x is shifted and scaled to mean 0 and standard deviation 1 over the training rows; t is int64.
     """
-    table = csvfile.read(path, label)
+    table = csv_reader.read(path, label)
     t, classes = number_classes(table.labels or [], str(path))
-    n = len(t)
-    if n < 2:
-        raise DataError(f"Splitting {path}: found one row, of which a test cannot be kept. Give more rows.")
-    train, test = np.split(draws.permutation(n, seed, "split"), [n - max(1, n // 5)])
-    shift, scale = scaling(table.x[train])
-    kept = Kept(str(label), table.columns, classes, tuple(shift.tolist()), tuple(scale.tolist()))
-    x = kept.scaled(table.x, dtype)
-    _check_finite(x, path)
-    return [x[train], t[train], x[test], t[test]], kept
+    train, test = split_rows(len(t), seed, path)
+    shift, scale = _scaling(table.x[train])
+    table_format = TableFormat(str(label), table.columns, classes, tuple(shift.tolist()), tuple(scale.tolist()))
+    x = table_format.scaled(table.x, dtype, path)
+    return [x[train], t[train], x[test], t[test]], table_format
 
 
-def load_rows(path: Path, kept: Kept, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray | None]:
-    """All rows of a file like that of the training, with or without its labels: (x (N, D), t (N,) int64 or None)."""
-    table = csvfile.read(path, kept.label, len(kept.columns))
-    for i, (found, expected) in enumerate(zip(table.columns, kept.columns, strict=True)):
+def load_rows(path: Path, table_format: TableFormat, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray | None]:
+    """All rows of a file like the training file, with or without labels: (x (N, D), t (N,) int64 or None)."""
+    table = csv_reader.read(path, table_format.label, len(table_format.columns))
+    for i, (found, expected) in enumerate(zip(table.columns, table_format.columns, strict=True)):
         if found and expected and found != expected:
             raise DataError(
                 f"Reading {path}: column {i + 1} of the numbers: expected {expected!r}, as in the training, found "
                 f"{found!r}. Put the columns in that order."
             )
-    x = kept.scaled(table.x, dtype)
-    _check_finite(x, path)
-    return x, None if table.labels is None else number_classes(table.labels, str(path), kept.classes)[0]
+    x = table_format.scaled(table.x, dtype, path)
+    return x, None if table.labels is None else number_classes(table.labels, str(path), table_format.classes)[0]
 
 
-def scaling(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(shift, scale), (D,) each, that bring the columns of x to mean 0 and standard deviation 1; constant ones to 0."""
+def _scaling(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(shift, scale), (D,) each, that bring the columns of x to mean 0 and deviation 1; constant columns to 0."""
     with np.errstate(over="ignore", invalid="ignore"):
         shift, deviation = x.mean(axis=0), x.std(axis=0)
-    varies = deviation > 1e-12 * np.abs(shift)  # what rounding alone makes must not be blown up
+    varies = deviation > 1e-12 * np.abs(shift)  # less is rounding, which must not be scaled up
     return shift, 1.0 / np.where(varies, deviation, 1.0)
 
 
 def number_classes(
     labels: Sequence[str], where: str, classes: tuple[str, ...] | None = None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """(t (N,) int64, the names of the classes) of labels as text; ``classes``: those of the training, if there was one.
+    """(t (N,) int64, the names of the classes) for labels as text; ``classes``: those of the training, if known.
 
-    Names are in order: as whole numbers where all are such ("1", "1.0" and "01" are one class), else as text.
-    Raises DataError for measurements, for nearly as many classes as rows, and for a class that the training had not.
+    If all labels are numbers they must be whole, "1", "1.0" and "01" are one class, and classes are in numerical order;
+    else they are in the order of text. Raises DataError for measurements, for nearly as many classes as rows, and for a
+    class that the training did not have.
     """
-    names = {each: each for each in labels}
-    if all(csvfile.number(name) is not None for name in classes or names):
-        names = {each: _whole(each, where) for each in names}
-    labels, found = [names[each] for each in labels], set(names.values())
+    names = {label: label for label in labels}
+    if all(csv_reader.number(name) is not None for name in classes or names):
+        names = {label: _whole_number(label, where) for label in names}
+    present = set(names.values())
     if classes is None:
-        if len(found) > max(10, len(labels) // 2):
+        if len(present) > max(10, len(labels) // 2):
             raise DataError(
-                f"Reading {where}: the label: expected classes, found {len(found)} different values in {len(labels)} "
+                f"Reading {where}: the label: expected classes, found {len(present)} different values in {len(labels)} "
                 "rows, as of an id or a measurement. Choose another column as label."
             )
-        numeric = all(csvfile.number(name) is not None for name in found)
-        classes = tuple(sorted(found, key=int if numeric else None))
-    number_of = {name: i for i, name in enumerate(classes)}
-    strange = sorted(found - set(classes))
-    if strange:
+        numeric = all(csv_reader.number(name) is not None for name in present)
+        classes = tuple(sorted(present, key=int if numeric else None))
+    unknown = sorted(present - set(classes))
+    if unknown:
         raise DataError(
-            f"Reading {where}: the label {strange[0][:40]!r} is none of the classes of the training: "
+            f"Reading {where}: the label {unknown[0][:40]!r} is none of the classes of the training: "
             f"{', '.join(classes[:20])}. Give rows of these classes."
         )
-    return np.array([number_of[each] for each in labels], np.int64), classes
+    number_of = {name: i for i, name in enumerate(classes)}
+    return np.array([number_of[names[label]] for label in labels], np.int64), classes
 
 
-def _whole(label: str, where: str) -> str:
-    """A label that is a whole number, in its plain form; others as they are, for the caller to find strange."""
-    value = csvfile.number(label)
+def _whole_number(label: str, where: str) -> str:
+    """A whole number in its plain form; text stays as it is. DataError for other numbers."""
+    value = csv_reader.number(label)
     if value is None:
         return label
     if value != int(value):
@@ -137,12 +140,3 @@ def _whole(label: str, where: str) -> str:
             "measurement. Choose another column as label."
         )
     return str(int(value))
-
-
-def _check_finite(x: np.ndarray, path: Path) -> None:
-    if not np.isfinite(x).all():
-        row, column = np.argwhere(~np.isfinite(x))[0]
-        raise DataError(
-            f"Reading {path}: column {column + 1} of the numbers is not finite as {x.dtype} once scaled, first in row "
-            f"{row}. Leave the column out, or write it in another unit."
-        )

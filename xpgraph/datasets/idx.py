@@ -1,7 +1,7 @@
-"""The IDX files of MNIST and Fashion-MNIST: found in a folder or downloaded once, checked, and read as arrays.
+"""The IDX files of MNIST and Fashion-MNIST: read from a folder, or downloaded once, and checked by their SHA-256.
 
-The format is the one that Y. LeCun, C. Cortes and C. Burges describe with MNIST: two zero bytes, a type code, the count
-of dimensions, each dimension as a big-endian 32-bit count, then the values, big-endian, in row-major order.
+The format, as Y. LeCun, C. Cortes and C. Burges describe it with MNIST: two zero bytes, a type code, the number of
+dimensions, the length of each as a big-endian 32-bit integer, then the values, big-endian, in row-major order.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .npz import open_regular
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
-# Of the unpacked content: the gzip wrappers differ between mirrors, the bytes inside do not.
+# Of the unpacked files: the gzip files of the mirrors differ, the bytes inside do not.
 SHA256 = {
     "mnist": {
         "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -49,7 +49,7 @@ MIRRORS = {
     ),
 }
 HEADER = 4 + 4 * 32  # bytes of the longest header
-LIMIT = 48 << 20  # bytes that one file may hold: the largest has 47 MB, and a hostile one must not fill the memory
+LIMIT = 48 << 20  # bytes of one unpacked file: the largest has 47 MB, and a forged one must not fill the memory
 
 
 def read(dataset: str, stem: str, data_dir: str | os.PathLike[str] | None = None) -> np.ndarray:
@@ -57,12 +57,11 @@ def read(dataset: str, stem: str, data_dir: str | os.PathLike[str] | None = None
 
     dataset: a key of ``SHA256``; stem: a key of ``SHA256[dataset]``.
     data_dir: a folder that holds the file, with or without ``.gz``, with ``-idx`` or ``.idx`` in its name. None takes
-    the file from the cache: the folder that the environment variable XPGRAPH_CACHE names, else the user's own. What
-    the cache lacks is downloaded into it: from ``$XPGRAPH_DATA_URL/<dataset>/<stem>.gz`` if that variable is set, then
-    from each of ``MIRRORS``.
+    the file from the cache (see ``cache_folder``); if it is not there it is downloaded: from
+    ``$XPGRAPH_DATA_URL/<dataset>/<stem>.gz`` if that variable is set, then from each of ``MIRRORS``.
 
-    Returns a read-only array of shape (N, 28, 28) for images or (N,) for labels, uint8.
-    Raises DataError for a file that is missing, altered or truncated, or that no place could give.
+    Returns a read-only array of uint8, of shape (N, 28, 28) for images or (N,) for labels.
+    Raises DataError for a file that is missing, altered or truncated, or that cannot be downloaded.
     """
     if data_dir is not None:
         path = _find(dataset, stem, Path(data_dir))
@@ -72,19 +71,18 @@ def read(dataset: str, stem: str, data_dir: str | os.PathLike[str] | None = None
         try:
             return _checked(path, str(path), dataset, stem)
         except DataError:
-            pass  # a damaged cache heals itself: the download below replaces the file
+            pass  # the download below replaces the damaged file
     return _download(dataset, stem, path)
 
 
 def parse(raw: bytes | bytearray, where: str) -> np.ndarray:
-    """The array in the bytes of an IDX file; ``where`` names the file in errors.
+    """The array in the bytes of an IDX file, read-only for uint8, in native byte order; errors call the file ``where``.
 
-    Returns an array of the file's shape, a read-only view of ``raw`` for bytes and in native byte order otherwise.
-    Raises DataError if the header is not one of IDX, or claims another size than the bytes have.
+    Raises DataError if there is no IDX header, or if it claims another size than the bytes have.
     """
     dtype, shape, start = _header(raw, where)
     need = start + math.prod(shape) * dtype.itemsize
-    if len(raw) != need:  # before anything of the claimed size exists
+    if len(raw) != need:  # checked before memory of the claimed size is allocated
         found = "it is truncated" if len(raw) < need else "something follows the values"
         raise DataError(
             f"Reading {where}: the header {shape} of {dtype.name} needs {need} bytes, found {len(raw)}: {found}. "
@@ -95,11 +93,10 @@ def parse(raw: bytes | bytearray, where: str) -> np.ndarray:
 
 
 def _header(raw: bytes | bytearray, where: str) -> tuple[np.dtype, tuple[int, ...], int]:
-    """(dtype, shape, where the values begin) as the first bytes claim them."""
-    known = len(raw) >= 4 and raw[:2] == b"\0\0" and raw[2] in TYPES and 1 <= raw[3] <= 32
-    if not known:
+    """(dtype, shape, where the values begin) as the header claims them."""
+    if not (len(raw) >= 4 and raw[:2] == b"\0\0" and raw[2] in TYPES and 1 <= raw[3] <= 32):
         raise DataError(
-            f"Reading {where}: an IDX file begins with 00 00, a type code and a count of dimensions, "
+            f"Reading {where}: an IDX file begins with 00 00, a type code and the number of dimensions, "
             f"found {raw[:4].hex(' ') or 'an empty file'}. Give the original file, packed with gzip or not."
         )
     start = 4 + 4 * raw[3]
@@ -108,6 +105,7 @@ def _header(raw: bytes | bytearray, where: str) -> tuple[np.dtype, tuple[int, ..
 
 
 def _checked(path: Path, where: str, dataset: str, stem: str) -> np.ndarray:
+    """The array in a file; DataError if its SHA-256 is not that of the original."""
     raw = _unpacked(path, where)
     array = parse(raw, where)
     digest, expected = hashlib.sha256(raw).hexdigest(), SHA256[dataset][stem]
@@ -122,9 +120,9 @@ def _checked(path: Path, where: str, dataset: str, stem: str) -> np.ndarray:
 
 
 def _unpacked(path: Path, where: str) -> bytearray:
-    """The file's bytes, without gzip where its first two bytes are those of gzip, whatever its name.
+    """The file's bytes, unpacked if it is a gzip file, whatever its name.
 
-    They grow with what is there, to one byte more than the header says, and not beyond LIMIT.
+    Reads at most one byte more than the header claims, and at most one more than LIMIT.
     """
     with open_regular(path) as file:
         packed = file.read(2) == b"\x1f\x8b"
@@ -164,12 +162,12 @@ def _find(dataset: str, stem: str, folder: Path) -> Path:
 
 
 def cached(dataset: str) -> bool:
-    """True if every file of the data set lies in the cache."""
+    """True if all files of the data set are in the cache."""
     return all((cache_folder() / dataset / f"{stem}.gz").is_file() for stem in SHA256[dataset])
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: XPGRAPH_CACHE, or the user's own cache."""
+    """The folder of downloads: the environment variable XPGRAPH_CACHE, or the cache folder of the user."""
     chosen = os.environ.get("XPGRAPH_CACHE")
     if chosen:
         return Path(chosen)
@@ -179,22 +177,22 @@ def cache_folder() -> Path:
 
 
 def _download(dataset: str, stem: str, path: Path) -> np.ndarray:
-    """Fetch ``path`` from the first place that gives the right content; it appears under its name whole or not at all.
+    """Download ``path`` from the first URL that gives the right content. The file appears complete or not at all.
 
-    pooch's own check is not used because it is one of the packed file, which differs between mirrors.
+    pooch could only check the packed file, which differs between mirrors; so the unpacked content is checked here.
     """
     import pooch
 
     own = os.environ.get("XPGRAPH_DATA_URL")
-    places = [f"{own.rstrip('/')}/{dataset}/", *MIRRORS[dataset]] if own else MIRRORS[dataset]
-    # identity: a server that lets the client unpack would leave a raw file under a .gz name
+    mirrors = [f"{own.rstrip('/')}/{dataset}/", *MIRRORS[dataset]] if own else MIRRORS[dataset]
+    # identity: otherwise the client may unpack the file, which would then be raw under its .gz name
     get = pooch.HTTPDownloader(chunk_size=1 << 16, headers={"Accept-Encoding": "identity"})
     failures = []
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="part-", dir=path.parent) as folder:
             part = Path(folder, path.name)
-            for url in (place + path.name for place in places):
+            for url in (mirror + path.name for mirror in mirrors):
                 try:
                     get(url, str(part), None)
                     array = _checked(part, path.name, dataset, stem)
@@ -208,6 +206,6 @@ def _download(dataset: str, stem: str, path: Path) -> np.ndarray:
             f"Saving {dataset}'s {path.name} in {path.parent}: {error}. Set XPGRAPH_CACHE to a folder you can write."
         ) from error
     raise DataError(
-        f"Downloading {dataset}'s {path.name}: no place gave it:\n" + "\n".join(failures) + "\n"
-        "Check the network, set XPGRAPH_DATA_URL to a place that has it, or give a folder of the files as data_dir."
+        f"Downloading {dataset}'s {path.name}: no URL gave it:\n" + "\n".join(failures) + "\n"
+        "Check the network, set XPGRAPH_DATA_URL to a mirror, or give a folder of the files as data_dir."
     )

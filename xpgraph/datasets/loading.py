@@ -1,7 +1,7 @@
 """Data sets by name or from a user's .npz or .csv file, as rows and labels ready for training on the host.
 
-Four names: ``digits`` (shipped), ``spiral`` (drawn), ``mnist`` and ``fashion-mnist`` (downloaded once, or read from a
-folder of IDX files). Every row is flat: x has shape (N, D). Integers are scaled, floating values are taken as given.
+Four names: ``digits`` (shipped), ``spiral`` (generated), ``mnist`` and ``fashion-mnist`` (downloaded once, or read from
+a folder of IDX files). Every row is flat: x has shape (N, D). Integers are scaled, floating values stay as they are.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import random as draws
+from ..arrays import random_numbers
 from ..errors import DataError, DTypeError
-from . import csv_table as csvdata
-from . import idx
-from . import npz as npzfile
+from . import csv_table, idx, npz_table
+from .npz_table import flat_rows
 
 NAMES = ("digits", "spiral", "mnist", "fashion-mnist")
 SOURCES = {
@@ -27,18 +26,19 @@ SOURCES = {
     "mnist": "MNIST, Y. LeCun, C. Cortes and C. Burges, from its IDX files",
     "fashion-mnist": "Fashion-MNIST, H. Xiao, K. Rasul and R. Vollgraf, 2017, from its IDX files; MIT",
 }
-DIGITS_TEST = 360  # rows of digits kept for the test: a fifth of 1,797
-ARM = 100  # points in each arm of the spiral
+Folder = str | os.PathLike[str] | None
+_DIGITS_TEST = 360  # test rows of digits: a fifth of 1,797
+_ARM = 100  # points in each arm of the spiral
 
 
 # eq=False: comparing arrays field by field has no truth value
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Rows and labels to train and to test on, all NumPy arrays.
+    """Rows and labels for training and for a test, all NumPy arrays.
 
-    x: (N, D) and x_test: (M, D), of the floating dtype asked of ``load``, finite.
+    x: (N, D) and x_test: (M, D), finite, of the floating dtype that ``load`` was asked for.
     t: (N,) and t_test: (M,), int64 labels 0..classes-1; or (N, classes) and (M, classes), probabilities of x's dtype.
-    scale: what stored values were multiplied by to give x: 1/16 (digits), 1/255 (images), 1.0 (as stored).
+    scale: the factor that x was multiplied by: 1/16 (digits), 1/255 (images), 1.0 (unchanged).
     classes: the number of classes. source: where the data came from, in one line.
     csv: of a .csv file, its columns, the names of its classes and the scale of each column.
     """
@@ -51,13 +51,13 @@ class Dataset:
     scale: float
     classes: int
     source: str
-    csv: csvdata.Kept | None = None
+    csv: csv_table.TableFormat | None = None
 
 
 def load(
     name_or_path: str | os.PathLike[str],
     *,
-    data_dir: str | os.PathLike[str] | None = None,
+    data_dir: Folder = None,
     seed: int = 0,
     dtype: npt.DTypeLike = np.float32,
     label: str | int = "",
@@ -65,113 +65,82 @@ def load(
     """A data set by one of ``NAMES``, or from a ``.npz`` or ``.csv`` file of your own.
 
     data_dir: a folder of the four IDX files, for mnist and fashion-mnist only; None downloads them into a cache.
-    seed: fixes the split of digits and of a .npz without test rows (the last 360, or a fifth, of a permutation), and
-    the points of spiral. dtype: a real floating type, that of x.
+    seed: fixes the points of spiral, and the split of digits (360 test rows) and of your own rows (a fifth for the
+    test). dtype: a real floating type, that of x.
 
-    A .npz file holds ``x`` (N, ...) and ``t``, and may hold ``x_test`` and ``t_test``. uint8 x is multiplied by 1/255,
-    x of another integer type is cast as it is, floating x is cast as it is. ``t`` is integers 0..C-1 of shape (N,), or
-    one-hot rows or probabilities of shape (N, C).
+    A .npz file holds ``x`` (N, ...) and ``t``, and may hold ``x_test`` and ``t_test``; without these it is split. uint8
+    x is multiplied by 1/255; x of other types is only cast. ``t`` is integers 0..C-1 of shape (N,), or one-hot rows or
+    probabilities of shape (N, C).
 
-    A .csv file has one example a line, numbers but for the column of labels, and perhaps a header of names. label:
+    A .csv file has one example on each line: numbers, and a column of labels. It may have a header of names. label:
     that column's name, or its number from 1; "" is the last. Columns are scaled to mean 0 and standard deviation 1
-    over the training rows; a fifth of the rows, drawn by ``seed``, is kept for the test.
+    over the training rows.
 
     Raises DataError if data is missing, damaged or of the wrong kind; DTypeError if dtype is not floating.
     """
-    name, kind = os.fspath(name_or_path), _floating(dtype)
+    name, floating = os.fspath(name_or_path), _floating(dtype)
     if _is_csv(name):
-        (x, t, x_test, t_test), kept = csvdata.load(Path(name), label, seed, kind)
-        return Dataset(Path(name).stem, x, t, x_test, t_test, 1.0, len(kept.classes), name, kept)
+        (x, t, x_test, t_test), table = csv_table.load(Path(name), label, seed, floating)
+        return Dataset(Path(name).stem, x, t, x_test, t_test, 1.0, len(table.classes), name, table)
     if label != "":
         raise DataError(f"Loading {name!r}: a label is a column of a .csv file, and this is none; leave it out.")
     if name == "digits":
-        return _digits(seed, kind)
+        return _digits(seed, floating)
     if name == "spiral":
-        (x, t), (x_test, t_test) = _spiral(seed, 0, kind), _spiral(seed, 1, kind)
+        (x, t), (x_test, t_test) = _spiral(seed, 0, floating), _spiral(seed, 1, floating)
         return Dataset(name, x, t, x_test, t_test, 1.0, 3, SOURCES[name])
     if name in idx.SHA256:
-        (x, t), (x_test, t_test) = (_images(name, part, data_dir, kind) for part in ("train", "t10k"))
+        (x, t), (x_test, t_test) = (_images(name, part, data_dir, floating) for part in ("train", "t10k"))
         return Dataset(name, x, t, x_test, t_test, 1 / 255, 10, SOURCES[name])
-    return _own(_npz(name), seed, kind)
+    path = _npz_path(name)
+    (x, t, x_test, t_test), scale, classes = npz_table.load(path, seed, floating)
+    return Dataset(path.stem, x, t, x_test, t_test, scale, classes, str(path))
 
 
 def load_rows(
     name_or_path: str | os.PathLike[str],
     *,
-    data_dir: str | os.PathLike[str] | None = None,
+    data_dir: Folder = None,
     seed: int = 0,
     dtype: npt.DTypeLike = np.float32,
     scale: float | None = None,
-    csv: csvdata.Kept | None = None,
+    csv: csv_table.TableFormat | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Rows to predict, with their labels if there are any: (x of shape (N, D), t as in ``Dataset`` or None).
 
     A name gives the test rows of ``load`` with the same seed. A .npz file gives all rows of its ``x``, with ``t`` if it
-    holds one. scale: what integer x of a .npz is multiplied by, that of the data the model was trained on; None takes
-    the rule of ``load``. Floating x counts as scaled already. A .csv file gives all its rows, with labels if it has
-    their column, by ``csv``: the ``Dataset.csv`` of the training. Other arguments and errors are those of ``load``.
+    holds one. scale: the factor for x of integers, ``Dataset.scale`` of the training data; None takes the rule of
+    ``load``. x of floating numbers counts as scaled already. A .csv file gives all its rows, with labels if it has
+    their column; csv: ``Dataset.csv`` of the training data. Other arguments and errors are those of ``load``.
     """
-    name, kind = os.fspath(name_or_path), _floating(dtype)
+    name, floating = os.fspath(name_or_path), _floating(dtype)
     if _is_csv(name):
         if csv is None:
             raise DataError(
-                f"Reading {name}: expected what the training kept of its csv file, found none. Give rows to a run that "
-                "was trained on a .csv file, or a .npz file."
+                f"Reading {name}: expected the format of the training's .csv file, found none. Give csv=data.csv, or "
+                "predict with a run that was trained on a .csv file."
             )
-        return csvdata.load_rows(Path(name), csv, kind)
+        return csv_table.load_rows(Path(name), csv, floating)
     if name in idx.SHA256:
-        return _images(name, "t10k", data_dir, kind)
+        return _images(name, "t10k", data_dir, floating)
     if name in NAMES:
-        data = load(name, seed=seed, dtype=kind)
+        data = load(name, seed=seed, dtype=floating)
         return data.x_test, data.t_test
-    path = _npz(name)
-    stored = npzfile.read(path, ("x",), ("t",))
-    x, _ = _rows(path, "x", stored["x"], kind, scale)
-    return x, _labels(path, "t", stored["t"], len(x), kind) if "t" in stored else None
+    return npz_table.load_rows(_npz_path(name), floating, scale)
 
 
 def _floating(dtype: npt.DTypeLike) -> np.dtype:
-    kind = np.dtype(dtype)
-    if kind.kind != "f":
-        raise DTypeError(f"Loading data as {kind}: x is of a real floating type. Ask for float32 or float64.")
-    return kind
-
-
-def _digits(seed: int, dtype: np.dtype) -> Dataset:
-    with (resources.files(__package__) / "digits.npz").open("rb") as file, np.load(file) as stored:
-        x, t = _scaled(stored["x"], 1 / 16, dtype), stored["t"].astype(np.int64)
-    order = draws.permutation(len(x), seed, "split")
-    train, test = order[:-DIGITS_TEST], order[-DIGITS_TEST:]
-    return Dataset("digits", x[train], t[train], x[test], t[test], 1 / 16, 10, SOURCES["digits"])
-
-
-def _spiral(seed: int, index: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-    t = np.repeat(np.arange(3), ARM)
-    radius = np.tile(np.arange(ARM) / ARM, 3)
-    angle = 4 * t + 4 * radius + 0.2 * draws.normal((3 * ARM,), seed, "data", index)
-    x = np.stack((radius * np.sin(angle), radius * np.cos(angle)), axis=1)
-    return x.astype(dtype), t.astype(np.int64)
-
-
-def _images(
-    name: str, part: str, data_dir: str | os.PathLike[str] | None, dtype: np.dtype
-) -> tuple[np.ndarray, np.ndarray]:
-    x = idx.read(name, f"{part}-images-idx3-ubyte", data_dir)
-    t = idx.read(name, f"{part}-labels-idx1-ubyte", data_dir)
-    return _scaled(x, 1 / 255, dtype), t.astype(np.int64)
-
-
-def _scaled(stored: np.ndarray, scale: float, dtype: np.dtype) -> np.ndarray:
-    """(N, D) rows of dtype; what dtype cannot hold becomes infinite, for the caller to find."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.multiply(stored.reshape(len(stored), -1), dtype.type(scale), dtype=dtype, order="C")
+    floating = np.dtype(dtype)
+    if floating.kind != "f":
+        raise DTypeError(f"Loading data as {floating}: x has a real floating type. Ask for float32 or float64.")
+    return floating
 
 
 def _is_csv(name: str) -> bool:
     return Path(name).suffix.lower() == ".csv"
 
 
-def _npz(name: str) -> Path:
+def _npz_path(name: str) -> Path:
     path = Path(name)
     if path.suffix.lower() != ".npz":
         raise DataError(
@@ -181,69 +150,23 @@ def _npz(name: str) -> Path:
     return path
 
 
-def _own(path: Path, seed: int, dtype: np.dtype) -> Dataset:
-    stored = npzfile.read(path, ("x", "t"), ("x_test", "t_test"))
-    x, scale = _rows(path, "x", stored["x"], dtype)
-    t = _labels(path, "t", stored["t"], len(x), dtype)
-    if len(stored) == 2:
-        if len(x) < 2:
-            raise DataError(f"Splitting {path}: found one row, of which a test cannot be kept. Give more rows.")
-        order = draws.permutation(len(x), seed, "split")
-        train, test = np.split(order, [len(x) - max(1, len(x) // 5)])
-        x, t, x_test, t_test = x[train], t[train], x[test], t[test]
-    elif len(stored) == 4:
-        x_test, test_scale = _rows(path, "x_test", stored["x_test"], dtype)
-        t_test = _labels(path, "t_test", stored["t_test"], len(x_test), dtype)
-        if (x.shape[1:], t.shape[1:], scale) != (x_test.shape[1:], t_test.shape[1:], test_scale):
-            kinds = ", ".join(f"{key} {a.dtype}{a.shape}" for key, a in stored.items())
-            raise DataError(f"Reading {path}: test rows unlike the training rows, found {kinds}. Save both alike.")
-    else:
-        raise DataError(f"Reading {path}: found only one of x_test and t_test. Save both, or neither for a split.")
-    classes = t.shape[1] if t.ndim == 2 else int(max(t.max(), t_test.max())) + 1
-    if classes > max(1000, len(x)):  # an id or a measurement, and a model with as many outputs
-        raise DataError(f"Reading {path}: t runs to {classes - 1} for {len(x)} rows. Number the classes from 0.")
-    return Dataset(path.stem, x, t, x_test, t_test, scale, classes, str(path))
+def _digits(seed: int, dtype: np.dtype) -> Dataset:
+    with (resources.files(__package__) / "digits.npz").open("rb") as file, np.load(file) as stored:
+        x, t = flat_rows(stored["x"], 1 / 16, dtype), stored["t"].astype(np.int64)
+    order = random_numbers.permutation(len(x), seed, "split")
+    train, test = order[:-_DIGITS_TEST], order[-_DIGITS_TEST:]
+    return Dataset("digits", x[train], t[train], x[test], t[test], 1 / 16, 10, SOURCES["digits"])
 
 
-def _rows(
-    path: Path, key: str, stored: np.ndarray, dtype: np.dtype, scale: float | None = None
-) -> tuple[np.ndarray, float]:
-    if stored.dtype.kind not in "biuf" or stored.ndim < 2 or stored.size == 0:
-        raise DataError(
-            f"Reading {path}: {key} is {stored.dtype} of shape {stored.shape}, expected at least one row of numbers, "
-            "shape (N, D). Save real numbers, one row an example."
-        )
-    factor = 1.0 if stored.dtype.kind == "f" else scale
-    if factor is None:
-        factor = 1 / 255 if stored.dtype == np.uint8 else 1.0
-    x = _scaled(stored, factor, dtype)
-    finite = np.isfinite(x).all(axis=1)
-    if not finite.all():
-        raise DataError(
-            f"Reading {path}: {key} is not finite as {dtype} in {len(x) - finite.sum()} of {len(x)} rows, "
-            f"first in row {finite.argmin()}. Drop or repair these rows."
-        )
-    return x, factor
+def _spiral(seed: int, index: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    t = np.repeat(np.arange(3), _ARM)
+    radius = np.tile(np.arange(_ARM) / _ARM, 3)
+    angle = 4 * t + 4 * radius + 0.2 * random_numbers.normal((3 * _ARM,), seed, "data", index)
+    x = np.stack((radius * np.sin(angle), radius * np.cos(angle)), axis=1)
+    return x.astype(dtype), t.astype(np.int64)
 
 
-def _labels(path: Path, key: str, stored: np.ndarray, rows: int, dtype: np.dtype) -> np.ndarray:
-    found = f"Reading {path}: {key} is {stored.dtype} of shape {stored.shape}"
-    integers = stored.dtype.kind in "biu" and stored.ndim == 1
-    if not integers and not (stored.dtype.kind in "biuf" and stored.ndim == 2 and stored.shape[1] > 1):
-        advice = (
-            f"For class numbers save {key}.astype('int64').ravel()." if stored.size == rows else "Save one of these."
-        )
-        raise DataError(
-            f"{found}, expected integers 0..C-1 of shape (N,), or one-hot or probability rows of shape (N, C), C > 1. "
-            f"{advice}"
-        )
-    if len(stored) != rows:
-        raise DataError(f"{found}, expected one label for each of {rows} rows of x. Save as many labels as rows.")
-    with np.errstate(over="ignore"):
-        t = stored.astype(np.int64 if integers else dtype)
-    if not np.isfinite(t).all() or t.min() < 0:
-        raise DataError(f"{found} with negative or non-finite values. Number the classes from 0; use 0 or more.")
-    off = np.abs(t.sum(axis=-1, dtype=np.float64) - 1) > 1e-3 if t.ndim == 2 else np.zeros(1, bool)
-    if off.any():
-        raise DataError(f"{found}, and row {off.argmax()} has not the sum 1. Save one-hot or probability rows.")
-    return t
+def _images(name: str, part: str, data_dir: Folder, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    x = idx.read(name, f"{part}-images-idx3-ubyte", data_dir)
+    t = idx.read(name, f"{part}-labels-idx1-ubyte", data_dir)
+    return flat_rows(x, 1 / 255, dtype), t.astype(np.int64)

@@ -1,7 +1,7 @@
-"""Floor 4: named arrays of numbers from a .npz file that anybody may have made: nothing is believed, nothing unpickled.
+"""Read arrays of numbers from a .npz file that need not be trusted: nothing is unpickled, every claim is checked.
 
-A .npz is a zip of .npy files. What a header claims is compared with the sizes in the zip, and these with the file,
-before memory is taken; memory grows with the bytes that are really there.
+A .npz is a zip of .npy files. Before memory is allocated, what each header claims is compared with the sizes in the
+zip, and these with the size of the file. Memory grows only with bytes that are really there.
 """
 
 from __future__ import annotations
@@ -21,43 +21,42 @@ import numpy as np
 from ..errors import DataError
 from ..storage.atomic import PIECE
 
-DIRECTORY_LIMIT = 1 << 20  # bytes of the zip's list of members: thousands of names
-HEADER_LIMIT = 10_000  # of one .npy, as in NumPy
-SMALL, RATIO = 1 << 25, 100  # what unpacks to more than 32 MiB and to more than 100 times its size is a bomb
-_AGAIN = "Make it again with numpy.savez from arrays of numbers."
+DIRECTORY_LIMIT = 1 << 20  # bytes of the zip's directory: thousands of names
+HEADER_LIMIT = 10_000  # bytes of the header of a .npy, as in NumPy
+SMALL, RATIO = 1 << 25, 100  # a zip bomb unpacks to more than 32 MiB and to more than 100 times its size
+_ADVICE = "Make it again with numpy.savez from arrays of numbers."
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a file of data; DataError for what is missing, unreadable or no regular file (a pipe would never end)."""
+    """Open a data file. DataError if it is missing, unreadable or not a regular file: a pipe might never end."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
             raise DataError(f"Reading {path}: expected a file, found a folder, a pipe or a device. Give a file.")
         return path.open("rb")
     except FileNotFoundError as error:
         raise DataError(f"Reading {path}: there is no such file. Check the path.") from error
-    except (OSError, ValueError) as error:  # a zero byte in a path is a ValueError
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
         raise DataError(f"Reading {path}: {error}. Make the file readable, or give another.") from error
 
 
 def read(path: Path, needed: Iterable[str], optional: Iterable[str] = ()) -> dict[str, np.ndarray]:
-    """The named arrays, of whole, real or true-or-false numbers; other members are not looked into.
+    """The arrays of these names; all ``needed`` ones must be there. Other members of the file are not read.
 
-    Raises DataError, which names file, member, expected and found, for a file that is damaged, of another kind, or
-    that claims more than it holds.
+    Raises DataError for a file that is damaged, of another kind, or that claims more than it holds.
     """
     with open_regular(path) as file:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of names that stand twice, and of old headers
+                warnings.simplefilter("ignore")  # about duplicate names and old headers
                 return _members(file, path, tuple(needed), tuple(optional))
         except DataError:
             raise
-        except Exception as error:  # whatever zip, its codec or NumPy make of a damaged file
-            raise DataError(f"Reading {path}: {type(error).__name__}: {error}. {_AGAIN}") from error
+        except Exception as error:  # zipfile, its codecs and NumPy can raise anything for a damaged file
+            raise DataError(f"Reading {path}: {type(error).__name__}: {error}. {_ADVICE}") from error
 
 
-class _Bounded(io.RawIOBase):
-    """A file of which a zip's list of members may take so much at a time and no more."""
+class _LimitedReads(io.RawIOBase):
+    """A file that refuses reads of more than DIRECTORY_LIMIT bytes at a time, as a forged zip directory would cause."""
 
     def __init__(self, file: BinaryIO, path: Path) -> None:
         self.file, self.path = file, path
@@ -75,23 +74,23 @@ class _Bounded(io.RawIOBase):
         if n is None or n < 0:
             n = max(0, os.fstat(self.file.fileno()).st_size - self.file.tell())
         if n > max(DIRECTORY_LIMIT, PIECE):
-            _refuse(self.path, "its list of members", f"at most {DIRECTORY_LIMIT} bytes", f"{n}")
+            _refuse(self.path, "the zip's directory", f"at most {DIRECTORY_LIMIT} bytes", f"{n}")
         return self.file.read(n)
 
 
 def _members(file: BinaryIO, path: Path, needed: tuple[str, ...], optional: tuple[str, ...]) -> dict[str, np.ndarray]:
     if not zipfile.is_zipfile(file):
-        raise DataError(f"Reading {path}: not a .npz file, or a truncated one. {_AGAIN}")
+        raise DataError(f"Reading {path}: not a .npz file, or a truncated one. {_ADVICE}")
     size = os.fstat(file.fileno()).st_size
-    with zipfile.ZipFile(_Bounded(file, path)) as archive:
+    with zipfile.ZipFile(_LimitedReads(file, path)) as archive:
         members: dict[str, zipfile.ZipInfo] = {}
         for info in archive.infolist():
             name = info.filename
             if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/"):
-                _refuse(path, f"member {name[:60]!r}", "a name inside the file", "a way out of it")
+                _refuse(path, f"member {name[:60]!r}", "a plain name", "a path that leads out of the folder")
             if name.removesuffix(".npy") in (*needed, *optional):
                 if name in members or not name.endswith(".npy"):
-                    _refuse(path, f"member {name!r}", "one .npy file of that name", "another thing or a second one")
+                    _refuse(path, f"member {name!r}", "one .npy file of that name", "something else, or a second one")
                 members[name] = info
         keys = [key for key in (*needed, *optional) if f"{key}.npy" in members]
         missing = [key for key in needed if key not in keys]
@@ -109,13 +108,13 @@ def _members(file: BinaryIO, path: Path, needed: tuple[str, ...], optional: tupl
         if unpacked > max(SMALL, RATIO * packed):
             _refuse(
                 path, f"members {', '.join(keys)}", f"at most {RATIO} times their {packed} bytes",
-                f"{unpacked} once unpacked", "If they are yours, save them with numpy.savez, which does not pack.",
+                f"{unpacked} after unpacking", "If they are yours, save them with numpy.savez, which does not pack.",
             )  # fmt: skip
         return {key: _array(archive, info, path, key) for key, info in zip(keys, wanted, strict=True)}
 
 
 def _check_member(info: zipfile.ZipInfo, size: int, path: Path) -> None:
-    """Sizes that the zip claims, against the file and against each other."""
+    """Compare the sizes that the zip claims with the file and with each other."""
     where = f"member {info.filename}"
     if info.flag_bits & 1:
         _refuse(path, where, "plain data", "encrypted data")
@@ -124,7 +123,7 @@ def _check_member(info: zipfile.ZipInfo, size: int, path: Path) -> None:
     if info.compress_size > size:
         _refuse(path, where, f"at most the file's {size} bytes", f"{info.compress_size}: it is truncated")
     if info.compress_type == zipfile.ZIP_STORED and info.compress_size != info.file_size:
-        _refuse(path, where, f"{info.compress_size} bytes, as are stored", f"{info.file_size}")
+        _refuse(path, where, f"{info.compress_size} bytes, as stored", f"{info.file_size}")
 
 
 def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, key: str) -> np.ndarray:
@@ -134,7 +133,7 @@ def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, key: str
         if body != info.file_size - start:
             _refuse(path, f"{key}, {dtype}{shape}", f"{body} bytes of values", f"{info.file_size - start}")
         values = bytearray()
-        while piece := stream.read(PIECE):  # to the end, where zipfile compares its checksum
+        while piece := stream.read(PIECE):  # to the end, where zipfile checks the checksum
             values += piece
     if len(values) != body:
         _refuse(path, f"{key}, {dtype}{shape}", f"{body} bytes of values", f"{len(values)}: it is truncated")
@@ -144,27 +143,27 @@ def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, key: str
 def _header(
     stream: IO[bytes], info: zipfile.ZipInfo, path: Path, key: str
 ) -> tuple[int, tuple[int, ...], bool, np.dtype]:
-    """(bytes before the values, shape, is it column by column, dtype) of one .npy."""
-    first = stream.read(8)
-    if first not in (b"\x93NUMPY\1\0", b"\x93NUMPY\2\0"):
-        _refuse(path, f"member {info.filename}", "an array of numbers in .npy format", repr(first))
-    width = 2 if first[6] == 1 else 4
-    told = stream.read(width)
-    length = int.from_bytes(told, "little")
-    if length > min(HEADER_LIMIT, info.file_size):  # NumPy would read all of it first
+    """(bytes before the values, shape, is it in Fortran order?, dtype) of one .npy."""
+    magic = stream.read(8)
+    if magic not in (b"\x93NUMPY\1\0", b"\x93NUMPY\2\0"):
+        _refuse(path, f"member {info.filename}", "an array of numbers in .npy format", repr(magic))
+    width = 2 if magic[6] == 1 else 4
+    length_bytes = stream.read(width)
+    length = int.from_bytes(length_bytes, "little")
+    if length > min(HEADER_LIMIT, info.file_size):  # NumPy would first read all of it
         _refuse(path, f"{key}'s header", f"at most {min(HEADER_LIMIT, info.file_size)} bytes", f"{length}")
-    text = io.BytesIO(told + stream.read(length))
-    reader = np.lib.format.read_array_header_1_0 if first[6] == 1 else np.lib.format.read_array_header_2_0
+    text = io.BytesIO(length_bytes + stream.read(length))
+    reader = np.lib.format.read_array_header_1_0 if magic[6] == 1 else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = reader(text, HEADER_LIMIT)
     if dtype.hasobject:
         raise DataError(
             f"Reading {path}: {key}: expected numbers, found Python objects, which only pickle could "
-            f"read and which may run code. {_AGAIN}"
+            f"read and which may run code. {_ADVICE}"
         )
     if dtype.kind not in "biufcUS" or any(n < 0 for n in shape) or len(shape) > 32:
         _refuse(path, f"{key}'s header", "an array of numbers", f"{dtype}{shape}"[:80])
     return 8 + width + length, shape, fortran, dtype
 
 
-def _refuse(path: Path, place: str, expected: str, found: str, advice: str = _AGAIN) -> NoReturn:
+def _refuse(path: Path, place: str, expected: str, found: str, advice: str = _ADVICE) -> NoReturn:
     raise DataError(f"Reading {path}: {place}: expected {expected}, found {found}. {advice}")

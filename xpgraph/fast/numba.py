@@ -108,7 +108,7 @@ def _sum_rows(dy, db):
             db[j] += dy[i, j]
 
 
-@layers.affine.fast("numpy", by="numba")
+@layers.affine.fast("numpy", compiler="numba")
 def affine(x, W, b):
     if not x.dtype == W.dtype == b.dtype or x.dtype not in FLOATS or b.shape != W.shape[1:]:
         return plain.affine(x, W, b)
@@ -117,7 +117,7 @@ def affine(x, W, b):
     return y
 
 
-@layers.affine_grad.fast("numpy", by="numba")
+@layers.affine_grad.fast("numpy", compiler="numba")
 def affine_grad(x, dy, dW, db):
     np.matmul(x.T, dy, out=dW)
     if dy.dtype != db.dtype or dy.dtype not in FLOATS or db.shape != dy.shape[1:] or not db.flags.writeable:
@@ -137,7 +137,7 @@ def _sigmoid(x, y):
         y[i] = (ONE if x[i] >= ZERO else z) / (ONE + z)
 
 
-@layers.sigmoid.fast("numpy", by="numba")
+@layers.sigmoid.fast("numpy", compiler="numba")
 def sigmoid(x):
     if not _packed(x):
         return plain.sigmoid(x)
@@ -158,7 +158,7 @@ def _sigmoid_grad(dy, x, dx):
         dx[i] = dy[i] * (z / (s * s))
 
 
-@layers.sigmoid_grad.fast("numpy", by="numba")
+@layers.sigmoid_grad.fast("numpy", compiler="numba")
 def sigmoid_grad(dy, x):
     if not (_packed(x) and _packed(dy) and x.shape == dy.shape):
         return plain.sigmoid_grad(dy, x)
@@ -205,7 +205,7 @@ def _softmax_cross_entropy(x, t, y, dx):
     return total / rows
 
 
-@losses.softmax_cross_entropy.fast("numpy", by="numba")
+@losses.softmax_cross_entropy.fast("numpy", compiler="numba")
 def softmax_cross_entropy(x, t):
     if t.ndim != x.ndim - 1 or t.ndim == 0 or t.dtype != np.int64 or not _packed(x, FLOATS):
         return plain.softmax_cross_entropy(x, t)
@@ -281,21 +281,21 @@ def _update(loop, body, lists, numbers, rests, clip):
         together(pieces(*lists, block=1 << 18), work, total // len(lists))
 
 
-@update_rules.momentum.fast("numpy", by="numba")
+@update_rules.momentum.fast("numpy", compiler="numba")
 def momentum(params, grads, v, lr, mu, clip=None):
     _update(_momentum, plain.momentum, (params, grads, v), (lr, mu), (), clip)
 
 
-@update_rules.adagrad.fast("numpy", by="numba")
+@update_rules.adagrad.fast("numpy", compiler="numba")
 def adagrad(params, grads, h, lr, eps, clip=None):
     _update(_adagrad, plain.adagrad, (params, grads, h), (lr, eps), (), clip)
 
 
-@update_rules.rmsprop.fast("numpy", by="numba")
+@update_rules.rmsprop.fast("numpy", compiler="numba")
 def rmsprop(params, grads, h, lr, rho, eps, clip=None):
     _update(_rmsprop, plain.rmsprop, (params, grads, h), (lr, rho, eps), (1,), clip)
 
 
-@update_rules.adam.fast("numpy", by="numba")
+@update_rules.adam.fast("numpy", compiler="numba")
 def adam(params, grads, m, v, alpha, beta1, beta2, eps, clip=None):
     _update(_adam, plain.adam, (params, grads, m, v), (alpha, beta1, beta2, eps), (1, 2), clip)

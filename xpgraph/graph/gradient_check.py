@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from ..arrays import random as draws
+from ..arrays import random_numbers
 from ..arrays.libraries import Array, Place, namespace_of, number, place_of
 from ..nodes.copying import move, namespace_copy
 from ..nodes.node import takes_input_grad
@@ -146,7 +146,7 @@ def _sum(a: Any) -> float:
 
 
 def _drawn(where: Place, like: Array, index: int) -> Array:
-    return where.asarray(draws.normal(tuple(like.shape), 0, "data", index), "float64")
+    return where.asarray(random_numbers.normal(tuple(like.shape), 0, "data", index), "float64")
 
 
 def _float64(where: Place, a: Any) -> Any:

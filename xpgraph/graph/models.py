@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from numbers import Integral
 
-from ..arrays import random
+from ..arrays import random_numbers as random
 from ..arrays.libraries import Place, place
 from ..nodes.layers import Affine, ReLU, Sigmoid, Tanh
 from ..nodes.losses import SoftmaxWithLoss

@@ -1,7 +1,9 @@
-"""Pictures of graphs: ``drawing`` writes SVG and Graphviz files, ``page`` an HTML page to step through a run.
+"""Pictures of graphs: ``drawing`` makes SVG and Graphviz files, ``page`` an HTML page that steps through a run.
 
-May import all folders above it in the house (graph/ and training/ above all). A new format of files: a renderer beside
-``drawing/svg.py``; another layout: ``drawing/layout``; what a step of the page says: ``page/steps.py``.
+May import all folders above this one in the table of CONTRIBUTING.md; what it shows comes from graph/. For another
+file format, write a renderer beside ``drawing/svg.py`` and add it to ``FORMATS``. Where things stand in a picture is
+decided in ``drawing/layout/``, how a node looks in ``drawing/signs.py``, what a step of the page says in
+``page/steps.py``.
 """
 
 from .drawing import draw, svg

@@ -63,6 +63,11 @@ def write_file(path: Path, pieces: Iterable[Any]) -> None:
     write_whole(path, pieces)
 
 
+def write_text(path: Path, text: str) -> None:
+    """``write_file`` for text in UTF-8; what UTF-8 cannot encode (half a surrogate pair) becomes "?"."""
+    write_file(path, [text.encode("utf-8", "replace")])
+
+
 def _write(file: int, view: memoryview) -> None:
     while view:  # a write may take less than it is given
         view = view[os.write(file, view[:PIECE]) :]

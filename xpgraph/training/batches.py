@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..arrays import random as draws
+from ..arrays import random_numbers
 from ..arrays.libraries import Array, library_of, on_host, place_of
 from ..graph.inputs import import_data
 from .replay import gather
@@ -33,7 +33,7 @@ class Batches:
 
     def begin_epoch(self, seed: int, epoch: int) -> None:
         """Draw the order of the rows; it depends on (seed, epoch) alone."""
-        self.permutation = draws.permutation(self.x.shape[0], seed, "order", epoch)
+        self.permutation = random_numbers.permutation(self.x.shape[0], seed, "order", epoch)
         self.order: Array = None  # the same beside x, once it is asked for
         self.staged: tuple[Array, Array] = (None, None)  # gathered rows
         self.first = -self.ahead  # the first of their batches

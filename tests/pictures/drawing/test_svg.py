@@ -1,4 +1,4 @@
-"""Pictures as files: valid, self-contained, legible; nothing on top of another thing, in a real browser too."""
+"""Pictures as files: valid, self-contained, legible; no text overlaps another, measured in a real browser too."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from pages import ROOT
 from xpgraph import Affine, Chain, Tanh
 from xpgraph.pictures import drawing
 from xpgraph.pictures.drawing.layout.widths import text_width
-from xpgraph.pictures.drawing.look import PALETTE
 from xpgraph.pictures.drawing.picture import Edge, Picture, Vertex
+from xpgraph.pictures.drawing.style import PALETTE
 from xpgraph.pictures.drawing.svg import render
 from xpgraph.pictures.drawing.values import block
 
@@ -174,7 +174,8 @@ def pictures():
     yield "names", drawing.svg(shopping([*NAMES[:4], "tax"]))
     odd = Picture("odd")
     a, b = odd.add(Vertex("layer", "W" * 12, "Mm" * 9)), odd.add(Vertex("word", "@%mw", "MMMM"))
-    odd.join(Edge(a, b, block(array([np.nan, -1.234e-300])), block(array([[-8.888e88] * 6] * 4)), "MMMMMMMMMMMMMMMM"))
+    value, gradient = block(array([np.nan, -1.234e-300])), block(array([[-8.888e88] * 6] * 4))
+    odd.edges.append(Edge(a, b, value, gradient, "M" * 16))
     yield "odd", render(odd)
 
 

@@ -1,4 +1,4 @@
-"""Pictures of graphs: the values, the gradients and the parameters that stand in them."""
+"""Pictures of graphs: which values, gradients and parameters they show."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from xpgraph import (
     wire,
 )
 from xpgraph.pictures import drawing
+from xpgraph.pictures.drawing.graph_reader import GraphReader
 from xpgraph.pictures.drawing.layout.place import place
-from xpgraph.pictures.drawing.look import PALETTE
-from xpgraph.pictures.drawing.source import _Reader
+from xpgraph.pictures.drawing.style import PALETTE
 from xpgraph.pictures.drawing.values import block, number_text
 
-# --- what stands in them --------------------------------------------------------------------------------------
+# --- values and gradients --------------------------------------------------------------------------------------
 
 
 def test_the_shopping_graph_has_its_values_above_and_its_gradients_below():
@@ -64,8 +64,8 @@ def test_small_arrays_show_their_numbers_and_large_ones_their_statistics():
     a = np.arange(1000, dtype=np.float32).reshape(50, 20)
     lines = [row[0] for row in block(a).rows]
     assert lines[0] == "(50, 20) float32"
-    told = dict(re.findall(r"(\w+) ([^\s,]+)", " ".join(lines[1:])))
-    assert {k: float(v) for k, v in told.items()} == pytest.approx(
+    statistics = dict(re.findall(r"(\w+) ([^\s,]+)", " ".join(lines[1:])))
+    assert {k: float(v) for k, v in statistics.items()} == pytest.approx(
         {"mean": a.mean(), "std": a.std(), "min": 0, "max": 999, "norm": np.linalg.norm(a)}, rel=1e-3
     )
     assert block(np.zeros((0, 3))).rows == (("(0, 3) float64",), ("empty",))
@@ -166,13 +166,12 @@ def test_at_every_branch_the_parts_add_up_to_the_gradient_of_the_wire(seed):
         wires.append(node(*ins))
     g = Graph((x, z), (Add()(wires[-1], x), Tanh()(wires[-2]), Multiply()(wires[-1], z)))
     g.trace(R.normal(size=(3,)), R.normal(size=(3,)))
-    reader = _Reader(())
-    reader.graph(g)
+    reader = GraphReader(g)
     reader.finish()
-    branched = [line for line in reader.lines if len(line.uses) > 1]
+    branched = [line for line in reader.lines.lines if len(line.uses) > 1]
     assert len(branched) > 2
     for line in branched:
-        assert np.allclose(sum(use.part for use in line.uses), line.gradient, rtol=1e-9, atol=1e-12)
+        assert np.allclose(sum(use.gradient for use in line.uses), line.gradient, rtol=1e-9, atol=1e-12)
 
 
 def test_a_branch_node_and_several_outputs():

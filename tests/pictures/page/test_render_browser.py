@@ -1,4 +1,4 @@
-"""The page to step through in a real browser: stepped by keys and clicks, its numbers read off, on wide and narrow."""
+"""The page in a real browser, wide and narrow: keys and clicks move through the steps, and the numbers are right."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page to step through: its steps, their formulas and their numbers."""
+"""The steps of the page: their order, their formulas and their numbers."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from xpgraph import (
     record,
     wire,
 )
-from xpgraph.pictures import page as explaining
 from xpgraph.pictures.drawing.values import number_text
+from xpgraph.pictures.page import page as page_of
 from xpgraph.pictures.page.formulas import formula, input_letters, output_letters, with_numbers
-from xpgraph.pictures.page.steps import Explanation
+from xpgraph.pictures.page.steps import make_page
 
 GOODS = array(100), array(2), array(150), array(3), array(1.1)
 X, T = np.asarray([[0.5, -1.0, 2.0], [1.0, 0.25, -0.5]]), np.asarray([0, 1])
 
 
-# --- what stands in it ----------------------------------------------------------------------------------------
+# --- the steps ----------------------------------------------------------------------------------------
 
 
 def test_the_shopping_graph_goes_forward_and_comes_back():
-    found = steps(explaining.page(shopping(), *GOODS))
+    found = steps(page_of(shopping(), *GOODS))
     assert [row[:2] for row in found] == [
         ("Start", "What goes in"),
         ("Forward", "Multiply 1"), ("Forward", "Multiply 2"), ("Forward", "Add"), ("Forward", "Multiply 3"),
@@ -63,7 +63,7 @@ def test_the_shopping_graph_goes_forward_and_comes_back():
 
 
 def test_formulas_stand_with_letters_and_where_all_is_a_number_with_numbers():
-    page = explaining.page(shopping(), *GOODS)
+    page = page_of(shopping(), *GOODS)
     lines = re.findall(r'<p class="formula">(.*?)</p>', article(page, "Multiply 3", "forward"))
     assert lines == ["z = x · y", "715 = 650 · 1.1"]
     assert 'class="formula">dx = dz · y, dy = dz · x' in article(page, "Multiply 3", "backward")
@@ -71,7 +71,7 @@ def test_formulas_stand_with_letters_and_where_all_is_a_number_with_numbers():
 
 def test_every_number_is_that_of_the_trace():
     model = mlp()
-    page, g = explaining.page(model, X, T), model.graph()
+    page, g = page_of(model, X, T), model.graph()
     g.trace(X, T)
     for k, (title, calls) in enumerate([("Affine 1", 0), ("Sigmoid", 1), ("Affine 2", 2)]):
         out = article(page, title, "forward").partition("<h3>Out</h3>")[2]
@@ -89,7 +89,7 @@ def rounded(a):
 
 
 def test_the_local_derivative_of_an_elementwise_node_is_an_array_and_of_another_its_formula():
-    page = explaining.page(Chain(Affine(np.ones((3, 2)), np.zeros(2)), Tanh()), X)
+    page = page_of(Chain(Affine(np.ones((3, 2)), np.zeros(2)), Tanh()), X)
     between = article(page, "Tanh", "backward").partition("Local derivative")[2].partition("Gradient out")[0]
     y = np.tanh(X @ np.ones((3, 2)))
     assert numbers(between) == rounded(1 - y * y)
@@ -98,7 +98,7 @@ def test_the_local_derivative_of_an_elementwise_node_is_an_array_and_of_another_
 
 def test_the_derivative_by_what_was_broadcast_has_the_shape_of_the_output():
     x, b = wire("x"), wire("b")
-    page = explaining.page(Graph((x, b), Multiply()(x, b)), X, array(2, 3, 4))
+    page = page_of(Graph((x, b), Multiply()(x, b)), X, array(2, 3, 4))
     between = article(page, "Multiply", "backward").partition("Local derivative")[2].partition("Gradient out")[0]
     assert numbers(between) == [*([2, 3, 4] * 2), *X.ravel()]
 
@@ -106,13 +106,13 @@ def test_the_derivative_by_what_was_broadcast_has_the_shape_of_the_output():
 def test_gradients_of_a_wire_used_twice_are_added_in_a_step_of_their_own():
     x = wire("x")
     g = Graph(x, Multiply()(x, x))
-    found = steps(explaining.page(g, array(3.0)))
+    found = steps(page_of(g, array(3.0)))
     assert [row[:2] for row in found[2:]] == [
         ("Backward", "Start with 1"), ("Backward", "Multiply"), ("Backward", "Sum: x, used 2 times"),
         ("End", "What came of it"),
     ]  # fmt: skip
     assert found[4][2]["Sum"] == {"dx": "6"}
-    assert "6 = 3 + 3" in explaining.page(g, array(3.0))
+    assert "6 = 3 + 3" in page_of(g, array(3.0))
 
 
 def test_an_output_that_is_used_inside_too_counts_as_a_use():
@@ -120,7 +120,7 @@ def test_an_output_that_is_used_inside_too_counts_as_a_use():
     h = Tanh()(x)
     h.name = "h"
     g = Graph(x, (h, Multiply()(h, x)))
-    found = steps(explaining.page(g, array(2.0)))
+    found = steps(page_of(g, array(2.0)))
     at = next(groups for _, title, groups in found if title == "Sum: h, used 2 times")
     assert at["Gradient in"] == {"dh as an output": "1", "dh from Multiply": "2"}
     assert at["Sum"] == {"dh": "3"}
@@ -132,20 +132,20 @@ def test_the_update_shows_before_gradient_rule_and_after():
     y = Multiply()(p, x)
     y.name = "y"
     g = Graph(x, y)
-    *_, update, end = steps(explaining.page(g, array(5.0), optimizer=Momentum(0.1)))
+    *_, update, end = steps(page_of(g, array(5.0), optimizer=Momentum(0.1)))
     assert update[:2] == ("Update", "p")
     assert update[2]["Before"] == {"θ p": "2", "g dp": "5", "v state": "0"}
     assert update[2]["After"] == {"θ p": "1.5", "v state": "-0.5"}
     assert end[2] == {"Before the update": {"y": "10"}, "After the update": {"y": "7.5"}}
-    page = explaining.page(g, array(5.0), optimizer=Momentum(0.1))
+    page = page_of(g, array(5.0), optimizer=Momentum(0.1))
     assert "v ← μ v - η g; θ ← θ + v" in page
     assert "η = 0.1, μ = 0.9" in page
-    assert steps(explaining.page(g, array(5.0)))[-2][2]["After"] == {"θ p": "1.5"}  # SGD(0.1)
+    assert steps(page_of(g, array(5.0)))[-2][2]["After"] == {"θ p": "1.5"}  # SGD(0.1)
 
 
 def test_tied_weights_are_added_up_and_updated_once():
     W = np.asarray([[1.0, 2.0], [3.0, 4.0]])
-    found = steps(explaining.page(Chain(MatMul(W), MatMul(W.T), Sum(None, keepdims=False)), X[:, :2]))
+    found = steps(page_of(Chain(MatMul(W), MatMul(W.T), Sum(None, keepdims=False)), X[:, :2]))
     names = [title for _, title, _ in found]
     assert names[-3:] == ["Sum: W, shared by 2 uses", "W", "What came of it"]
     assert list(found[-3][2]["Gradient in"]) == ["dW of 0.W", "dW of 1.W, transposed"]
@@ -153,7 +153,7 @@ def test_tied_weights_are_added_up_and_updated_once():
 
 def test_large_arrays_are_summed_up_and_the_rest_is_counted():
     x = wire("x")
-    page = explaining.page(Graph(x, Tanh()(x)), np.arange(40 * 30, dtype=float).reshape(40, 30))
+    page = page_of(Graph(x, Tanh()(x)), np.arange(40 * 30, dtype=float).reshape(40, 30))
     assert "(40, 30) float64" in page
     assert "mean 599.5" in page
     assert "Rows 0 to 7 of 40. Columns 0 to 9 of 30. 1,120 numbers left out." in words(page)
@@ -161,7 +161,7 @@ def test_large_arrays_are_summed_up_and_the_rest_is_counted():
 
 def test_values_that_are_not_finite_are_marked():
     x = wire("x")
-    page = explaining.page(Graph(x, Add()(x, x)), np.asarray([1.0, np.nan, np.inf]))
+    page = page_of(Graph(x, Add()(x, x)), np.asarray([1.0, np.nan, np.inf]))
     assert "<td class=bad>nan</td>" in page
 
 
@@ -207,18 +207,18 @@ def foreign():
 @pytest.mark.parametrize("make", [several, nested, repeated, used_twice, foreign])
 def test_each_part_of_the_picture_is_known_at_the_step_that_computes_it(make):
     g, inputs = make()
-    told = Explanation(g, inputs, SGD(0.1))
-    scene, last = told.scene, len(told.steps)
+    page = make_page(g, inputs, SGD(0.1))
+    scene, last = page.scene, len(page.steps)
     traced = [e for e, edge in enumerate(scene.picture.edges) if edge.gradient is not None]
-    assert all(scene.gradients[e] < last for e in traced)
-    assert all(step < last for step in scene.values)
-    kinds = [step.phase for step in told.steps]
-    assert all(kinds[scene.gradients[e]] == "backward" for e in traced)
+    assert all(scene.gradient_steps[e] < last for e in traced)
+    assert all(step < last for step in scene.value_steps)
+    kinds = [step.phase for step in page.steps]
+    assert all(kinds[scene.gradient_steps[e]] == "backward" for e in traced)
     for e, edge in enumerate(scene.picture.edges):
-        assert scene.values[e] == 0 or kinds[scene.values[e]] == "forward", (edge, scene.values[e])
+        assert scene.value_steps[e] == 0 or kinds[scene.value_steps[e]] == "forward", (edge, scene.value_steps[e])
     for v, vertex in enumerate(scene.picture.vertices):
         assert scene.leads[v] or vertex.kind == "branch", vertex
-    assert steps(explaining.page(g, *inputs))
+    assert steps(page_of(g, *inputs))
 
 
 # --- formulas -------------------------------------------------------------------------------------------------------

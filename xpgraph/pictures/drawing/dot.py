@@ -1,9 +1,9 @@
-"""The same picture in the language of Graphviz, for those who have its programs."""
+"""A picture as a Graphviz file, for those who have Graphviz."""
 
 from __future__ import annotations
 
-from .look import PALETTE
 from .picture import Edge, Picture, Vertex
+from .style import PALETTE
 from .svg import escape
 from .values import Block
 
@@ -19,7 +19,7 @@ _SHAPES = {
 
 
 def render(picture: Picture) -> str:
-    """The text of a .dot file: values above gradients on each edge."""
+    """The text of a .dot file: on each edge, the value above the gradient."""
     lines = [
         "digraph {",
         f"  label={_quoted(picture.title)}; labelloc=b; rankdir=LR;",
@@ -36,8 +36,8 @@ def _vertex(v: Vertex) -> str:
 
 
 def _edge(e: Edge) -> str:
-    """An HTML-like label: Graphviz colours no other one in parts."""
-    parts = [_letters(e.note, "soft")] if e.note else []
+    """An HTML-like label, the only kind in which Graphviz can colour parts."""
+    parts = [_coloured(e.note, "soft")] if e.note else []
     parts += [_block(e.value, "value")] if e.value else []
     parts += [_block(e.gradient, "gradient")] if e.gradient else []
     both = ", dir=both, arrowtail=empty" if e.gradient else ""
@@ -50,14 +50,14 @@ def _block(block: Block, colour: str) -> str:
         words = []
         for j, cell in enumerate(row):
             bad = (i, j) in block.bad
-            words.append(f"<b>{_letters(cell, 'bad')}</b>" if bad else _letters(cell, colour))
-        line = _letters("  ", colour).join(words)
-        lines.append(f"{_letters('[', colour)}{line}{_letters(']', colour)}" if block.kind == "matrix" else line)
+            words.append(f"<b>{_coloured(cell, 'bad')}</b>" if bad else _coloured(cell, colour))
+        line = _coloured("  ", colour).join(words)
+        lines.append(f"{_coloured('[', colour)}{line}{_coloured(']', colour)}" if block.kind == "matrix" else line)
     text = "<br/>".join(lines)
     return f"<i>{text}</i>" if colour == "gradient" else text
 
 
-def _letters(text: str, colour: str) -> str:
+def _coloured(text: str, colour: str) -> str:
     return f'<font color="{PALETTE[colour].light}">{escape(text)}</font>'
 
 

@@ -1,6 +1,6 @@
-"""What a picture says about one value: the numbers of a small array, the statistics of a large one.
+"""The text for one value: the numbers of a small array, the statistics of a large one.
 
-Four significant digits, no trailing zeros. Only statistics leave the device where an array is large.
+Numbers have four significant digits and no trailing zeros. Of a large array, only the statistics leave the device.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from ...arrays.libraries import Array, dtype_name, is_array, namespace_of, numbe
 from .layout.widths import text_width
 
 ROWS, COLUMNS = 4, 6  # the largest matrix whose numbers are shown
-SIZE, SMALL = 13.0, 10.5  # of the numbers' text, and of the statistics'
-_GAP = 9.0  # between the columns of a matrix
+SIZE, SMALL = 13.0, 10.5  # font sizes of numbers and of statistics
+COLUMN_GAP = 9.0  # between the columns of a matrix
 
 
 @dataclass(frozen=True)
 class Block:
-    """A rectangle of text: a single number, a matrix in brackets, or lines of statistics."""
+    """A rectangle of text: one number, a matrix in brackets, or lines of statistics."""
 
     kind: str  # "number", "matrix", "lines"
     rows: tuple[tuple[str, ...], ...]
-    bad: frozenset[tuple[int, int]] = frozenset()  # (row, column) of what is not finite
+    bad: frozenset[tuple[int, int]] = frozenset()  # (row, column) of each nan and inf
     about: str = ""  # shape and dtype
 
     @property
@@ -32,11 +32,12 @@ class Block:
 
     @property
     def pitch(self) -> float:
-        """From one line to the next."""
+        """The distance from one line to the next."""
         return round(self.size * 1.3, 1)
 
     @property
     def columns(self) -> list[float]:
+        """The width of each column."""
         return [
             max(text_width(row[j], self.size, (i, j) in self.bad) for i, row in enumerate(self.rows))
             for j in range(len(self.rows[0]))
@@ -45,19 +46,15 @@ class Block:
     @property
     def width(self) -> float:
         columns = self.columns
-        return sum(columns) + _GAP * (len(columns) - 1) + (10 if self.kind == "matrix" else 0)
+        return sum(columns) + COLUMN_GAP * (len(columns) - 1) + (10 if self.kind == "matrix" else 0)
 
     @property
     def height(self) -> float:
         return self.pitch * len(self.rows) + (2 if self.kind == "matrix" else 0)
 
     @property
-    def gap(self) -> float:
-        return _GAP
-
-    @property
     def text(self) -> str:
-        """All of it on one line."""
+        """All of it in one line."""
         if self.kind == "lines":
             return ", ".join(row[0] for row in self.rows)
         rows = [" ".join(row) for row in self.rows]
@@ -65,7 +62,7 @@ class Block:
 
 
 def number_text(v: Any) -> str:
-    """2.2, 110, 1e-07, nan, -inf: four significant digits, no trailing zeros; whole numbers of integers in full."""
+    """2.2, 110, 1e-07, nan, -inf: four significant digits, no trailing zeros; integers in full."""
     if isinstance(v, bool | int | str):
         return str(v)
     if isinstance(v, complex):
@@ -75,7 +72,7 @@ def number_text(v: Any) -> str:
 
 
 def block(a: Any) -> Block:
-    """The text for a value: an array of any library, a number, or anything else by its ``str``."""
+    """The text for an array of any library, a number, or anything else (by its ``str``)."""
     if not is_array(a):
         try:
             a = number(a) if hasattr(a, "dtype") else a
@@ -100,6 +97,7 @@ def block(a: Any) -> Block:
 
 
 def _bad(numbers: list[list[Any]]) -> frozenset[tuple[int, int]]:
+    """(row, column) of each nan and inf."""
     return frozenset(
         (i, j)
         for i, row in enumerate(numbers)
@@ -109,7 +107,7 @@ def _bad(numbers: list[list[Any]]) -> frozenset[tuple[int, int]]:
 
 
 def _statistics(a: Array, about: str) -> Block:
-    """mean, standard deviation, least, greatest, Euclidean norm; of the finite elements, with a count of the others."""
+    """Mean, standard deviation, min, max and Euclidean norm of the finite elements, and the number of nan and inf."""
     if 0 in a.shape:
         return Block("lines", ((about,), ("empty",)), about=about)
     xp = namespace_of(a)
@@ -129,16 +127,16 @@ def _statistics(a: Array, about: str) -> Block:
             low = number(xp.min(xp.where(finite, x, xp.full_like(x, math.inf))))  # sync
             high = number(xp.max(xp.where(finite, x, xp.full_like(x, -math.inf))))  # sync
             big = max(abs(low), abs(high)) or 1.0
-            x = x / big  # so that no sum and no square overflows
+            x = x / big  # so that sums and squares do not overflow
             mean = number(xp.sum(x)) / count  # sync
             centred = xp.where(finite, x - mean, xp.zeros_like(x))
             std = big * math.sqrt(number(xp.sum(centred * centred)) / count)  # sync
             norm = big * math.sqrt(number(xp.sum(x * x)))  # sync
             mean *= big
-            least, most, centre, spread, length = map(number_text, (low, high, mean, std, norm))
-            floating = xp.isdtype(a.dtype, "real floating")  # the mean of labels says nothing
-            lines += [f"mean {centre}, std {spread}"] if floating else []
-            lines += [f"min {least}, max {most}"] + ([f"norm {length}"] if floating else [])
+            low_text, high_text, mean_text, std_text, norm_text = map(number_text, (low, high, mean, std, norm))
+            floating = xp.isdtype(a.dtype, "real floating")  # the mean of labels means nothing
+            lines += [f"mean {mean_text}, std {std_text}"] if floating else []
+            lines += [f"min {low_text}, max {high_text}"] + ([f"norm {norm_text}"] if floating else [])
     rows = (lines[0], *bad, *lines[1:])
     return Block("lines", tuple((line,) for line in rows), frozenset((1, 0) for _ in bad), about)
 

@@ -1,6 +1,6 @@
-"""The steps as one HTML file. Words of the reader's own are escaped here or in numbers.py, and the script gets numbers.
+"""The page as one HTML file. Names from the user are escaped here, in document.py or in figures.py.
 
-Without a script, the page shows every step, one below the other.
+The script gets only numbers. In a browser without scripts the page shows every step, one below the other.
 """
 
 from __future__ import annotations
@@ -9,28 +9,20 @@ import json
 from html import escape
 from pathlib import Path
 
-from ..drawing.look import PALETTE
+from ..drawing.style import PALETTE
+from .document import Page, Step
 from .scene import NEVER
-from .steps import Explanation
-from .words import Step
 
-_PHASES = {
-    "start": "Start",
-    "forward": "Forward",
-    "backward": "Backward",
-    "update": "Update",
-    "end": "End",
-}
-# The browser itself refuses whatever would leave the file.
+# The browser refuses to load anything from outside the file.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; base-uri 'none'"
 
 
-def render(told: Explanation, title: str) -> str:
-    """The text of the page; the same bytes for the same run."""
-    n = len(told.steps)
+def render(page: Page, title: str) -> str:
+    """The HTML; the same run gives the same bytes."""
+    n = len(page.steps)
     here = Path(__file__).parent
-    steps = "\n".join(_step(i, n, step) for i, step in enumerate(told.steps))
-    names = "\n".join(_name(i, step, told.steps[i - 1] if i else None) for i, step in enumerate(told.steps))
+    steps = "\n".join(_step(i, n, step) for i, step in enumerate(page.steps))
+    items = "\n".join(_list_item(i, step, page.steps[i - 1] if i else None) for i, step in enumerate(page.steps))
     style = _palette() + (here / "page.css").read_text("utf-8")
     return f"""<!doctype html>
 <html lang="en">
@@ -50,7 +42,7 @@ def render(told: Explanation, title: str) -> str:
 <span class="key value">values go forward</span> <span class="key gradient">gradients come back</span></p></header>
 <div class="stage">
 <div class="picture" role="region" aria-label="The graph" tabindex="0">
-{told.scene.svg()}</div>
+{page.scene.svg()}</div>
 <div class="controls" role="group" aria-label="Steps">
 {_button("first", "First step", "M3 3h2v12h-2zM15 3v12L6 9z")}
 {_button("previous", "Previous step", "M13 3v12L4 9z")}
@@ -68,10 +60,10 @@ def render(told: Explanation, title: str) -> str:
 </main>
 <nav aria-label="All steps"><h2>All steps</h2>
 <ol>
-{names}
+{items}
 </ol></nav>
 </div>
-<script type="application/json" id="plan">{_plan(told)}</script>
+<script type="application/json" id="plan">{_plan(page)}</script>
 <script>
 {(here / "page.js").read_text("utf-8")}</script>
 </body>
@@ -80,21 +72,19 @@ def render(told: Explanation, title: str) -> str:
 
 
 def _step(i: int, n: int, step: Step) -> str:
-    say = escape(f"Step {i + 1} of {n}, {_PHASES[step.phase].lower()}. {step.say}", quote=True)
+    say = escape(f"Step {i + 1} of {n}, {step.phase}. {step.say}", quote=True)
     return (
         f'<article class="step {step.phase}" id="step-{i + 1}" aria-labelledby="title-{i + 1}" data-say="{say}">\n'
-        f'<p class="phase">{_PHASES[step.phase]}</p><h2 id="title-{i + 1}">{escape(step.title)}</h2>\n'
+        f'<p class="phase">{step.phase.capitalize()}</p><h2 id="title-{i + 1}">{escape(step.title)}</h2>\n'
         f"{step.body}\n</article>"
     )
 
 
-def _name(i: int, step: Step, before: Step | None) -> str:
-    """A line of the list of all steps; the first of each phase names the phase."""
-    new = before is None or before.phase != step.phase
-    return (
-        f'<li class="{step.phase}{" new" if new else ""}"><a href="#step-{i + 1}"><span>{_PHASES[step.phase]}</span> '
-        f"{escape(step.title)}</a></li>"
-    )
+def _list_item(i: int, step: Step, before: Step | None) -> str:
+    """An item of the list of all steps, with space above where a phase begins."""
+    new = " new" if before is None or before.phase != step.phase else ""
+    title = f"<span>{step.phase.capitalize()}</span> {escape(step.title)}"
+    return f'<li class="{step.phase}{new}"><a href="#step-{i + 1}">{title}</a></li>'
 
 
 def _button(name: str, label: str, path: str) -> str:
@@ -102,20 +92,20 @@ def _button(name: str, label: str, path: str) -> str:
     return f'<button type="button" id="{name}" aria-label="{label}">{icon}</button>'
 
 
-def _plan(told: Explanation) -> str:
-    """When each part of the picture appears, and what each step points at: numbers only."""
-    scene = told.scene
+def _plan(page: Page) -> str:
+    """JSON for the script: when each part of the picture appears, and what each step points at. Numbers only."""
+    scene = page.scene
     plan = {
-        "values": scene.values,
-        "gradients": [-1 if step == NEVER else step for step in scene.gradients],
+        "values": scene.value_steps,
+        "gradients": [-1 if step == NEVER else step for step in scene.gradient_steps],
         "leads": scene.leads,
-        "steps": [[step.vertices, sorted(set(step.edges))] for step in told.steps],
+        "steps": [[step.vertices, sorted(set(step.edges))] for step in page.steps],
     }
     return json.dumps(plan, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _palette() -> str:
-    """The colours of the pictures, for the page around them."""
+    """The colours of the picture as CSS variables, for the page around it."""
     light = "".join(f"--{name}:{colour.light};" for name, colour in PALETTE.items())
     dark = "".join(f"--{name}:{colour.dark};" for name, colour in PALETTE.items())
     return f":root{{{light}}}\n@media(prefers-color-scheme:dark){{:root{{{dark}}}}}\n"

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ...arrays import random as draws
+from ...arrays import random_numbers
 from ...arrays.libraries import Place, on_device, place
 from ...errors import DTypeError
 from ...graph.inputs import check_lengths
@@ -105,7 +105,7 @@ def _one_thread(runs: list[BackendRun]) -> Iterator[None]:
 def _rows(n: int, size: int, seed: int) -> Any:
     epoch = 0
     while True:
-        order = draws.permutation(n, seed, "order", epoch)
+        order = random_numbers.permutation(n, seed, "order", epoch)
         yield from (order[i : i + size] for i in range(0, n, size))
         epoch += 1
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ... import datasets
-from ...arrays import random as draws
+from ...arrays import random_numbers
 from ...arrays.libraries import Array, place
 from ...graph.graph import Graph
 from ...graph.models import mlp
@@ -42,7 +42,7 @@ class EveryNode:
 
     def __init__(self, inputs: int, classes: int, seed: int) -> None:
         def draw(i: int, *shape: int) -> np.ndarray:
-            return 0.4 * draws.normal(shape, seed, "init", i)
+            return 0.4 * random_numbers.normal(shape, seed, "init", i)
 
         V = draw(2, 12, 6)
         self.affine, self.tanh = Affine(draw(0, inputs, 12), draw(1, 12)), Tanh()
@@ -84,7 +84,7 @@ def formulas(inputs: int, classes: int, seed: int) -> Graph:
     """
 
     def draw(i: int, *shape: int) -> Array:
-        return place("numpy").asarray(0.3 * draws.normal(shape, seed, "init", i))
+        return place("numpy").asarray(0.3 * random_numbers.normal(shape, seed, "init", i))
 
     x, t = wire("x"), wire("t")
     h = Dot()(x, parameter(draw(10, inputs, 12), "U"))
@@ -130,5 +130,6 @@ def _data(columns: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray
     if (columns, classes) == (64, 10):
         data = datasets.load("digits", seed=seed)
         return data.x, data.t
-    t = draws.permutation(1024, seed, "data", 0) % classes
-    return draws.normal((1024, columns), seed, "data", 1) + draws.normal((classes, columns), seed, "data", 2)[t], t
+    t = random_numbers.permutation(1024, seed, "data", 0) % classes
+    noise, centres = (random_numbers.normal((n, columns), seed, "data", i) for i, n in ((1, 1024), (2, classes)))
+    return noise + centres[t], t

@@ -19,7 +19,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from ...arrays import random as draws
 from ...arrays.kernels import TABLE
 from ...arrays.libraries import Array, Place, dtype_name, layout, library_of, on_host, place_of
 from ...graph.inputs import first_parameter
@@ -156,7 +155,7 @@ def _layout(a: Array) -> tuple[tuple[int, int], bool]:
 
 
 def _drawn(where: Place, shape: tuple[int, int], turned: bool, dtype: str) -> Array:
-    a = where.asarray(draws.uniform(shape[::-1] if turned else shape, 0, "data"), dtype)
+    a = where.asarray(random_numbers.uniform(shape[::-1] if turned else shape, 0, "data"), dtype)
     return a.T if turned else a
 
 

@@ -1,7 +1,7 @@
-"""The order of the points within each column: as few crossings as can be found.
+"""The order of the vertices within each column, with few crossings of edges.
 
-After K. Sugiyama et al., IEEE Trans. SMC 11(2), 1981: sweeps of barycentres, neighbours exchanged while that helps,
-from several orders to begin with; then every point tried in every place of its column.
+After K. Sugiyama et al., IEEE Trans. SMC 11(2), 1981: sort each column by barycentres, exchange neighbours while that
+helps, from several initial orders; at the end try every vertex in every place of its column.
 """
 
 from __future__ import annotations
@@ -13,44 +13,45 @@ from random import Random
 
 from .ranks import Layered
 
-_EFFORT = 9_000  # pieces of edges · beginnings: a second or so
-_LARGE = 3_000  # from so many pieces on, less is tried
-_EXHAUSTIVE = 2_000  # so many orders of a whole picture, or fewer, are all tried
+_EFFORT = 9_000  # segments of edges · initial orders: a second or so
+_LARGE = 3_000  # with so many segments, try less
+_EXHAUSTIVE = 2_000  # with at most so many orders of the whole picture, try them all
 
 Columns = list[list[int]]
 
 
 def crossings(g: Layered, columns: Columns) -> int:
-    """Pairs of pieces that cross, over all columns."""
+    """The number of crossings: pairs of segments that cross, over all columns."""
     place = _places(g, columns)
     return sum(_inversions([q for u in column for q in sorted(place[w] for w in g.right[u])]) for column in columns)
 
 
 def ordered(g: Layered, wanted: list[list[int]] | None = None) -> Columns:
-    """The columns in an order with few crossings. ``wanted``: the tails of each vertex, as they should stand."""
-    best = [list(column) for column in _reading(g, wanted)]
+    """The columns in an order with few crossings. ``wanted``: the tails of each vertex, from top to bottom."""
+    best = _depth_first(g, wanted)
     fewest = crossings(g, best)
     if fewest and prod(min(factorial(len(c)), _EXHAUSTIVE + 1) for c in g.columns) <= _EXHAUSTIVE:
         every = ([list(c) for c in p] for p in product(*(list(permutations(c)) for c in best)))
         return min(every, key=lambda columns: crossings(g, columns))
-    pieces = sum(map(len, g.right))
-    rounds = max(2, min(60, _EFFORT // max(1, pieces)))
-    for beginning in _beginnings(g, best, rounds):
+    segments = sum(map(len, g.right))
+    rounds = max(2, min(60, _EFFORT // max(1, segments)))
+    for initial in _initial_orders(g, best, rounds):
         if not fewest:
             break
-        columns, count = _improve(g, beginning, pieces < _LARGE)
+        columns, count = _improve(g, initial, segments < _LARGE)
         if count < fewest:
             best, fewest = columns, count
     return best
 
 
-def _reading(g: Layered, wanted: list[list[int]] | None) -> Columns:
-    """Backwards from the ends, depth first, each vertex's inputs from top to bottom: no crossing in a tree."""
-    origin = list(range(len(g.rank)))  # the vertex that a dummy's edge comes from
-    for chain in g.chains:
-        for d in chain[1:-1]:
-            origin[d] = chain[0]
-    seen, columns = [False] * len(g.rank), [[] for _ in g.columns]  # type: tuple[list[bool], Columns]
+def _depth_first(g: Layered, wanted: list[list[int]] | None) -> Columns:
+    """From the ends backwards, depth first, each vertex's inputs from top to bottom: a tree has no crossing then."""
+    tail_of = list(range(len(g.rank)))  # of a dummy: the tail of its edge
+    for path in g.paths:
+        for dummy in path[1:-1]:
+            tail_of[dummy] = path[0]
+    seen = [False] * len(g.rank)
+    columns: Columns = [[] for _ in g.columns]
     for end in (v for v in range(len(g.rank)) if not g.right[v]):
         stack = [end]
         while stack:
@@ -62,26 +63,27 @@ def _reading(g: Layered, wanted: list[list[int]] | None) -> Columns:
             tails = g.left[v]
             if wanted and v < g.n:
                 place = {u: i for i, u in enumerate(wanted[v])}
-                tails = sorted(tails, key=lambda u, place=place: place.get(origin[u], 0))  # type: ignore[misc]
+                tails = sorted(tails, key=lambda u, place=place: place.get(tail_of[u], 0))  # type: ignore[misc]
             stack += reversed(tails)
     return columns
 
 
-def _beginnings(g: Layered, best: Columns, rounds: int) -> Iterator[Columns]:
+def _initial_orders(g: Layered, best: Columns, rounds: int) -> Iterator[Columns]:
     yield [list(c) for c in best]
     yield [list(c) for c in g.columns]
     yield [list(reversed(c)) for c in best]
-    draw = Random(1)  # its random() is the same in every version of Python
+    generator = Random(1)  # random() gives the same numbers in every version of Python
     for _ in range(rounds):
-        yield [sorted(c, key=lambda _: draw.random()) for c in g.columns]
+        yield [sorted(c, key=lambda _: generator.random()) for c in g.columns]
 
 
 def _improve(g: Layered, columns: Columns, thorough: bool) -> tuple[Columns, int]:
+    """The best order that sweeps over the columns find, and its crossings. Changes ``columns``."""
     best, fewest, idle = [list(c) for c in columns], crossings(g, columns), 0
     for sweep in range(24 if thorough else 6):
         forward = sweep % 2 == 0
         for r in range(1, len(columns)) if forward else range(len(columns) - 2, -1, -1):
-            _sort(columns[r], columns[r - 1 if forward else r + 1], g.left if forward else g.right)
+            _sort_by_barycentre(columns[r], columns[r - 1 if forward else r + 1], g.left if forward else g.right)
         _exchange(g, columns)
         count = crossings(g, columns)
         if count < fewest:
@@ -97,8 +99,8 @@ def _improve(g: Layered, columns: Columns, thorough: bool) -> tuple[Columns, int
     return best, fewest
 
 
-def _sort(column: list[int], beside: list[int], neighbours: list[list[int]]) -> None:
-    """By the mean place of the neighbours in the column beside; a point without any keeps its place."""
+def _sort_by_barycentre(column: list[int], beside: list[int], neighbours: list[list[int]]) -> None:
+    """By the mean place of the neighbours in the column ``beside``; a vertex without any keeps its place."""
     if len(column) < 2:
         return
     place = {v: i for i, v in enumerate(beside)}
@@ -108,50 +110,48 @@ def _sort(column: list[int], beside: list[int], neighbours: list[list[int]]) -> 
 
 
 def _exchange(g: Layered, columns: Columns) -> None:
-    """Exchange neighbours while that takes crossings away."""
+    """Exchange neighbours in a column while that removes crossings."""
     place = _places(g, columns)
-    gained = True
-    while gained:
-        gained = False
+    improved = True
+    while improved:
+        improved = False
         for column in columns:
             for i in range(len(column) - 1):
                 u, v = column[i], column[i + 1]
-                if _cost(g, place, u, v) > _cost(g, place, v, u):
+                if _crossings_of(g, place, u, v) > _crossings_of(g, place, v, u):
                     column[i], column[i + 1] = v, u
                     place[u], place[v] = i + 1, i
-                    gained = True
+                    improved = True
 
 
 def _sift(g: Layered, columns: Columns) -> None:
-    """Try each point in each place of its column."""
+    """Try each vertex in each place of its column."""
     place = _places(g, columns)
     for _ in range(4):
-        gained = False
+        improved = False
         for column in columns:
             for v in sorted(column, key=lambda v: -len(g.left[v]) - len(g.right[v])) if len(column) > 2 else ():
                 others = [u for u in column if u != v]
-                change = least = 0  # against v at the top
-                at = 0
-                now = column.index(v)
-                here = 0
+                change = fewest = now = best = 0  # crossings, compared with v at the top
+                current = column.index(v)
                 for i, u in enumerate(others):
-                    change += _cost(g, place, u, v) - _cost(g, place, v, u)
-                    if change < least:
-                        least, at = change, i + 1
-                    if i + 1 == now:
-                        here = change
-                if least < here:
-                    others.insert(at, v)
+                    change += _crossings_of(g, place, u, v) - _crossings_of(g, place, v, u)
+                    if change < fewest:
+                        fewest, best = change, i + 1
+                    if i + 1 == current:
+                        now = change
+                if fewest < now:
+                    others.insert(best, v)
                     column[:] = others
                     for i, u in enumerate(column):
                         place[u] = i
-                    gained = True
-        if not gained:
+                    improved = True
+        if not improved:
             return
 
 
-def _cost(g: Layered, place: list[int], u: int, v: int) -> int:
-    """Crossings of the edges of u with those of v, if u stands above v."""
+def _crossings_of(g: Layered, place: list[int], u: int, v: int) -> int:
+    """Crossings of the segments of u with those of v, if u stands above v."""
     count = 0
     for side in (g.left, g.right):
         others = side[v]
@@ -164,6 +164,7 @@ def _cost(g: Layered, place: list[int], u: int, v: int) -> int:
 
 
 def _places(g: Layered, columns: Columns) -> list[int]:
+    """The place of each vertex in its column, from the top."""
     place = [0] * len(g.rank)
     for column in columns:
         for i, v in enumerate(column):
@@ -172,7 +173,7 @@ def _places(g: Layered, columns: Columns) -> list[int]:
 
 
 def _inversions(numbers: list[int]) -> int:
-    """Pairs that stand in the wrong order (a Fenwick tree)."""
+    """The number of pairs in descending order, counted with a Fenwick tree."""
     if len(numbers) < 2:
         return 0
     top = max(numbers) + 1
@@ -194,7 +195,7 @@ def edge_order(g: Layered, columns: Columns) -> Columns:
     """For each gap between two columns, the indices of the edges that pass it, from top to bottom."""
     place = _places(g, columns)
     gaps: list[list[tuple[int, int, int]]] = [[] for _ in columns[1:]]
-    for e, chain in enumerate(g.chains):
-        for a, b in pairwise(chain):
+    for e, path in enumerate(g.paths):
+        for a, b in pairwise(path):
             gaps[g.rank[a]].append((place[a], place[b], e))
     return [[e for _, _, e in sorted(gap)] for gap in gaps]

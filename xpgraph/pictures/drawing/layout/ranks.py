@@ -1,7 +1,7 @@
-"""Which column a vertex stands in: every edge leads to the right, and edges are short.
+"""The rank of each vertex, which is its column: every edge leads to the right, and edges are short.
 
-After E. R. Gansner et al., "A technique for drawing directed graphs", IEEE Trans. Software Eng. 19(3), 1993, section 2;
-instead of the network simplex, vertices are moved one at a time until no move makes the edges shorter.
+After E. R. Gansner et al., "A technique for drawing directed graphs", IEEE Trans. Software Eng. 19(3), 1993, section 2.
+Instead of their network simplex, vertices move one at a time until no move makes the edges shorter.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ _SWEEPS = 50  # far more than pictures need
 
 
 def topological(n: int, edges: Sequence[tuple[int, int]]) -> list[int]:
-    """The vertices 0 ... n-1, each after those that lead to it."""
-    waiting, heads = [0] * n, [[] for _ in range(n)]  # type: tuple[list[int], list[list[int]]]
+    """The vertices 0 ... n-1, each after the tails of its edges. Raises ValueError for a cycle."""
+    waiting = [0] * n  # for so many tails
+    heads: list[list[int]] = [[] for _ in range(n)]
     for tail, head in edges:
         waiting[head] += 1
         heads[tail].append(head)
@@ -28,12 +29,12 @@ def topological(n: int, edges: Sequence[tuple[int, int]]) -> list[int]:
             if not waiting[head]:
                 ready.append(head)
     if len(order) < n:
-        raise ValueError(f"drawing: {n - len(order)} vertices stand in a circle; a graph's edges must not come back.")
+        raise ValueError(f"drawing: {n - len(order)} vertices stand in a cycle; a graph's edges must not come back.")
     return order
 
 
 def ranks(n: int, edges: Sequence[tuple[int, int]], late: bool = True) -> list[int]:
-    """The column of each vertex, from 0. ``late``: what could as well stand further right does."""
+    """The column of each vertex, from 0. ``late``: of columns that are as good, take the rightmost."""
     order = topological(n, edges)
     tails: list[list[int]] = [[] for _ in range(n)]
     heads: list[list[int]] = [[] for _ in range(n)]
@@ -59,40 +60,40 @@ def ranks(n: int, edges: Sequence[tuple[int, int]], late: bool = True) -> list[i
 
 @dataclass
 class Layered:
-    """A graph in columns, its long edges cut by dummy points, so that each piece leads to the next column.
+    """A graph in columns. Long edges are cut by dummy vertices, so that each segment leads to the next column.
 
-    Points 0 ... n-1 are the vertices, the others dummies. ``chains`` has the points of each edge from tail to head;
-    ``left`` and ``right`` the neighbours of each point, once for each edge.
+    Vertices 0 ... n-1 are the graph's own, the others dummies. ``paths`` has the vertices of each edge from tail to
+    head; ``left`` and ``right`` the neighbours of each vertex, once for each segment.
     """
 
     n: int
     rank: list[int]
     columns: list[list[int]]
-    chains: list[list[int]]
+    paths: list[list[int]]
     left: list[list[int]]
     right: list[list[int]]
 
 
 def layered(n: int, edges: Sequence[tuple[int, int]], rank: list[int]) -> Layered:
-    """Cut the edges."""
+    """Cut the long edges of a graph whose vertices have these ranks."""
     rank = list(rank)
     columns: list[list[int]] = [[] for _ in range(max(rank, default=-1) + 1)]
     for v in range(n):
         columns[rank[v]].append(v)
     left: list[list[int]] = [[] for _ in range(n)]
     right: list[list[int]] = [[] for _ in range(n)]
-    chains = []
+    paths = []
     for tail, head in edges:
-        chain = [tail]
+        path = [tail]
         for r in range(rank[tail] + 1, rank[head]):
-            chain.append(len(rank))
+            path.append(len(rank))
             columns[r].append(len(rank))
             rank.append(r)
             left.append([])
             right.append([])
-        chain.append(head)
-        chains.append(chain)
-        for a, b in pairwise(chain):
+        path.append(head)
+        paths.append(path)
+        for a, b in pairwise(path):
             right[a].append(b)
             left[b].append(a)
-    return Layered(n, rank, columns, chains, left, right)
+    return Layered(n, rank, columns, paths, left, right)

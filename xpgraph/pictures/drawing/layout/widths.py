@@ -1,6 +1,6 @@
-"""How wide text is, without a font engine: never less than in the fonts that browsers fall back to.
+"""How wide a text is, without a font: never less than in the fonts that browsers choose.
 
-The figures are those of DejaVu Sans and DejaVu Serif, among the widest of the usual fonts, in parts of the font size.
+The widths are those of DejaVu Sans and DejaVu Serif, which are wider than most fonts, as fractions of the font size.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _WIDTHS = {letter: width for width, letters in _CLASSES.items() for letter in le
 
 
 def text_width(text: str, size: float, bold: bool = False) -> float:
-    """An upper estimate of the width of one line of text, in pixels."""
+    """The width of one line of text in pixels, rather too much than too little."""
     rounding = 2.0 if text else 0.0  # some browsers round the width of each letter to whole pixels
-    return sum(map(_letter, text)) * size * (1.2 if bold else 1.0) + rounding
+    return sum(map(_letter_width, text)) * size * (1.2 if bold else 1.0) + rounding
 
 
-def _letter(letter: str) -> float:
+def _letter_width(letter: str) -> float:
     if letter in _WIDTHS:
         return _WIDTHS[letter]
     if unicodedata.combining(letter) or unicodedata.category(letter) in ("Mn", "Me", "Cf"):

@@ -146,10 +146,10 @@ def counted_in_table() -> Iterator[Counter[str]]:
 @contextmanager
 def counted_on_cupy() -> Iterator[Counter[str]]:
     """Count what is launched through our own kernels and cuBLASLt."""
-    from xpgraph.fast.cuda import device, lt
+    from xpgraph.fast.cuda import cublaslt, device
 
     calls: Counter[str] = Counter()
-    launch, matmul = device.launch, lt.matmul
+    launch, matmul = device.launch, cublaslt.matmul
 
     def count_launch(name: str, *args: Any) -> None:
         calls[name] += 1
@@ -160,5 +160,5 @@ def counted_on_cupy() -> Iterator[Counter[str]]:
         calls["matmul"] += bool(taken)
         return taken
 
-    with mock.patch.object(device, "launch", count_launch), mock.patch.object(lt, "matmul", count_matmul):
+    with mock.patch.object(device, "launch", count_launch), mock.patch.object(cublaslt, "matmul", count_matmul):
         yield calls

@@ -97,7 +97,8 @@ def ours(precision: str, dtype: str = "float32", graph: bool = False) -> Any:
     def make(bench: Bench, n: int, flat: Any, data: list[Any]) -> Any:
         import cupy
 
-        from xpgraph.fast.cuda import device, lt
+        from xpgraph.fast.cuda import cublaslt as lt
+        from xpgraph.fast.cuda import device
 
         if graph and n > 2048:
             raise LeftOut("the host does not show at this size")
@@ -243,7 +244,8 @@ def costs(bench: Bench, rows: Rows) -> None:
     import cupy
     import numpy as np
 
-    from xpgraph.fast.cuda import device, lt
+    from xpgraph.fast.cuda import cublaslt as lt
+    from xpgraph.fast.cuda import device
     from xpgraph.nodes.layers import relu
 
     a, b, c = (bench.array(np.full((32, 32), value, "float32")) for value in (1, 2, 3))

@@ -38,7 +38,8 @@ def in_capture(bench: Bench, dtype: str, precision: str) -> dict[str, Any]:
     import numpy as np
 
     from xpgraph import to_numpy
-    from xpgraph.fast.cuda import device, lt
+    from xpgraph.fast.cuda import cublaslt as lt
+    from xpgraph.fast.cuda import device
 
     random = np.random.default_rng(1)
     a, b = (bench.array(random.standard_normal(shape).astype(dtype)) for shape in ((96, 200), (200, 64)))
@@ -70,7 +71,7 @@ def epilogue(bench: Bench, dtype: str, precision: str, kind: str) -> dict[str, A
     import numpy as np
 
     from xpgraph import to_numpy
-    from xpgraph.fast.cuda import lt
+    from xpgraph.fast.cuda import cublaslt as lt
 
     taken, errors = {}, []
     random = np.random.default_rng(2)
@@ -129,7 +130,8 @@ def fitted(bench: Bench, name: str, batches: int, **more: Any) -> Any:
 @contextmanager
 def watched() -> Iterator[tuple[list[Any], Counter[str]]]:
     """The graphs that are captured meanwhile, and what was launched while they were, by name."""
-    from xpgraph.fast.cuda import device, lt
+    from xpgraph.fast.cuda import cublaslt as lt
+    from xpgraph.fast.cuda import device
 
     graphs: list[Any] = []
     counted: Counter[str] = Counter()

@@ -97,7 +97,8 @@ def program(place: Any, quick: bool = False) -> None:
 
     ``quick``, for a rehearsal: the same calls, fewer sizes, one epoch.
     """
-    from xpgraph.fast.cuda import device, lt, sources
+    from xpgraph.fast.cuda import cublaslt as lt
+    from xpgraph.fast.cuda import device, sources
 
     ran: set[str] = set()
     launch, product = device.launch, lt.matmul

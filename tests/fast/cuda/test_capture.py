@@ -93,7 +93,7 @@ def test_a_step_that_reads_falls_back_with_one_warning(cuda):
 
 def test_without_cublaslt_products_are_cupys_and_nothing_is_captured(rig, monkeypatch):
     from xpgraph.fast import cupy as bodies
-    from xpgraph.fast.cuda import lt
+    from xpgraph.fast.cuda import cublaslt as lt
 
     monkeypatch.setattr(lt, "available", lambda: "there is none")
     bodies._loaded.cache_clear()

@@ -24,7 +24,8 @@ from ...arrays.matmul_precision import current_precision
 from ...errors import CaptureError
 from ...nodes.node import parts
 from ...training.optimizers import Optimizer
-from . import device, lt
+from . import cublaslt as lt
+from . import device
 from .update import Feed, expand, fits, tables
 
 ROUNDS = 2  # call by call before a capture: the memory of the second is laid out as that of the third

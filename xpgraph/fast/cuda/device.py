@@ -48,7 +48,7 @@ def upload(out: Any, host: np.ndarray) -> None:
     """Copy a host array into a contiguous CuPy array of the same size, on the current stream, without waiting."""
     stream = cupy.cuda.get_current_stream()
     if stream.is_capturing():
-        raise CaptureError("an array would have to be brought from the host at each step")
+        raise CaptureError("the step copies an array from the host, which a replay cannot repeat")
     with _uploading:
         _uploads[:] = [(event, memory) for event, memory in _uploads if not event.done]
     memory = cupy.cuda.alloc_pinned_memory(host.nbytes)  # a copy from pageable memory may wait for the stream
@@ -64,12 +64,12 @@ _uploading = threading.Lock()
 
 
 def ticket() -> Any:
-    """A counter (uint32, 0 between launches) by which the last block of a kernel knows that it is; one for each stream."""
+    """A counter (uint32, 0 between launches), one for each stream: the last block of a kernel sees by it that it is last."""
     return _ticket(cupy.cuda.runtime.getDevice(), *current_stream())
 
 
 def current_stream() -> tuple[int, int]:
-    """The address of the current stream, and the thread if it is the per-thread default: that address is the same in all."""
+    """What tells streams apart: the address, and the thread if that address stands for each thread's default stream."""
     address = cupy.cuda.get_current_stream().ptr
     return address, threading.get_ident() if address == PER_THREAD else 0
 

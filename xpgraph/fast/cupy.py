@@ -89,7 +89,7 @@ def _loaded() -> bool:
     return reason is None
 
 
-# --- activations, sums and the loss ----------------------------------------------------------------------------
+# --- activations, sums and the loss ---------------------------------------------------------------------------
 
 
 def _elementwise(function: Any) -> None:
@@ -106,6 +106,7 @@ def _elementwise(function: Any) -> None:
 
 
 def _map(name: str, function: Any, *arrays: Any) -> Any:
+    """Launch kernel ``name`` on arrays of one shape; the generic body of ``function`` on others."""
     first = arrays[0]
     if not _one_real_dtype(*arrays) or any(a.shape != first.shape for a in arrays):
         return generic(function, *arrays)

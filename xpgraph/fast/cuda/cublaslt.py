@@ -177,7 +177,7 @@ def _make_plan(
 
 
 def _matrix(a: Array) -> Matrix | None:
-    """How a matrix lies in memory; None for a layout that needs a copy. The stride of an axis of length 1 is ignored."""
+    """How a matrix lies in memory; None for a layout that needs a copy. Strides of axes of length 1 are ignored."""
     (m, n), (down, across), item = a.shape, a.strides, a.dtype.itemsize
     if (n == 1 or across == item) and (m == 1 or (down >= n * item and down % item == 0)):
         return Matrix((m, n), True, n if m == 1 else down // item)
@@ -187,7 +187,7 @@ def _matrix(a: Array) -> Matrix | None:
 
 
 def _epilogue_fits(vectors: list[Array], matrices: list[Matrix], summed: bool) -> bool:
-    """Can one epilogue do it? It takes one packed vector, as long as a row of ``out``, and sums no transposed matrix."""
+    """Can one epilogue do it? It takes one packed vector as long as a row of ``out``, and sums no transposed matrix."""
     _, b, out = matrices
     (n,), (stride,) = (vectors[0].shape, vectors[0].strides) if vectors[0].ndim == 1 else ((-1,), (-1,))
     packed = n == out.shape[1] and (n == 1 or stride == vectors[0].dtype.itemsize)

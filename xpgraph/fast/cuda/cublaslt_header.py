@@ -35,7 +35,7 @@ COMPUTE_32F, COMPUTE_64F, COMPUTE_32F_FAST_TF32 = 68, 70, 77  # cublasComputeTyp
 OP_N, OP_T = 0, 1  # cublasOperation_t
 EPILOGUE_BIAS, EPILOGUE_BGRADA = 4, 256  # cublasLtEpilogue_t; 1, the default, is no epilogue
 
-# Attributes that are not set keep their defaults: alpha and beta in host memory, column-major order, a bias of D's type.
+# Other attributes keep their defaults: alpha and beta in host memory, column-major order, a bias of the type of D.
 DESC_TRANSA: Attribute = 3, c_int32
 DESC_TRANSB: Attribute = 4, c_int32
 DESC_EPILOGUE: Attribute = 7, c_uint32

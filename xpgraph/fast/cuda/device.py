@@ -64,7 +64,7 @@ _uploading = threading.Lock()
 
 
 def ticket() -> Any:
-    """A counter (uint32, 0 between launches), one for each stream: the last block of a kernel sees by it that it is last."""
+    """A counter (uint32, 0 between launches) by which a block sees that it is the last; one for each stream."""
     return _ticket(cupy.cuda.runtime.getDevice(), *current_stream())
 
 
@@ -144,6 +144,8 @@ def _lane_stream(device: int, thread: int) -> Any:
 
 
 class _Graph:
+    """A captured step; ``launch`` replays it on the stream of its lane."""
+
     def __init__(self, graph: Any, stream: Any) -> None:
         self.graph, self.stream = graph, stream
 

@@ -1,10 +1,10 @@
 """What the suites share: which backend, which body of the kernels, and how long a call takes.
 
 ``backend``  numpy, cupy, or torch as a witness; n/a where the library or its device is missing.
-``body``     namespace: the generic bodies, over the array API; fast: the ones declared in xpgraph/fast; numba: with
-             those that numba compiles. n/a where there is none.
+``body``     which implementation of the kernels runs. namespace: the generic bodies, over the array API; fast: those
+             of xpgraph/fast; numba: those that numba compiles, too. n/a where there is none.
 
-XPGRAPH_BENCH_QUICK=1, which ci/bench sets, leaves out the witness and what is not installed, and measures rates for a
+XPGRAPH_BENCH_QUICK=1, which ci/bench sets, leaves out PyTorch and what is not installed, and measures rates for a
 shorter time.
 """
 
@@ -31,7 +31,7 @@ BUDGET = 0.1 if QUICK else 0.5  # seconds that a rate is measured for
 
 
 def backend_place(backend: str) -> Place:
-    """Where the data is made; NotImplementedError, which asv shows as n/a, when the backend is missing here."""
+    """Where the arrays of a backend live. Raises NotImplementedError, which asv shows as n/a, if it is missing."""
     found = usable(backend)
     if not found.usable:
         raise NotImplementedError(f"backend {backend!r} {found.why}")
@@ -39,7 +39,7 @@ def backend_place(backend: str) -> Place:
 
 
 def need_body(backend: str, body: str, *names: str) -> None:
-    """NotImplementedError unless one of the named kernels (of all, without names) has such a body for the backend."""
+    """Raise NotImplementedError unless one of these kernels (of all, without names) has such a body for the backend."""
     if body == "namespace":
         return
     with bodies(body):
@@ -47,12 +47,12 @@ def need_body(backend: str, body: str, *names: str) -> None:
     wanted = backend if body == "fast" else f"{backend}+{body}"
     rows = [TABLE[name] for name in names] if names else TABLE.values()
     if not any(wanted in row.fast_bodies for row in rows):
-        raise NotImplementedError(f"nothing that is timed here has a body {body} for {backend}")
+        raise NotImplementedError(f"no kernel that is timed here has a body {body} for {backend}")
 
 
 @contextmanager
 def bodies(body: str) -> Iterator[None]:
-    """Dispatch to the generic bodies ("namespace"), to the fast ones or to numba's, whatever the environment says."""
+    """Run the generic bodies ("namespace"), the fast ones or numba's, whatever the environment says."""
     chosen = {"XPGRAPH_GENERIC": str(int(body == "namespace")), "XPGRAPH_NUMBA": str(int(body == "numba"))}
     before = {name: os.environ.get(name) for name in chosen}
     os.environ.update(chosen)
@@ -66,7 +66,7 @@ def bodies(body: str) -> Iterator[None]:
 
 
 def forget_bodies() -> None:
-    """Each kernel looks its body up anew; it asks the environment only for types that it has not met."""
+    """Let each kernel look its body up anew: it reads the environment only at the first array of a type."""
     for row in TABLE.values():
         row.bodies.clear()
 

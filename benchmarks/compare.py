@@ -2,12 +2,14 @@
 
     ci/bench --compare BASE [--only step|matmul|KERNEL] [--seconds 10]
 
-Two processes, one with each version, work in turns on one core: A B B A, B A A B, ... Each turn's arrays lie elsewhere
-in memory, and the shortest of three batches counts. What counts is processor time with one BLAS thread, which other
-programs do not take; so a slow-down that only several threads show is not seen. A round gives the logarithm of one
-ratio; their median has a distribution-free interval of 97 %. More rounds follow until the interval lies above 5 %
-(slower) or below 10 % (not). Two pairs of processes look at each case, for where a process lies in memory is worth some
-per cent, too; if one of them finds it slower, fresh pairs follow, and three must. Exit 1 if they do, 2 for errors.
+Two processes, one with each version, work in turns on one core: A B B A, B A A B, ... In each turn the arrays lie
+elsewhere in memory, and the shortest of three batches counts. Processor time is compared, with one BLAS thread: it does
+not contain the time of other programs; but a slow-down that only several threads show is not seen.
+
+A round gives the logarithm of one ratio; their median has a distribution-free interval of 97 %. Rounds go on until the
+interval lies above 5 % (slower) or below 10 % (not slower). Where a process lies in memory also changes its time by
+some per cent, so two pairs of processes measure each case. If one of them finds it slower, new pairs follow; the case
+is slower if three pairs say so. Exit 1 if a case is slower, 2 for errors.
 """
 
 from __future__ import annotations
@@ -31,9 +33,9 @@ ROOT = Path(__file__).parents[1]
 WORKER = Path(__file__).with_name("compare_worker.py")
 SLOWER, FINE = math.log(1.05), math.log(1.10)
 FEWEST, MOST = 6, 60  # rounds of one pair
-NEEDED = 3  # pairs that find a case slower; as many that do not clear it
-MISS = 0.032  # how often the interval may miss the median: the extremes of six rounds miss it once in 32
-# For the GNU C library: whether it asks the system for fresh pages hangs on what was freed before, worth 30 % at times.
+NEEDED = 3  # pairs that must find a case slower; as many that do not acquit it
+MISS = 0.032  # how often the interval may miss the median; that from the least to the largest of six does once in 32
+# For the GNU C library: whether it asks the system for new pages depends on what was freed before; at times worth 30 %.
 KEEP_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 32), "MALLOC_TOP_PAD_": str(1 << 26),
 }  # fmt: skip
@@ -63,7 +65,7 @@ class Worker:
             raise Failed(f"{tree} holds no xpgraph that can be imported{found}")
 
     def ask(self, **request: Any) -> float:
-        """The value of the answer; Failed with the error of a version that does not know the case."""
+        """The value of the answer. Raises Failed if the process ended or this version does not know the case."""
         try:
             self.to.write(json.dumps(request) + "\n")
             self.to.flush()
@@ -82,7 +84,7 @@ class Worker:
 
 @contextmanager
 def pair(base: Path, head: Path) -> Iterator[tuple[Worker, Worker]]:
-    """Two workers; one works at a time."""
+    """Two workers, of which only one works at a time."""
     with ExitStack() as both:
         workers = []
         for tree in (base, head):
@@ -96,7 +98,7 @@ def pair(base: Path, head: Path) -> Iterator[tuple[Worker, Worker]]:
 
 @dataclass
 class Seen:
-    """What one pair of processes saw of a case: logarithms of head / base."""
+    """What one pair of processes measured of a case: logarithms of head / base."""
 
     logs: list[float]
     base: float  # seconds of one call, the median
@@ -119,7 +121,7 @@ class Seen:
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
-    """For the median, of order statistics: nothing is assumed of how the values scatter."""
+    """A confidence interval of the median, from order statistics: it assumes nothing about the distribution."""
     ordered, n = sorted(values), len(values)
     k, below = 0, 0.5**n  # below: the chance that at most k of n values lie under the median
     while k + 1 < n // 2 and 2 * (below + math.comb(n, k + 1) * 0.5**n) <= MISS:
@@ -129,7 +131,7 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def look(workers: tuple[Worker, Worker], case: str, seconds: float) -> Seen:
-    """Rounds of one pair, until it is decided or the time is over."""
+    """Let one pair do rounds until the case is decided or ``seconds`` are over."""
     calls = min(worker.ask(case=case, seed=0) for worker in workers)
     seen, times = Seen([], 0.0), []
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [None]
@@ -138,7 +140,7 @@ def look(workers: tuple[Worker, Worker], case: str, seconds: float) -> Seen:
         i = len(seen.logs)
         took: tuple[list[float], list[float]] = ([], [])
         for turn, side in enumerate((0, 1, 1, 0) if i % 2 == 0 else (1, 0, 0, 1)):
-            seed = 2 * i + turn // 2  # the two versions get the same places
+            seed = 2 * i + turn // 2  # both versions get arrays at the same addresses within a page
             took[side].append(workers[side].ask(case=case, seed=seed, calls=calls, core=cores[i // 2 % len(cores)]))
         logs = [sum(map(math.log, side)) / 2 for side in took]
         seen.logs.append(logs[1] - logs[0])
@@ -151,7 +153,7 @@ def look(workers: tuple[Worker, Worker], case: str, seconds: float) -> Seen:
 
 @dataclass
 class Verdict:
-    """A case, and what each pair of processes saw of it."""
+    """A case, and what each pair of processes measured."""
 
     case: str
     seen: list[Seen]

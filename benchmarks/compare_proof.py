@@ -1,11 +1,11 @@
-"""What ``ci/bench --compare`` sees: slow-downs put into kernels drawn at random, and none.
+"""Does ``ci/bench --compare`` find slow-downs, and only those? They are planted in kernels drawn at random.
 
     ci/bench --prove [--draws 10] [--percent 20] [--seed 0]
 
-Two copies of the working tree are compared, in all cases. In one of them, the body that NumPy runs of the drawn kernel
-waits after each call, busily, for a share of the processor time that the call took. Caught is what ends with status 1
-and names the kernel. As many runs follow without a change, in which nothing may be slower. Exit 0 if nine of ten are
-caught and none of the others fails.
+Two copies of the working tree are compared in all cases. In one of them, the body that NumPy runs for the drawn kernel
+does busy waiting after each call, for a share of the processor time that the call took. A slow-down is caught if the
+comparison names the kernel. As many runs follow without a change, in which nothing may be found slower. Exit 0 if nine
+of ten slow-downs are caught and every run without a change passes.
 """
 
 from __future__ import annotations
@@ -23,14 +23,13 @@ from pathlib import Path
 from .compare import ROOT, chosen, compare
 from .samples import SAMPLES
 
-# Appended to xpgraph/fast/numpy.py. The clock's own calls are paid for out of the wait.
+# Appended to xpgraph/fast/numpy/__init__.py. The cost of reading the clock is taken off the wait.
 PLANT = """
 
 def _slow_down(name, share):
     from time import thread_time_ns as clock
 
-    from ..training import clipping
-    from ..kernel import TABLE
+    from ...arrays.kernels import TABLE
 
     row = TABLE[name]
     body = row.body("numpy") if "numpy" in row.fast_bodies else row.body("numpy", generic=True)
@@ -60,13 +59,13 @@ def copies(package: Path, kernel: str | None, share: float) -> Iterator[tuple[Pa
         for tree in trees:
             shutil.copytree(package, tree / "xpgraph", ignore=shutil.ignore_patterns("__pycache__"))
         if kernel is not None:
-            with (trees[1] / "xpgraph" / "fast" / "numpy.py").open("a", encoding="utf-8") as file:
+            with (trees[1] / "xpgraph" / "fast" / "numpy" / "__init__.py").open("a", encoding="utf-8") as file:
                 file.write(PLANT.format(name=kernel, share=share))
         yield trees
 
 
 def draw(count: int, seed: int) -> list[str]:
-    """Kernels drawn at random, no one twice before all were drawn."""
+    """Kernels drawn at random; none is drawn twice before all were drawn once."""
     chance, drawn = random.Random(seed), []
     while len(drawn) < count:
         drawn += chance.sample(sorted(SAMPLES), len(SAMPLES))
@@ -74,7 +73,7 @@ def draw(count: int, seed: int) -> list[str]:
 
 
 def slower(package: Path, kernel: str | None, share: float) -> tuple[list[str], float]:
-    """The cases found slower, and the seconds that it took."""
+    """The cases found slower, and how many seconds the comparison took."""
     start = time.monotonic()
     with copies(package, kernel, share) as trees:
         verdicts = compare(*trees, chosen(None))
@@ -87,12 +86,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--percent", type=float, default=20, help="the slow-down (%(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     wanted = parser.parse_args(arguments)
-    with copies(ROOT / "xpgraph", None, 0.0) as (still, _):  # the tree as it is now, whatever is edited meanwhile
-        return prove(still / "xpgraph", wanted.draws, wanted.percent, wanted.seed)
+    with copies(ROOT / "xpgraph", None, 0.0) as (snapshot, _):  # so that edits made meanwhile do not matter
+        return prove(snapshot / "xpgraph", wanted.draws, wanted.percent, wanted.seed)
 
 
 def prove(package: Path, draws: int, percent: float, seed: int) -> int:
-    """The experiment; its exit status."""
+    """Run the experiment; its exit status."""
     caught = passed = 0
     for kernel in draw(draws, seed):
         found, seconds = slower(package, kernel, percent / 100)

@@ -1,4 +1,4 @@
-"""What the table of kernels costs: a call through it of a body that does nothing, and what a small node adds."""
+"""The cost of dispatch: a call of an empty kernel through the table, and of a node on one number."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CALLS = 1000
 
 
 class Dispatch:
-    """1,000 calls. ``first``: kernels dispatch on their first argument, an array or a list of arrays."""
+    """1,000 calls. ``first``: the first argument, on whose type kernels dispatch: an array or a list of arrays."""
 
     version = "1"
     params = (("array", "list"), BACKENDS)
@@ -26,7 +26,7 @@ class Dispatch:
             return x
 
         self.call = kernel(nothing)
-        del TABLE["nothing"]  # it has its row; the table is not to know it
+        del TABLE["nothing"]  # the kernel keeps its row; other benchmarks must not find it in the table
         self.body, self.x = self.call.row.body(backend), x if first == "array" else [x]
         self.time_thousand_calls(first, backend)
 
@@ -37,7 +37,7 @@ class Dispatch:
             call(x)
 
     def track_seconds_of_a_dispatch(self, first: str, backend: str) -> float:
-        """Seconds by which a call through the table is longer than one of the body itself; lower is better."""
+        """Seconds by which a call through the table takes longer than a call of the body itself; lower is better."""
 
         def direct() -> None:
             body, x = self.body, self.x

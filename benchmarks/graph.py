@@ -1,4 +1,4 @@
-"""What a Graph costs: seconds a node, beside the same nodes called by hand."""
+"""The cost of a Graph for each node, beside a loop that calls the same nodes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NODES = 1000
 
 
 class Nothing:
-    """y = x without any work, so that what is left is the Graph's own."""
+    """y = x without any work, so that only the time of the Graph is measured."""
 
     def forward(self, x: Any) -> Any:
         return x
@@ -33,7 +33,7 @@ class Pair:
 
 
 class RunGraph:
-    """Forward and backward of 1,000 nodes in a row. ``inputs``: how many each of them has; the second is a label."""
+    """Forward and backward of 1,000 nodes in a row. ``inputs``: of each node; a second one gets no gradient."""
 
     version = "1"
     params = ((1, 2),)
@@ -69,7 +69,7 @@ class RunGraph:
                 h, _ = node.backward(h)
 
     def track_seconds_of_a_node(self, inputs: int) -> float:
-        """Seconds by which a Graph's forward and backward of a node are longer than by hand; lower is better."""
+        """Seconds for each node by which the Graph takes longer than the loop; lower is better."""
         mine, theirs = (min(call_seconds(lambda f=f: f(inputs))) for f in (self.time_thousand_nodes, self.by_hand))
         return float(f"{max(mine - theirs, 1e-12) / NODES:.3g}")
 

@@ -1,4 +1,4 @@
-"""What ``import xpgraph`` costs of its own, NumPy and array-api-compat not counted."""
+"""How long ``import xpgraph`` takes, without NumPy and array-api-compat."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RUNS = 7
 
 
 def own_milliseconds() -> float:
-    """Median over fresh processes of the time spent in xpgraph's own modules, as -X importtime tells, byte-compiled."""
+    """Median over new processes of the time in xpgraph's own byte-compiled modules, as -X importtime measures it."""
     with tempfile.TemporaryDirectory() as cache:
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         environment["PYTHONPYCACHEPREFIX"] = cache

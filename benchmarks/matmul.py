@@ -39,7 +39,7 @@ class Matmul:
 
 
 class MatmulRate:
-    """The same as a rate, of packed matrices and the body that users get; Matmul.time_product is guarded."""
+    """The same as a rate, for packed matrices and the body that users get. asv guards Matmul.time_product instead."""
 
     version = "1"
     params = (NS, DTYPES, BACKENDS)
@@ -60,7 +60,7 @@ class MatmulRate:
         return round(2e-9 * n**3 / median_seconds(lambda: self.product(backend)), 1)
 
     def track_fraction_of_peak_unguarded(self, n: int, dtype: str, backend: str) -> float:
-        """Of the rate of the fastest large product that this machine was seen to make, just now: see ``peak``."""
+        """The rate as a fraction of ``peak``, the fastest large product that this machine made just now."""
         rate = 2.0 * n**3 / median_seconds(lambda: self.product(backend))
         return round(rate / peak(backend, dtype), 3)
 

@@ -1,4 +1,4 @@
-"""The most memory that training takes: of the process, and of the arrays alone."""
+"""Peak memory of training: of the whole process, and of the arrays alone."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ STEPS = 5
 
 
 class PeakMemory(Training):
-    """Five steps in a process of its own. The libraries that it imports count, too: compare a backend with itself."""
+    """Five steps in a process of its own. Imported libraries count too, so compare a backend only with itself."""
 
     def setup(self, workload: str, backend: str, body: str) -> None:
         super().setup(workload, backend, body)
         if backend == "cupy":
-            raise NotImplementedError("the memory that counts is the device's: ArrayMemory")
+            raise NotImplementedError("on a GPU the memory of the device counts: see ArrayMemory")
 
     def peakmem_steps(self, workload: str, backend: str, body: str) -> None:
-        """Bytes at the most, in main memory."""
+        """Peak bytes in main memory."""
         for _ in range(STEPS):
             self.step(backend)
 
 
 class ArrayMemory(Training):
-    """Five steps, from the making of data, model and optimizer on. n/a for PyTorch, which tells it of no CPU."""
+    """Five steps, and making data, model and optimizer. n/a for PyTorch, which does not count memory on the CPU."""
 
     def setup(self, workload: str, backend: str, body: str) -> None:
         super().setup(workload, backend, body)
@@ -33,7 +33,7 @@ class ArrayMemory(Training):
             raise NotImplementedError("PyTorch does not count what it allocates on the CPU")
 
     def track_bytes(self, workload: str, backend: str, body: str) -> int:
-        """Bytes at the most: on NumPy what Python traces, on CuPy what its pool took, and it gives none back."""
+        """Peak bytes: on NumPy what tracemalloc traces, on CuPy what its pool took (a pool returns nothing)."""
         where = self.where
         del self.x, self.t, self.model, self.optimizer
         if backend == "cupy":

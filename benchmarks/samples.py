@@ -1,6 +1,6 @@
-"""What each kernel of the table is timed on: the shapes of a 784-512-512-10 perceptron with batches of 128 rows.
+"""The arguments that each kernel is timed with: shapes of a 784-512-512-10 perceptron with batches of 128 rows.
 
-Imports nothing of xpgraph: ``compare`` gives the same arguments to two versions of it.
+This file imports nothing of xpgraph, because ``compare`` gives the same arguments to two versions of it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ STEPS = {  # name: (sizes, rows in a batch, optimizer, its arguments)
     "mlp 784-512-512-10 Adam": (SIZES, N, "Adam", {}),
 }
 LAYOUTS = ("plain", "a.T", "b.T")
-UNTIMED = {"replay": "hands its steps on; what they cost is timed as Trainer.fit"}
+UNTIMED = {"replay": "only passes steps on; Trainer.fit is timed instead"}
 
 Random = np.random.Generator
 
@@ -28,7 +28,7 @@ def _normal(random: Random, *shape: int) -> np.ndarray:
 
 
 def parameters(random: Random) -> list[np.ndarray]:
-    """Arrays of the perceptron's parameters' shapes: 668,000 elements."""
+    """Arrays shaped like the parameters of the perceptron: 668,000 elements."""
     return [_normal(random, *shape) for a, b in itertools.pairwise(SIZES) for shape in ((a, b), (b,))]
 
 
@@ -49,7 +49,7 @@ def _probabilities(random: Random) -> np.ndarray:
     return e / np.sum(e, axis=1, keepdims=True)
 
 
-# The arguments of each kernel, drawn. Those that are changed in place stay finite however often it is called.
+# Random arguments for each kernel. Those that it updates in place stay finite however often it is called.
 SAMPLES: dict[str, Callable[[Random], tuple]] = {
     "add": _each((N, H), (N, H)),
     "accumulate": _each((N, H), (N, H)),

@@ -82,7 +82,7 @@ class Step(Training):
 
 
 class Fit(Training):
-    """An epoch of 20 batches through ``Trainer.fit``: order, gathering, checks and a line every 20th step included."""
+    """An epoch of 20 batches through ``Trainer.fit``, with shuffling, gathering, checks and a line every 20th step."""
 
     batches = BATCHES
 
@@ -92,7 +92,7 @@ class Fit(Training):
         self.time_epoch(workload, backend, body)
 
     def time_epoch(self, workload: str, backend: str, body: str) -> None:
-        """Seconds for one epoch; on a GPU the capture of the step is in them."""
+        """Seconds for one epoch; on a GPU, with the capture of the step as a CUDA graph."""
         lines = xpgraph.Lines(write=lambda line: None)
         self.trainer.fit(self.x, self.t, 1, self.rows, eval_interval=20, report=lines)
         synchronise(backend)
@@ -106,15 +106,15 @@ class Fit(Training):
 
 
 class Launches(Training):
-    """How often a step calls a body of the table; on CuPy, kernels and products that the fast bodies launch.
+    """How many bodies of kernels a step calls; on CuPy, how many kernels and products the fast bodies launch.
 
-    What CuPy launches by itself is not counted, so its generic bodies are n/a.
+    Launches that CuPy itself makes are not counted, so its generic bodies are n/a.
     """
 
     def setup(self, workload: str, backend: str, body: str) -> None:
         super().setup(workload, backend, body)
         if backend == "cupy" and body == "namespace":
-            raise NotImplementedError("what CuPy launches by itself is not counted")
+            raise NotImplementedError("launches that CuPy itself makes are not counted")
         self.step(backend)
 
     def track_launches(self, workload: str, backend: str, body: str) -> int:
@@ -128,7 +128,7 @@ class Launches(Training):
 
 @contextmanager
 def counted_in_table() -> Iterator[Counter[str]]:
-    """Count the calls of the bodies that every kernel has found so far, by name."""
+    """Count the calls of bodies, by kernel, of those kernels that have been called before."""
     calls: Counter[str] = Counter()
 
     def count(name: str, body: Callable[..., Any], *args: Any) -> Any:
@@ -145,11 +145,11 @@ def counted_in_table() -> Iterator[Counter[str]]:
 
 @contextmanager
 def counted_on_cupy() -> Iterator[Counter[str]]:
-    """Count what is launched through our own kernels and cuBLASLt."""
-    from xpgraph.fast.cuda import device, lt
+    """Count the launches of our own kernels and of cuBLASLt."""
+    from xpgraph.fast.cuda import cublaslt, device
 
     calls: Counter[str] = Counter()
-    launch, matmul = device.launch, lt.matmul
+    launch, matmul = device.launch, cublaslt.matmul
 
     def count_launch(name: str, *args: Any) -> None:
         calls[name] += 1
@@ -160,5 +160,5 @@ def counted_on_cupy() -> Iterator[Counter[str]]:
         calls["matmul"] += bool(taken)
         return taken
 
-    with mock.patch.object(device, "launch", count_launch), mock.patch.object(lt, "matmul", count_matmul):
+    with mock.patch.object(device, "launch", count_launch), mock.patch.object(cublaslt, "matmul", count_matmul):
         yield calls

@@ -1,4 +1,4 @@
-"""What a contender is, and the list of them. Nothing here imports an array library."""
+"""What a contender (one library's training step) is, and the list of them. This file imports no array library."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ USUAL = {
 
 
 class Contender:
-    """One way to make a training step. It is made in a process of its own, started once, and then run.
+    """One way to make a training step. Each has a process of its own, is started once, and then run.
 
-    On the CPU a contender takes batches that lie ready; Trainer.fit, and everyone on a GPU, gathers them from the
-    resident data in the step.
+    On the CPU, contenders get ready batches; Trainer.fit, and every contender on a GPU, gathers its batches from the
+    whole data in each step.
     """
 
     name: ClassVar[str]

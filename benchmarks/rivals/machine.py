@@ -1,4 +1,4 @@
-"""What the figures were measured on; asked, never set."""
+"""The machine that the times were measured on. Nothing is set here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GPU = ("name", "driver_version", "clocks.sm", "clocks.max.sm", "clocks.mem", "te
 
 
 def machine(device: str) -> dict[str, Any]:
-    """Processor, cores at hand, system; the GPU where one is used."""
+    """Processor, usable cores, system; and the GPU where one is used."""
     found: dict[str, Any] = {
         "cpu": cpu_model(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -24,7 +24,7 @@ def machine(device: str) -> dict[str, Any]:
 
 
 def busy_seconds() -> float | None:
-    """Seconds of all cores together that were not idle since the system started; None where it is not told."""
+    """Seconds that all cores together were busy since the system started; None where the system does not say."""
     try:
         numbers = [int(n) for n in Path("/proc/stat").read_text("utf-8").split("\n")[0].split()[1:9]]
     except (OSError, ValueError):
@@ -43,14 +43,14 @@ def process_seconds(pid: int) -> float:
 
 
 class Others:
-    """What else kept the machine busy meanwhile: cores' time that was not used by the one process that may work."""
+    """Did other programs work meanwhile? Busy seconds of all cores, less those of the one process that may work."""
 
     def __init__(self, pid: int | None = None) -> None:
         self.pid, self.start = pid, time.perf_counter()
         self.begin = self._now()
 
     def disturbed(self) -> bool:
-        """Did others use more than a twentieth of a core? Clock ticks are too coarse to see less in a short time."""
+        """Did they use more than a twentieth of a core? Clock ticks are too coarse for less in a short time."""
         return self._now() - self.begin > 0.03 + 0.05 * (time.perf_counter() - self.start)
 
     def _now(self) -> float:
@@ -58,7 +58,7 @@ class Others:
 
 
 def cpu_model() -> str:
-    """The processor's name, and the widest vector instructions that it says it has."""
+    """The processor's name, and its widest vector instructions."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:
@@ -72,7 +72,7 @@ def cpu_model() -> str:
 
 
 def gpu() -> dict[str, str]:
-    """What nvidia-smi tells about the first GPU; empty without it."""
+    """What nvidia-smi says about the first GPU; empty without it."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return {}
@@ -85,7 +85,7 @@ def gpu() -> dict[str, str]:
 
 
 def in_words(found: dict[str, Any]) -> list[str]:
-    """Lines for people."""
+    """The machine as lines of text."""
     lines = [f"{found['cpu']}; {found['cores']} cores; {found['system']}"]
     if found.get("gpu"):
         lines.append("; ".join(f"{key} {value}" for key, value in found["gpu"].items()))

@@ -1,4 +1,4 @@
-"""Starts the contenders, holds them to the same losses, and lets one of them work at a time, in rotating order."""
+"""Starts the contenders, checks that they compute the same losses, and lets them work one at a time, in turns."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .machine import Others
 from .workloads import Workload, write_task
 
 ROOT = Path(__file__).parents[2]
-# What would choose threads, kernels, memory or precision for a library, which then would not be its own default.
+# Environment variables that would set threads, kernels, memory or precision of a library to other than its defaults.
 OVERRIDES = (
     "OPENBLAS_", "GOTO_", "BLIS_", "MKL_", "OMP_", "GOMP_", "KMP_", "VECLIB_", "NUMEXPR_", "NPY_", "NUMPY_", "XLA_",
     "JAX_", "TORCHINDUCTOR_", "TORCHDYNAMO_", "TORCH_ALLOW_", "ATEN_", "PYTORCH_", "DNNL_", "ONEDNN_", "MALLOC_",
@@ -33,9 +33,9 @@ LIMIT = 420.0  # seconds for one answer: torch.compile on a slow machine
 
 @dataclass(frozen=True)
 class Settings:
-    """How a run is made. ``seconds``: what a timed call lasts at least; ``pause``: until spinning threads rest.
+    """How to measure. ``seconds``: the least duration of a timed call; ``pause``: seconds until spinning threads sleep.
 
-    ``patience``: seconds for repeating turns that other work on the machine disturbed.
+    ``patience``: seconds that may be spent on repeating turns that other programs disturbed.
     """
 
     device: str = "cpu"
@@ -107,7 +107,7 @@ class Worker:
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's environment without what would choose threads, kernels, memory or precision for a library."""
+    """The environment of this process without the variables of OVERRIDES."""
     return {k: v for k, v in os.environ.items() if not k.startswith(OVERRIDES)}
 
 
@@ -216,9 +216,9 @@ def rounds(
 
 
 def turn(worker: Worker, settings: Settings, left: list[float]) -> dict[str, Any]:
-    """One turn of a contender; again, once the machine is quiet, if others worked meanwhile and patience is left.
+    """One turn of a contender, repeated if other programs worked meanwhile, as long as ``left`` (seconds) allows.
 
-    And again with more steps where calls turn out too short, which happens if finding their number was disturbed.
+    It is repeated with more steps if calls were too short, which happens if finding their number was disturbed.
     """
     while True:
         others, begin = Others(worker.process.pid), time.perf_counter()
@@ -237,7 +237,7 @@ def turn(worker: Worker, settings: Settings, left: list[float]) -> dict[str, Any
 
 
 def quiet() -> bool:
-    """Does nobody work now?"""
+    """Is the machine idle now?"""
     others = Others()
     time.sleep(0.3)
     return not others.disturbed()

@@ -7,11 +7,11 @@ from typing import Any
 from xpgraph.graph.text_table import columns
 
 OURS = ("xpgraph", "xpgraph-step")
-BEHIND = ("chapter", "torch-eager", "torch-fused", "torch-compile", "scikit-learn")  # xpgraph comes before them
+BEHIND = ("chapter", "torch-eager", "torch-fused", "torch-compile", "scikit-learn")  # must not be faster than xpgraph
 
 
 def table(result: dict[str, Any], memory: bool = False) -> list[str]:
-    """Lines: time of a step (median, quartiles), both ratios, and one step alone; then who was left out, and why."""
+    """Lines: time of a step (median, quartiles), both ratios, one step alone; then which were left out, and why."""
     fastest = next((row["fastest_gemm"] for row in result["rows"]), None)
     head = ["", "µs a step", "middle half", f"x {fastest or 'gemm'}", "x own gemm", "one step alone", "steps a call"]
     rows = [head + (["peak MiB"] if memory else [])]
@@ -43,7 +43,7 @@ def described(results: list[dict[str, Any]]) -> list[str]:
 
 
 def failures(results: list[dict[str, Any]]) -> list[str]:
-    """What xpgraph misses of the gate: its ratio to NumPy's gemm, its place before the others; nothing: it passes."""
+    """Where xpgraph misses the gate: too slow beside NumPy's gemm, or slower than another library. Empty: it passes."""
     missed, judged = [], 0
     for result in results:
         name, limit = result["workload"]["name"], result["workload"]["gate"]

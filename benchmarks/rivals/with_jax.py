@@ -12,7 +12,7 @@ from .workloads import BETA1, BETA2, EPS, Task
 
 
 class Jax(Contender):
-    """The data: ready batches on the CPU; on a GPU resident, with the order of its rows."""
+    """Holds the data: ready batches on the CPU; on a GPU all rows, and the order in which batches take them."""
 
     library, needs, devices = "jax", ("jax",), ("cpu", "cuda")
 
@@ -56,9 +56,10 @@ class Jax(Contender):
 
 
 class Gemm(Jax):
-    """The matrix products of a step, under jax.jit. The scores of one step are the gradient of the next.
+    """The matrix products of a step, under jax.jit.
 
-    So that no two steps run at once, as they would on the CPU if they did not depend on each other.
+    The scores of one step are the gradient of the next: steps that do not depend on each other would run at the same
+    time on the CPU.
     """
 
     name, trains = "gemm-jax", False

@@ -9,7 +9,7 @@ import numpy as np
 from .contender import Contender, layers
 from .workloads import BETA1, BETA2, Task, adam_rates
 
-BLOCK = 1 << 16  # elements of each buffer that Adam has in hand at once
+BLOCK = 1 << 16  # elements of each buffer that Adam works on at a time
 
 
 class Numpy(Contender):
@@ -46,7 +46,7 @@ class Numpy(Contender):
 
 
 class Gemm(Numpy):
-    """The matrix products of a step, into memory that is there; without the gradient of the data."""
+    """The matrix products of a step, into existing memory; without the gradient of the data."""
 
     name = "gemm"
     trains = False
@@ -71,8 +71,8 @@ class Gemm(Numpy):
 class Chapter(Numpy):
     """The chapter's layers and optimizers: plain NumPy, a new array for every term, the gradient of the data too.
 
-    Its two constants are not the chapter's, so that the losses can be compared: ε of Adam is the paper's, and the
-    logarithm is kept from 0 by the smallest normal number.
+    Two constants are not the chapter's, so that the losses can be compared: ε of Adam is the paper's, and the smallest
+    normal number keeps the argument of the logarithm above 0.
     """
 
     name = "chapter"
@@ -120,7 +120,7 @@ class Chapter(Numpy):
 
 
 class Tuned(Numpy):
-    """The known target: products into place, activations in place, an update that walks flat buffers in blocks."""
+    """The step as one would tune it by hand: products and activations in place, an update of flat buffers in blocks."""
 
     name = "numpy-tuned"
 
@@ -192,7 +192,7 @@ class Tuned(Numpy):
 
 
 def _one_buffer(arrays: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Arrays laid behind each other in one, and as views of it."""
+    """One flat array that holds all of these, and a view of it for each."""
     flat = np.concatenate([a.reshape(-1) for a in arrays])
     ends = np.cumsum([a.size for a in arrays])
     return flat, [flat[end - a.size : end].reshape(a.shape) for a, end in zip(arrays, ends, strict=True)]

@@ -10,7 +10,7 @@ from .workloads import BETA1, BETA2, EPS, Task
 
 
 class Torch(Contender):
-    """The data: ready batches on the CPU; on a GPU resident, with the order of its rows."""
+    """Holds the data: ready batches on the CPU; on a GPU all rows, and the order in which batches take them."""
 
     library, needs = "torch", ("torch",)
     devices: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
@@ -58,7 +58,7 @@ class Torch(Contender):
 
 
 class Gemm(Torch):
-    """The matrix products of a step, into memory that is there; on a GPU as one captured graph."""
+    """The matrix products of a step, into existing memory; on a GPU as one captured graph."""
 
     name, trains = "gemm-torch", False
 
@@ -91,7 +91,7 @@ class Gemm(Torch):
 
 
 class Eager(Torch):
-    """nn.Linear, nn.Sigmoid, cross_entropy, and the optimizer as it comes."""
+    """nn.Linear, nn.Sigmoid, cross_entropy, and the optimizer with its defaults."""
 
     name = "torch-eager"
     options: ClassVar[dict[str, Any]] = {}  # of the optimizer
@@ -154,7 +154,7 @@ class Compile(Fused):
 
 
 class Graph(Eager):
-    """The whole step, gather and fused optimizer included, in one CUDA graph; the cursor lies on the device."""
+    """The whole step in one CUDA graph, with gather and fused optimizer; the index of the batch is on the device."""
 
     name, devices, options = "torch-graph", ("cuda",), {"fused": True, "capturable": True}
 

@@ -11,7 +11,7 @@ from unittest.mock import patch
 import numpy as np
 
 from xpgraph import Trainer, mlp, to_numpy
-from xpgraph.fast.cuda import device, lt
+from xpgraph.fast.cuda import cublaslt, device
 from xpgraph.training.optimizers import OPTIMIZERS
 
 from . import driver
@@ -42,7 +42,7 @@ EPILOGUES = ((100, 784, 500), (128, 784, 512), (128, 512, 10))  # rows, in, out
 
 def add_rows(bench: Bench, rows: Rows) -> None:
     for dtype, precision in BARS:
-        rows.row(f"lt.matmul in a graph, {dtype} {precision}", product_in_graph, bench, dtype, precision)
+        rows.row(f"cublaslt.matmul in a graph, {dtype} {precision}", product_in_graph, bench, dtype, precision)
         for kind in ("bias", "column_sum"):
             rows.row(f"epilogue {kind}, {dtype} {precision}", epilogue, bench, dtype, precision, kind)
     for name in STEPS:
@@ -57,12 +57,12 @@ def product_in_graph(bench: Bench, dtype: str, precision: str) -> Result:
     out = bench.array(poison)
     lane = device.Lane()
     with lane.enter():
-        taken = lt.matmul(a, b, out, precision=precision)
+        taken = cublaslt.matmul(a, b, out, precision=precision)
     lane.join()
     if not taken:
         raise LeftOut("cuBLASLt has no algorithm for it")
     wanted = to_numpy(out).copy()
-    graph = lane.capture(lambda: lt.matmul(a, b, out, precision=precision))
+    graph = lane.capture(lambda: cublaslt.matmul(a, b, out, precision=precision))
     lane.join()
     equal = []
     for _ in range(3):
@@ -99,7 +99,7 @@ def epilogue(bench: Bench, dtype: str, precision: str, kind: str) -> Result:
             factors, wanted = (bench.array(x).T, bench.array(dy)), x64.T @ dy64
             vector = bench.array(np.full(outputs, np.nan, dtype))
         out = bench.array(np.full(wanted.shape, np.nan, dtype))
-        was_taken = lt.matmul(*factors, out, precision=precision, **{kind: vector})
+        was_taken = cublaslt.matmul(*factors, out, precision=precision, **{kind: vector})
         taken[f"{n}x{inputs}x{outputs}"] = was_taken
         if was_taken:
             errors.append(relative(to_numpy(out), wanted))
@@ -130,7 +130,7 @@ def watched() -> Iterator[tuple[list[Any], Counter[str]]]:
     graphs: list[Any] = []
     launches: Counter[str] = Counter()
     capturing = False
-    real_lane, real_launch, real_matmul = device.Lane, device.launch, lt.matmul
+    real_lane, real_launch, real_matmul = device.Lane, device.launch, cublaslt.matmul
 
     def lane() -> Any:
         made = real_lane()

@@ -8,7 +8,7 @@ from typing import Any
 import cupy
 import numpy as np
 
-from xpgraph.fast.cuda import device, lt
+from xpgraph.fast.cuda import cublaslt, device
 from xpgraph.nodes.layers import relu
 from xpgraph.training import optimizers
 
@@ -19,7 +19,7 @@ from .timing import Bench
 EMPTY = 'extern "C" __global__ void empty() {}'
 SHOWN = (  # in the last table: row, figure, words
     ("copy", "tb_per_second", "copy {:.2f} TB/s"), ("graph gap, empty kernel", "us_per_node", "node {:.2f} µs"),
-    ("host: launch", "host_us", "launch {:.1f} µs"), ("host: lt.matmul", "host_us", "lt.matmul {:.1f} µs"),
+    ("host: launch", "host_us", "launch {:.1f} µs"), ("host: cublaslt.matmul", "host_us", "cublaslt.matmul {:.1f} µs"),
     ("host: cupy ufunc", "host_us", "ufunc {:.1f} µs"),
 )  # fmt: skip
 
@@ -56,7 +56,7 @@ def add_rows(bench: Bench, rows: Rows) -> None:
     rows.row("host: cupy.matmul", cupy_matmul)
     rows.row("host: launch", bench.host, launch_relu)
     rows.row("host: relu body", bench.host, lambda: relu(a))
-    rows.row("host: lt.matmul", bench.host, lambda: lt.matmul(a, b, c))
+    rows.row("host: cublaslt.matmul", bench.host, lambda: cublaslt.matmul(a, b, c))
     rows.row("host: graph launch, 10 nodes", launch_graph)
     rows.row("copy", copy, bench)
     rows.row("relu", relu_body, bench)

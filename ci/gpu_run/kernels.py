@@ -26,9 +26,9 @@ SIZES, ROWS, BATCH = (13, 37, 67, 5), 40, 9  # a parameter in two pieces, a shor
 
 def run_kernels(place: Any, quick: bool) -> None:
     """Train eagerly and captured with each optimizer, then run each body by itself. AssertionError if one is missed."""
-    from xpgraph.fast.cuda import device, lt, sources
+    from xpgraph.fast.cuda import cublaslt, device, sources
 
-    launch, product = device.launch, lt.matmul
+    launch, product = device.launch, cublaslt.matmul
     ran: set[str] = set()
 
     def counted(name: str, *args: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import cupy
 import numpy as np
 
-from xpgraph.fast.cuda import device, lt
+from xpgraph.fast.cuda import cublaslt, device
 
 from .captured import replay
 from .results import LeftOut, Result, Rows, need
@@ -86,7 +86,7 @@ class Products:
 
 class OfXpgraph(Products):
     def multiply(self, a: Any, b: Any, out: Any) -> None:
-        if not lt.matmul(a, b, out, precision=self.precision):
+        if not cublaslt.matmul(a, b, out, precision=self.precision):
             raise LeftOut(f"cuBLASLt has no algorithm for {self.dtype} {self.precision}")
 
     def capture(self, call: Callable[[int], None]) -> Callable[[], None]:

@@ -6,7 +6,7 @@ import importlib
 
 import numpy as np
 import pytest
-from bars import lay
+from layouts import lay
 from libs import make_lib
 
 import xpgraph as xg

@@ -1,4 +1,4 @@
-"""p + a g by NumPy's own BLAS: where it is taken, and where it is not."""
+"""p + a g by NumPy's own BLAS: what it takes, and what it refuses."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import pytest
 
 from xpgraph import SGD
 from xpgraph.fast import blas
-from xpgraph.fast.blas import SHARED, axpy
+from xpgraph.fast.blas import THREADED, axpy
 
 
 @pytest.fixture
-def functions():
-    if not blas._functions():
+def openblas():
+    if not blas.functions():
         pytest.skip("NumPy's BLAS here is not an OpenBLAS whose functions can be found")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", [(), (1,), (7, 3), (123, 457)])
-def test_it_adds_to_the_array_itself(functions, dtype, shape):
+def test_axpy_adds_in_place(openblas, dtype, shape):
     random = np.random.default_rng(0)
     p, g = (np.asarray(random.standard_normal(shape), dtype) for _ in range(2))
     true, before = p.astype(np.float64) - 0.3 * g.astype(np.float64), g.copy()
@@ -27,7 +27,7 @@ def test_it_adds_to_the_array_itself(functions, dtype, shape):
     assert np.array_equal(g, before)
 
 
-def test_it_leaves_alone_what_it_cannot_do(functions):
+def test_axpy_refuses_some_arrays_and_leaves_them_unchanged(openblas):
     whole = np.ones((4, 6), np.float32)
     locked = np.ones((4, 6), np.float32)
     locked.flags.writeable = False
@@ -46,12 +46,12 @@ def test_it_leaves_alone_what_it_cannot_do(functions):
         assert np.array_equal(p, before)
 
 
-@pytest.mark.parametrize("n", [5, SHARED - 1, SHARED, 3 * SHARED])
+@pytest.mark.parametrize("n", [5, THREADED - 1, THREADED, 3 * THREADED])
 @pytest.mark.parametrize("clip", [None, 0.25])
-@pytest.mark.parametrize("found", [True, False])
-def test_sgd_is_the_same_with_it_and_without(monkeypatch, n, clip, found):
-    if not found:
-        monkeypatch.setattr(blas, "_functions", dict)
+@pytest.mark.parametrize("available", [True, False])
+def test_sgd_gives_the_same_result_with_and_without_axpy(monkeypatch, n, clip, available):
+    if not available:
+        monkeypatch.setattr(blas, "functions", dict)
     random = np.random.default_rng(0)
     p, g = (random.standard_normal(n).astype(np.float32) for _ in range(2))
     true = p.astype(np.float64) - 0.1 * (clip or 1.0) * g
@@ -59,7 +59,7 @@ def test_sgd_is_the_same_with_it_and_without(monkeypatch, n, clip, found):
     assert np.allclose(p, true, rtol=0, atol=1e-6)
 
 
-def test_at_a_rate_of_0_a_gradient_that_is_not_finite_is_seen():
-    p = np.zeros(SHARED, np.float32)
-    SGD(0.0).update([p], [np.full(SHARED, np.nan, np.float32)])
+def test_a_gradient_of_nan_shows_even_at_a_learning_rate_of_0():
+    p = np.zeros(THREADED, np.float32)
+    SGD(0.0).update([p], [np.full(THREADED, np.nan, np.float32)])
     assert np.isnan(p).all()

@@ -1,4 +1,4 @@
-"""Long arrays in blocks and on threads: every element once, whatever their number."""
+"""Long arrays in blocks and on threads: every element is visited once, whatever the number of threads."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ SIZES = [
 @pytest.fixture(params=[1, 2, 3, 8])
 def count(request, monkeypatch):
     monkeypatch.setattr(blocks, "threads", lambda: request.param)
-    blocks._pool.cache_clear()
+    blocks.pool.cache_clear()
     yield request.param
-    blocks._pool.cache_clear()
+    blocks.pool.cache_clear()
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_every_element_is_met_once(count, size):
+def test_every_element_is_visited_once(count, size):
     a, b = np.arange(size, dtype=np.float64).reshape(-1, 1), np.zeros((size, 1))
 
     def work(x, y):
         assert x.size <= blocks.BLOCK
         y += x + 1
 
-    blocks.spread_over(work, a, b)
+    blocks.each_block(work, a, b)
     assert np.array_equal(b, a + 1)
 
 
 @pytest.mark.parametrize("clip", [None, np.array(0.5)])
-def test_an_update_meets_every_parameter_once(count, clip):
+def test_an_update_visits_every_parameter_once(count, clip):
     params = [np.zeros(size) for size in SIZES] + [
         np.zeros((300, 300))[:, ::2],
         np.asfortranarray(np.zeros((700, 100))),
@@ -53,7 +53,7 @@ def test_an_update_meets_every_parameter_once(count, clip):
     def update(p, g):
         p += g
 
-    blocks.in_blocks(update, clip, params, grads)
+    blocks.update_blocks(update, clip, params, grads)
     assert all((p == (1 if clip is None else 0.5)).all() for p in params)
 
 
@@ -61,27 +61,27 @@ def test_threads_change_no_bit(monkeypatch):
     found = []
     for count in (1, 2, 5):
         monkeypatch.setattr(blocks, "threads", lambda count=count: count)
-        blocks._pool.cache_clear()
+        blocks.pool.cache_clear()
         rng = np.random.default_rng(0)
         p, g = rng.standard_normal((700, 900)).astype(np.float32), rng.standard_normal((700, 900)).astype(np.float32)
         optimizer = Adam()
         for _ in range(3):
             optimizer.update([p], [g])
         found.append(p.tobytes())
-    blocks._pool.cache_clear()
+    blocks.pool.cache_clear()
     assert len(set(found)) == 1
 
 
-def test_what_goes_wrong_in_a_thread_is_raised(count):
+def test_an_error_in_a_thread_is_raised_to_the_caller(count):
     def work(x):
         raise OSError("in a block")
 
     with pytest.raises(OSError, match="in a block"):
-        blocks.spread_over(work, np.zeros(blocks.THREADED * 2))
+        blocks.each_block(work, np.zeros(blocks.THREADED * 2))
 
 
 @pytest.mark.parametrize(("name", "value", "most"), [("OPENBLAS_NUM_THREADS", "1", 1), ("OMP_NUM_THREADS", "x", 8)])
-def test_limits_of_the_environment_are_kept(monkeypatch, name, value, most):
+def test_limits_in_the_environment_are_obeyed(monkeypatch, name, value, most):
     monkeypatch.setenv(name, value)
     assert 1 <= blocks.threads.__wrapped__() <= most
 

@@ -1,4 +1,4 @@
-"""Memory that is used again: only when nobody can tell."""
+"""Memory is reused only when nobody refers to it any more."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHAPE, KIND = (128, 512), np.dtype(np.float32)
 
 
 @pytest.fixture(autouse=True)
-def _empty():
+def no_kept_arrays():
     buffers.clear()
     yield
     buffers.clear()
@@ -24,25 +24,25 @@ def address(a):
     return a.__array_interface__["data"][0]
 
 
-def test_what_is_held_is_never_given_out_again():
-    held = [buffers.fresh(SHAPE, KIND) for _ in range(5)]
-    assert len({address(a) for a in held}) == 5
-    kept = address(held[2])
-    view = held[2][3:5].T  # a view is a hold too
-    del held[2]
-    assert address(buffers.fresh(SHAPE, KIND)) != kept
+def test_an_array_that_is_still_referred_to_is_not_reused():
+    arrays = [buffers.fresh(SHAPE, KIND) for _ in range(5)]
+    assert len({address(a) for a in arrays}) == 5
+    third = address(arrays[2])
+    view = arrays[2][3:5].T  # a view refers to the array too
+    del arrays[2]
+    assert address(buffers.fresh(SHAPE, KIND)) != third
     del view
-    assert kept in {address(a) for a in (buffers.fresh(SHAPE, KIND), buffers.fresh(SHAPE, KIND))}
+    assert third in {address(a) for a in (buffers.fresh(SHAPE, KIND), buffers.fresh(SHAPE, KIND))}
 
 
-def test_what_was_let_go_is_used_again():
+def test_an_array_without_references_is_reused():
     first = address(buffers.fresh(SHAPE, KIND))
     assert [address(buffers.fresh(SHAPE, KIND)) for _ in range(3)] == [first] * 3
     assert address(buffers.fresh(SHAPE, np.dtype(np.float64))) != first
 
 
-@pytest.mark.skipif(buffers._UNHELD < 0, reason="without the GIL nothing is used again")
-def test_an_array_comes_back_as_new():
+@pytest.mark.skipif(buffers.UNUSED_COUNT < 0, reason="without the GIL nothing is reused")
+def test_a_reused_array_is_as_good_as_new():
     a = buffers.fresh(SHAPE, KIND)
     first = address(a)
     a.flags.writeable = False
@@ -55,30 +55,30 @@ def test_an_array_comes_back_as_new():
     assert a.shape == SHAPE and address(a) != first
 
 
-@pytest.mark.parametrize("size", [0, 1, 100, buffers.LEAST // 4 - 1, buffers.MOST // 4 + 1])
+@pytest.mark.parametrize("size", [0, 1, 100, buffers.SMALLEST // 4 - 1, buffers.LARGEST // 4 + 1])
 def test_small_and_huge_arrays_are_not_kept(size):
     a = buffers.fresh((size,), KIND)
-    assert a.shape == (size,) and not buffers._shelves.arrays
+    assert a.shape == (size,) and not buffers.pool.arrays
 
 
-def test_no_more_is_kept_than_promised():
+def test_no_more_than_the_limit_is_kept():
     for n in range(1, 60):
-        buffers.fresh((n, 1 << 20), KIND) if n * 4 << 20 <= buffers.MOST else None
-        assert buffers._shelves.size <= buffers.KEPT
-        assert buffers._shelves.size == sum(a.nbytes for shelf in buffers._shelves.arrays.values() for a in shelf)
+        buffers.fresh((n, 1 << 20), KIND) if n * 4 << 20 <= buffers.LARGEST else None
+        assert buffers.pool.size <= buffers.LIMIT
+        assert buffers.pool.size == sum(a.nbytes for kept in buffers.pool.arrays.values() for a in kept)
 
 
-def test_threads_share_nothing():
-    mine, found = buffers.fresh(SHAPE, KIND), []
-    thread = threading.Thread(target=lambda: found.append(address(buffers.fresh(SHAPE, KIND))))
+def test_threads_share_no_memory():
+    mine, others = buffers.fresh(SHAPE, KIND), []
+    thread = threading.Thread(target=lambda: others.append(address(buffers.fresh(SHAPE, KIND))))
     first = address(mine)
     del mine
     thread.start()
     thread.join()
-    assert found[0] != first
+    assert others[0] != first
 
 
-def test_a_node_s_output_stays_its_callers():
+def test_the_output_of_a_node_stays_unchanged_while_it_is_kept():
     x, node = np.ones(SHAPE, np.float32), Sigmoid()
     one = node.forward(x)
     before = one.copy()

@@ -1,12 +1,13 @@
-"""Every kernel of the table, every body, dtype and layout, against the generic body on NumPy in float64."""
+"""Every body of every kernel, in every dtype and layout, against the generic body on NumPy in float64."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from bars import LAYOUTS, PROMISED
 from kernel_checks import KERNELS, bodies, check_body
+from layouts import LAYOUTS
 from samples import SAMPLES
+from tolerances import PROMISED
 
 from xpgraph.arrays.kernels import TABLE
 
@@ -21,31 +22,31 @@ def test_every_body_agrees_with_the_generic_body_on_numpy(lib, name, dtype, layo
         pytest.skip(f"no empty arrays: {sample.no_empty}")
     cases = 0
     for case in sample.cases(np.random.default_rng(7), n):
-        for words, body in bodies(row, lib.place.library.name).items():
-            check_body(lib, row, sample, body, (case, dtype, layout), f"{name}, {words}, case {cases}")
+        for kind, body in bodies(row, lib.place.library.name).items():
+            check_body(lib, row, sample, body, (case, dtype, layout), f"{name}, {kind}, case {cases}")
         cases += 1
     assert cases
 
 
-def test_every_kernel_has_a_row_of_samples_and_every_row_a_kernel():
+def test_every_kernel_has_samples_and_every_row_of_samples_a_kernel():
     assert sorted(SAMPLES) == KERNELS
 
 
 @pytest.mark.parametrize("name", sorted(SAMPLES))
-def test_no_bar_is_looser_than_promised_without_a_reason(name):
+def test_no_tolerance_is_looser_than_promised_without_a_reason(name):
     sample = SAMPLES[name]
     if not sample.reason:
-        for bar, promised in zip(sample.bars, PROMISED[name], strict=True):
-            assert bar.kind == promised.kind and bar.n <= promised.n
+        for tolerance, promised in zip(sample.tolerances, PROMISED[name], strict=True):
+            assert tolerance.kind == promised.kind and tolerance.n <= promised.n
 
 
 def test_a_wrong_body_is_found(lib):
-    """The test above can fail: by one rounding too many, and by reading past the strides."""
+    """The comparison fails for one rounding too many, for values in another order, and for another dtype."""
     sample, row = SAMPLES["multiply"], TABLE["multiply"]
     case = next(iter(sample.cases(np.random.default_rng(7), 7)))
-    with pytest.raises(AssertionError, match="above the bar"):
+    with pytest.raises(AssertionError, match="above the tolerance"):
         check_body(lib, row, sample, lambda x, y: x * y * 1.0000002, (case, "float32", "C"), "wrong")
-    with pytest.raises(AssertionError, match="above the bar"):
+    with pytest.raises(AssertionError, match="above the tolerance"):
         check_body(lib, row, sample, lambda x, y: lib.xp.flip(x, axis=0) * y, (case, "float64", "strided"), "wrong")
     with pytest.raises(AssertionError):
         check_body(lib, row, sample, lambda x, y: lib.xp.astype(x * y, lib.xp.float64), (case, "float32", "C"), "wrong")

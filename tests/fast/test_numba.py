@@ -1,4 +1,4 @@
-"""Where numba's bodies are taken, what they leave to NumPy's, and how they are compiled."""
+"""When numba's bodies run, what they leave to NumPy's, and how they are compiled."""
 
 from __future__ import annotations
 
@@ -23,21 +23,11 @@ BODIES = {"affine", "affine_grad", "sigmoid", "sigmoid_grad", "softmax_cross_ent
 
 
 @pytest.fixture(autouse=True)
-def on(monkeypatch):
-    """numba's bodies, for this test."""
-    monkeypatch.setenv("XPGRAPH_NUMBA", "1")
-    monkeypatch.setenv("XPGRAPH_GENERIC", "0")
-    forget()
-    yield
-    forget()
+def numba_bodies(choose_bodies):
+    choose_bodies("numba")
 
 
-def forget():
-    for row in TABLE.values():
-        row.bodies.clear()
-
-
-def test_its_bodies_come_first_and_can_be_turned_off(monkeypatch):
+def test_numbas_bodies_come_first_and_can_be_turned_off(monkeypatch):
     load_fast("numpy")
     assert {name for name, row in TABLE.items() if "numpy+numba" in row.fast_bodies} == BODIES
     row = TABLE["adam"]
@@ -50,18 +40,18 @@ def test_its_bodies_come_first_and_can_be_turned_off(monkeypatch):
 
 
 @pytest.mark.parametrize("error", [ImportError, OSError, AttributeError, SystemError])
-def test_a_numba_that_breaks_is_done_without(error, tmp_path):
+def test_a_numba_whose_import_fails_is_ignored(error, tmp_path):
     (tmp_path / "numba.py").write_text(f"raise {error.__name__}('broken')")
-    assert numba_of(tmp_path) == ["''", "False"]
+    assert compiler_in_a_new_process(tmp_path) == ["''", "False"]
 
 
-def test_without_compilation_there_are_no_loops():
-    assert numba_of(NUMBA_DISABLE_JIT="1") == ["''", "False"]
-    assert numba_of() == ["'numba'", "True"]
+def test_without_compilation_numpys_bodies_run():
+    assert compiler_in_a_new_process(NUMBA_DISABLE_JIT="1") == ["''", "False"]
+    assert compiler_in_a_new_process() == ["'numba'", "True"]
 
 
-def numba_of(*folders, **more):
-    """The compiler's name and whether it has bodies, in a process with these folders before all others."""
+def compiler_in_a_new_process(*folders, **environment):
+    """The name of the compiler of NumPy's bodies, and whether it declared bodies; Python looks for modules in these folders first."""
     code = """
 import numpy as np
 from xpgraph.arrays.kernels import TABLE, compiler_for
@@ -70,59 +60,66 @@ assert sigmoid(np.zeros(3, np.float32)).tolist() == [0.5] * 3
 print(repr(compiler_for("numpy")), "numpy+numba" in TABLE["adam"].fast_bodies)
 """
     root = str(Path(xpgraph.__file__).parents[1])
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([*map(str, folders), root])} | more
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    path = os.pathsep.join([*map(str, folders), root])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": path} | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return done.stdout.split()
 
 
-def test_only_the_helper_of_a_library_makes_its_bodies():
+def test_only_the_compiler_of_a_library_may_declare_bodies_for_it():
     with pytest.raises(ValueError, match=r"adam.fast\('cupy', compiler='numba'\): unknown\. Known: none, leave it out"):
         adam.fast("cupy", compiler="numba")(TABLE["adam"].fast_bodies["numpy"])
 
 
-def test_without_a_folder_for_compiled_code_it_is_compiled_each_time(monkeypatch):
+def test_without_a_folder_to_cache_in_loops_are_compiled_in_each_process(monkeypatch):
     import numba
 
-    from xpgraph.fast.numba import compiled
+    from xpgraph.fast.numba.compiling import compiled
 
-    given = []
+    caching = []
     real = numba.njit
 
     def njit(*args, cache=False, **more):
-        given.append(cache)
+        caching.append(cache)
         if cache:
             raise RuntimeError("cannot cache function: no locator available")
         return real(*args, **more)
 
     monkeypatch.setattr(numba, "njit", njit)
     assert callable(compiled(lambda x: x))
-    assert given == [True, False]
+    assert caching == [True, False]
 
 
-def test_the_exponential_is_right_to_two_units_everywhere():
+def test_the_exponential_is_right_within_two_ulp_everywhere():
     import numba
 
-    from xpgraph.fast.numba import LEAST, _exp
+    from xpgraph.fast.numba.nodes import UNDERFLOW, exp_float32
 
-    MOST = np.float32(88)
+    largest = np.float32(88)
 
     @numba.njit
     def exponentials(x, y):
         for i in range(x.size):
-            y[i] = _exp(x[i])
+            y[i] = exp_float32(x[i])
 
-    x = np.concatenate([np.linspace(LEAST, MOST, 400_001), [0.0, -0.0, 1e-30, np.nan, LEAST, MOST]]).astype(np.float32)
+    special = [0.0, -0.0, 1e-30, np.nan, UNDERFLOW, largest]
+    x = np.concatenate([np.linspace(UNDERFLOW, largest, 400_001), special]).astype(np.float32)
     y = np.empty_like(x)
     exponentials(x, y)
     with np.errstate(all="ignore"):
         true = np.exp(x.astype(np.float64))
-        unit = np.spacing(np.maximum(true, np.finfo(np.float32).tiny).astype(np.float32)).astype(np.float64)
+        ulp = np.spacing(np.maximum(true, np.finfo(np.float32).tiny).astype(np.float32)).astype(np.float64)
     assert np.isnan(y[-3]) and np.isnan(x[-3])
-    error = np.abs(y - true) / unit
+    error = np.abs(y - true) / ulp
     assert np.nanmax(error) < 2
 
 
-def test_scores_at_the_ends_of_float32():
+def test_sigmoid_at_the_ends_of_float32():
     x = np.array([np.inf, -np.inf, np.nan, 1e30, -1e30, 88.8, -88.8, -103.0, 0.0, -0.0], np.float32)
     with np.errstate(over="ignore"):
         true = 1 / (1 + np.exp(-x.astype(np.float64)))
@@ -132,7 +129,7 @@ def test_scores_at_the_ends_of_float32():
     assert np.isnan(slope[2]) and (slope[[0, 1, 3, 4]] == 0).all() and slope[8] == slope[9] == 0.25
 
 
-def test_a_label_out_of_range_and_a_score_that_is_not_finite():
+def test_the_loss_with_labels_out_of_range_and_scores_that_are_not_finite():
     layer, x = SoftmaxWithLoss(), np.zeros((3, 4), np.float32)
     with pytest.raises(ValueError, match=r"t\[1\] is 4 but there are 4 classes"):
         layer.forward(x, np.array([0, 4, 1]))
@@ -153,7 +150,7 @@ def test_many_classes_of_nearly_equal_scores_lose_no_digits():
     assert abs(loss - true) < 1e-6 and np.max(np.abs(y / y_true - 1)) < 1e-6
 
 
-def test_no_loop_goes_beyond_an_array():
+def test_no_loop_writes_outside_an_array():
     optimizer, p = Momentum(lr=1.0), np.zeros((4, 3), np.float32)
     optimizer.update([p], [np.ones((4, 3), np.float32)])
     with pytest.raises(ShapeError, match=r"params\[0\] is \(4, 3\) but grads\[0\] is \(2, 3\)"):
@@ -174,7 +171,7 @@ def test_no_loop_goes_beyond_an_array():
 
 @pytest.mark.filterwarnings("ignore:overflow")
 @pytest.mark.parametrize("kind", ["float16", ">f4", "memmap", "read-only", "0-d", "transposed"])
-def test_what_the_loops_are_not_made_for_is_left_to_numpy(kind, tmp_path):
+def test_other_kinds_of_arrays_go_to_numpys_bodies(kind, tmp_path):
     random = np.random.default_rng(0)
 
     def as_kind(a):
@@ -213,16 +210,16 @@ def test_what_the_loops_are_not_made_for_is_left_to_numpy(kind, tmp_path):
     assert np.allclose(db, y.astype(np.float64).sum(0), rtol=1e-2, atol=2e-2 if kind == "float16" else 1e-5)
 
 
-def test_blocks_on_threads_give_the_bits_of_one_loop(monkeypatch):
+def test_blocks_on_threads_give_the_same_bits_as_one_loop(monkeypatch):
     from xpgraph.fast import blocks
-    from xpgraph.fast import numba as bodies
+    from xpgraph.fast.numba import training
 
     random = np.random.default_rng(0)
     given = [[random.standard_normal(n).astype(np.float32) ** 2 for n in (300_001, 70_000, 5)] for _ in range(4)]
 
     def updated(threads, threaded=0):
         monkeypatch.setattr(blocks, "threads", lambda: threads)
-        monkeypatch.setattr(bodies, "THREADED", threaded)
+        monkeypatch.setattr(training, "THREADED", threaded)
         lists = [[a.copy() for a in arrays] for arrays in given]
         adam(*lists, 1e-3, 0.9, 0.999, 1e-8)
         return lists
@@ -234,14 +231,14 @@ def test_blocks_on_threads_give_the_bits_of_one_loop(monkeypatch):
 
 @pytest.mark.parametrize("shape", [(7, 5), (2, 3, 4), (3, 300)])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_loss_is_numpys_in_both_dtypes(dtype, shape):
-    from xpgraph.fast import numpy as plain
+def test_the_loss_agrees_with_numpys_body_in_both_dtypes(dtype, shape):
+    from xpgraph.fast.numpy import nodes as numpys
 
     load_fast("numpy")
-    drawn = np.random.default_rng(3)
-    x, t = drawn.normal(0, 200, shape).astype(dtype), drawn.integers(0, shape[-1], shape[:-1])
-    wanted = plain.softmax_cross_entropy(x, t)
+    random = np.random.default_rng(3)
+    x, t = random.normal(0, 200, shape).astype(dtype), random.integers(0, shape[-1], shape[:-1])
+    expected = numpys.softmax_cross_entropy(x, t)
     eps = np.finfo(dtype).eps
-    for found, true in zip(TABLE["softmax_cross_entropy"].fast_bodies["numpy+numba"](x, t), wanted, strict=True):
+    for found, true in zip(TABLE["softmax_cross_entropy"].fast_bodies["numpy+numba"](x, t), expected, strict=True):
         assert found.dtype == dtype and found.shape == true.shape
         assert np.allclose(found, true, rtol=100 * eps, atol=eps * 1e-3)

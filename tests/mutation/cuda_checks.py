@@ -18,10 +18,10 @@ import numpy as np
 import test_cuda_kernels
 import test_cuda_replay
 import test_cuda_steps
-from bars import LAYOUTS
 from cuda_emulator import DTYPES, Emulator, Guarded
 from cuda_rig import Rig
 from kernel_checks import check_body, leaves, tree
+from layouts import LAYOUTS
 from libs import Lib
 from samples import SAMPLES
 from test_cuda_table import BODIES

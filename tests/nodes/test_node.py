@@ -7,10 +7,10 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from bars import VIEWS
 from gradcheck import NODES, Case, check_gradient, outputs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layouts import VIEWS
 from libs import make_lib
 
 import xpgraph as xg

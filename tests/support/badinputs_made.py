@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bars import lay
+from layouts import lay
 
 from xpgraph.arrays.libraries import HOST, LIBRARIES, Place
 

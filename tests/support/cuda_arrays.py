@@ -1,4 +1,4 @@
-"""Real ``cupy.ndarray`` objects over host memory: shapes, strides and addresses without a GPU."""
+"""Real ``cupy.ndarray`` objects over host memory, so that CuPy's shapes, strides and addresses work without a GPU."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def device_array(a: np.ndarray) -> Any:
-    """A cupy.ndarray of the very memory of ``a``, its strides included; it keeps ``a`` alive."""
+    """A cupy.ndarray on the memory of ``a``, with its strides; it keeps ``a`` alive."""
     import cupy
 
     low, high = np.lib.array_utils.byte_bounds(a)
@@ -18,7 +18,7 @@ def device_array(a: np.ndarray) -> Any:
 
 
 def host_view(a: Any) -> np.ndarray:
-    """The memory of such an array as NumPy sees it, strides included; it keeps the array alive."""
+    """A NumPy array on the memory of such an array, with its strides; it keeps the array alive."""
     reach = [(n - 1) * stride for n, stride in zip(a.shape, a.strides, strict=True)] if a.size else []
     low = sum(r for r in reach if r < 0)
     size = sum(r for r in reach if r > 0) - low + a.dtype.itemsize if a.size else 0

@@ -1,10 +1,14 @@
-// CUDA on the CPU, for tests: included before a source of xpgraph/fast/cuda that g++ compiles (cuda_emulator.py).
+// CUDA on the CPU, for tests: cuda_emulator.py includes it before a source of xpgraph/fast/cuda and compiles both.
 //
-// Every CUDA thread is a fibre. A warp runs until all its lanes wait at a barrier or have ended, then the next warp:
-// whoever reads what another warp has yet to write reads poison. Of some blocks at a time the first warp runs, then the
-// last of these blocks to its end, and so back to the first: whoever counts a block before all its warps have written
-// is found out; in a shuffled order the blocks then go on from barrier to barrier as it falls. Blocks, warps and lanes
-// are taken in a given order. Kernels without barriers run as plain loops.
+// Every CUDA thread is a fibre, which runs until it waits or ends. A warp runs until all its lanes wait at a barrier or
+// have ended; then the next warp runs. So a kernel without a barrier that it needs reads poison instead of what another
+// warp has yet to write.
+//
+// A few blocks are under way at a time. First, one warp of each of them runs; then the blocks run to their ends, the
+// last of them first. So a kernel that counts a block as done before all its warps have written is found out. In a
+// shuffled order the blocks take turns at random, from barrier to barrier.
+//
+// Blocks, warps and lanes run in a given order. Kernels without barriers run as plain loops.
 #pragma once
 #include <math.h>
 #include <stdlib.h>
@@ -31,19 +35,19 @@ void** arguments;
 Fault fault;
 bool fibres_run;
 
-unsigned current;  // the fibre that runs: those of one block, then those of the next
+unsigned current;  // the fibre that runs; fibres are numbered block by block
 ucontext_t scheduler, fibres[MOST_THREADS];
 char* stacks;
 State state[MOST_THREADS];
-int line[MOST_THREADS];          // where it waits
-unsigned turn[MOST_THREADS];     // its shuffles so far: two rounds never share a slot
-char slots[2][MOST_THREADS][8];  // what it hands out in a shuffle
+int line[MOST_THREADS];          // the source line at which it waits
+unsigned turn[MOST_THREADS];     // how many shuffles it has made; odd and even ones use different slots
+char slots[2][MOST_THREADS][8];  // the value that it offers in a shuffle
 
-unsigned place;                 // of the block that runs, among those under way
+unsigned place;                 // the block that runs, counted among those under way
 unsigned numbers[MOST_BLOCKS];  // their block indices
-char* shared[MOST_BLOCKS];      // the shared memory of those that do not run
+char* shared[MOST_BLOCKS];      // the shared memory of the blocks that do not run now
 
-bool fenced[MOST_THREADS];      // since its block began, or since the block counted itself with atomicAdd
+bool fenced[MOST_THREADS];      // since its block started, or since the block counted itself with atomicAdd
 bool counted[MOST_BLOCKS];
 
 Order order;
@@ -64,7 +68,7 @@ void arrange(unsigned* items, unsigned n) {
 }
 
 void fibre() {
-    for (;;) {  // one round a block
+    for (;;) {  // one round for each block
         kernel(arguments);
         state[current] = ENDED;
         swapcontext(&fibres[current], &scheduler);
@@ -89,7 +93,8 @@ void wait(State why, int where) {
 
 unsigned lane() { return thread_index.x % LANES; }
 
-// A block counts itself done with atomicAdd. What its threads wrote must be fenced before, what they read next after it.
+// A block counts itself as done by an atomicAdd. Each of its threads must call __threadfence before it, for what was
+// written, and after it, for what will be read.
 bool all_fenced() {
     bool all = true;
     const unsigned start = place * block_size.x;
@@ -108,7 +113,7 @@ T exchange(unsigned mask, T value, unsigned from, int where) {
     return value;
 }
 
-// Do fibres from..to all wait for this, at one line? Then they are ready; if none waits, they may stay as they are.
+// If fibres from..to all wait for this at one line, they become ready. False if only some wait, or at other lines.
 bool released(State why, unsigned from, unsigned to, bool& any) {
     any = false;
     for (unsigned t = from; t < to; t++) any |= state[t] == why;
@@ -118,7 +123,7 @@ bool released(State why, unsigned from, unsigned to, bool& any) {
     return true;
 }
 
-// One warp, until none of its lanes can go on.
+// Runs one warp until none of its lanes can continue.
 bool run_warp(unsigned warp) {
     const unsigned start = place * block_size.x, end = start + block_size.x;
     const unsigned from = start + warp * LANES, to = from + LANES < end ? from + LANES : end;
@@ -132,7 +137,7 @@ bool run_warp(unsigned warp) {
     return true;
 }
 
-// A block from where it is to its next barrier; only its first warp, perhaps.
+// Runs a block to its next barrier: the whole of it, or only its first warp.
 Fault run_round(bool whole, bool& waiting) {
     const unsigned n = block_size.x, count = (n + LANES - 1) / LANES;
     unsigned warps[LANES];
@@ -152,10 +157,10 @@ void switch_to(unsigned next) {
     block_index.x = numbers[next];
 }
 
-// Some blocks that are under way at the same time.
+// Runs a few blocks that are under way at the same time.
 Fault run_blocks(unsigned count) {
     for (unsigned t = 0; t < count * block_size.x; t++) state[t] = READY, turn[t] = 0, fenced[t] = false;
-    for (unsigned i = 0; i < count; i++) {  // NaN, and no index or flag
+    for (unsigned i = 0; i < count; i++) {  // poison: as a float NaN, as an index or flag wrong
         memset(shared[i], 0xff, __stop_xp_shared - __start_xp_shared);
         counted[i] = false;
     }
@@ -167,7 +172,7 @@ Fault run_blocks(unsigned count) {
     }
     unsigned turns[MOST_BLOCKS], left = count;
     for (unsigned i = 0; i < count; i++) turns[i] = count - 1 - i;
-    while (left && fault == NONE) {  // in a shuffled order, barrier by barrier: one that is counted may end last
+    while (left && fault == NONE) {  // in a shuffled order, blocks take turns; one that was counted early may end last
         if (order == SHUFFLED) shuffle(turns, left);
         switch_to(turns[0]);
         fault = run_round(true, waiting);
@@ -207,7 +212,7 @@ int launch(void (*f)(void**), bool barriers, unsigned grid, unsigned block, int 
     }
     unsigned* blocks = (unsigned*)malloc(sizeof(unsigned) * grid);
     arrange(blocks, grid);
-    const unsigned groups = (grid + most - 1) / most, each = (grid + groups - 1) / groups;  // no last group of one
+    const unsigned groups = (grid + most - 1) / most, each = (grid + groups - 1) / groups;  // of equal size
     for (unsigned b = 0; b < grid && fault == NONE; b += each) {
         const unsigned count = grid - b < each ? grid - b : each;
         memcpy(numbers, blocks + b, sizeof(unsigned) * count);
@@ -230,12 +235,12 @@ T add(T* at, T value) {
 
 }  // namespace emulated
 
-// What -fsanitize=alignment calls where a GPU would stop with a misaligned address.
+// Called by -fsanitize=alignment, where a GPU would stop with a misaligned address.
 extern "C" __attribute__((visibility("hidden"))) void __ubsan_handle_type_mismatch_v1(void*, void*) {
     emulated::fault = emulated::MISALIGNED;
 }
 
-// The same of -fsanitize=bounds, for local and shared arrays.
+// Called by -fsanitize=bounds, for local and shared arrays.
 extern "C" __attribute__((visibility("hidden"))) void __ubsan_handle_out_of_bounds(void*, void*) {
     emulated::fault = emulated::BAD_INDEX;
 }

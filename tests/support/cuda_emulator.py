@@ -1,10 +1,11 @@
-"""The CUDA sources run on the CPU: compiled by g++ with cuda_emulator.h, thread by thread, in an order of choice.
+"""An emulator of CUDA: g++ compiles the CUDA sources with cuda_emulator.h, and the CPU runs them thread by thread.
 
     emulator = Emulator(order="reverse")
     emulator.launch("relu", "float32", 4, 256, (x.ctypes.data, y.ctypes.data, x.size))
 
-Orders are "forward", "reverse" or a seed for a shuffled one; a kernel that is right gives the same bits in all.
-What it does not see: a missing __threadfence, and how fast anything is.
+Threads run in an order of choice: "forward", "reverse" or a seed for a shuffled one. A correct kernel gives the same
+bits in all. The emulator sees missing barriers, misaligned accesses and writes outside an array; it does not see how
+fast anything is, nor what real concurrency would do.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ FAULTS = {
     1: "a grid of no blocks, or a block of no or more than 1024 threads",
     2: "a __syncthreads reached by only some threads of a block, or not at the same line",
     3: "a shuffle reached by only some lanes of a warp, or with a mask of fewer than 32",
-    4: "a barrier in a kernel that was taken for one without",
+    4: "a barrier in a kernel that seemed to have none",
     5: "an atomicAdd without a __threadfence of every thread of its block before it, or after it",
     6: "a read or write of more bytes than its address is aligned to",
     7: "an index outside a local or shared array",
@@ -41,14 +42,14 @@ FAULTS = {
 
 
 def why_not() -> str:
-    """Why sources cannot be run here; empty if they can."""
+    """Why the emulator cannot run here; empty if it can."""
     if not sys.platform.startswith("linux"):
         return "the CUDA emulator needs Linux"
     return "" if shutil.which("g++") else "the CUDA emulator needs g++, which is not installed"
 
 
 class Emulator:
-    """``sources``: {file: whole text} in place of the library's own, so that a test can plant a fault."""
+    """``sources``: {file: whole text} instead of the library's own, so that a test can plant a fault."""
 
     def __init__(self, sources: dict[str, str] | None = None, order: str | int = "forward") -> None:
         if why_not():
@@ -62,7 +63,10 @@ class Emulator:
         return sorted(self._where)
 
     def launch(self, name: str, dtype: str, grid: int, block: int, args: Sequence[int | float]) -> None:
-        """Run xp_<name> over the grid; RuntimeError for what a GPU would hang or fail on. Pointers are addresses."""
+        """Run kernel xp_<name> over the grid; ``args``: pointers as addresses, and numbers.
+
+        Raises RuntimeError for what would make a GPU hang or fail, TypeError for a wrong number of arguments.
+        """
         file = self._where[name]
         types = library.signatures(self.texts[file])[name]
         if len(args) != len(types):
@@ -79,7 +83,7 @@ class Emulator:
 
 
 def build(file: str, text: str, dtype: str) -> Path:
-    """The shared library of one source, made once for each content."""
+    """Compile one source to a shared library; the file is reused as long as the source stays the same."""
     whole = _program(text)
     key = hashlib.sha256("\0".join((whole, HEADER.read_text("utf-8"), dtype, *FLAGS)).encode()).hexdigest()[:24]
     folder = _cache()
@@ -93,13 +97,13 @@ def build(file: str, text: str, dtype: str) -> Path:
                 capture_output=True, text=True, check=False,
             )  # fmt: skip
             if done.returncode:
-                raise RuntimeError(f"g++ refuses {file} for {dtype}:\n{done.stderr}")
+                raise RuntimeError(f"g++ cannot compile {file} for {dtype}:\n{done.stderr}")
             built.replace(made)
     return made
 
 
 def with_barriers(text: str) -> set[str]:
-    """The functions of a source that reach a barrier or a shuffle, themselves or through another."""
+    """The functions of a source that call a barrier or a shuffle, directly or through another function."""
     bodies: dict[str, str] = {}
     depth, start, head = 0, 0, ""
     plain = re.sub(r"//.*|#line.*", "", text)
@@ -122,21 +126,21 @@ def with_barriers(text: str) -> set[str]:
 
 
 def _program(text: str) -> str:
-    """A source, hidden in a namespace so that its shared arrays are its own, and a way in for each kernel."""
-    slow = with_barriers(text)
-    ways = []
+    """The C++ program of a source: the source in its own namespace, and a function launch_<name> for each kernel."""
+    fibres = with_barriers(text)
+    entries = []
     for name, types in library.signatures(text).items():
         values = ", ".join(f"*({t}*)values[{i}]" for i, t in enumerate(types))
-        ways.append(
+        entries.append(
             f"static void call_{name}(void** values) {{ xp_{name}({values}); }}\n"
             f'extern "C" int launch_{name}(unsigned grid, unsigned block, int how, unsigned long long seed, void** v) '
-            f"{{ return emulated::launch(call_{name}, {int(f'xp_{name}' in slow)}, grid, block, how, seed, v); }}\n"
+            f"{{ return emulated::launch(call_{name}, {int(f'xp_{name}' in fibres)}, grid, block, how, seed, v); }}\n"
         )
-    return f"namespace {{\n{text}\n}}\n{''.join(ways)}"
+    return f"namespace {{\n{text}\n}}\n{''.join(entries)}"
 
 
 def _value(name: str, ctype: str, dtype: str, value: int | float):
-    """One argument as the kernel takes it."""
+    """One argument as the C type that the kernel takes."""
     if ctype.endswith("*"):
         return ctypes.c_void_p(value)
     if ctype == "REAL":
@@ -147,21 +151,22 @@ def _value(name: str, ctype: str, dtype: str, value: int | float):
 
 
 def _cache() -> Path:
-    """This user's folder of built libraries; nobody else's are loaded."""
+    """The folder of compiled sources. It must belong to this user, because its files are loaded and run."""
     folder = Path(tempfile.gettempdir(), f"xpgraph-emulator-{os.getuid()}")
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
-        raise RuntimeError(f"{folder} belongs to another user; remove it.")
+        raise RuntimeError(f"CUDA emulator: {folder} belongs to another user; remove it.")
     return folder
 
 
 class Guarded:
-    """A copy of an array between two zones that nobody may write into; ``shift`` bytes off an address of 64.
+    """A copy of an array between two guard zones that no kernel may write into, ``shift`` bytes past a multiple of 64.
 
-    The zones are NaN around an array that is only read, so that what is read too far shows, and a large number else.
+    Around an array that is only read, the zones hold NaN, so that a read outside shows in the result. Around one that
+    changes they hold another pattern.
     """
 
-    ZONE = 1 << 14  # a block that goes astray stays inside
+    ZONE = 1 << 14  # bytes: large enough to hold the stray writes of a whole block
 
     def __init__(self, a: np.ndarray, shift: int = 0, changes: bool = False) -> None:
         a = np.array(a, order="C")
@@ -176,47 +181,49 @@ class Guarded:
 
     def check(self) -> None:
         around = self._memory[: self._inside.start], self._memory[self._inside.stop :]
-        assert all((zone == self._fill).all() for zone in around), f"written outside an array {self.array.shape}"
-        assert self._before in (None, self.array.tobytes()), f"written into an input {self.array.shape}"
+        assert all((zone == self._fill).all() for zone in around), f"a kernel wrote outside an array {self.array.shape}"
+        assert self._before in (None, self.array.tobytes()), f"a kernel wrote into an input {self.array.shape}"
 
 
 class Device:
-    """Guarded arrays and launches of one run; ``shift`` moves every array by so many elements."""
+    """Guarded arrays, and launches on them; ``shift`` moves every array by so many elements off its alignment."""
 
     def __init__(self, emulator, dtype, shift=0):
-        self.emulator, self.dtype, self.shift, self.kept = emulator, np.dtype(dtype), shift, []
+        self.emulator, self.dtype, self.shift, self.arrays = emulator, np.dtype(dtype), shift, []
 
     def put(self, a, changes=False):
+        """A guarded copy of ``a``, floats as this dtype; ``changes``: a kernel may write into it."""
         a = np.asarray(a, self.dtype if np.asarray(a).dtype.kind == "f" else None)
-        self.kept.append(Guarded(a, self.shift * a.itemsize, changes))
-        return self.kept[-1]
+        self.arrays.append(Guarded(a, self.shift * a.itemsize, changes))
+        return self.arrays[-1]
 
     def new(self, shape, kind=None):
-        """An output, full of NaN or -1."""
+        """An output array, filled with NaN, or with -1 if ``kind`` is an integer type."""
         return self.put(np.full(shape, -1 if kind else np.nan, kind), changes=True)
 
     def ticket(self):
+        """The counter by which last_block finds the last block."""
         return self.put(np.zeros(1, np.uint32), changes=True)
 
     def pieces(self, *lists):
-        """A table of pieces of parallel lists p, g and up to two states; what a rule does not use is null."""
+        """A table of pieces, one for each parameter, from parallel lists p, g and up to two states, else null."""
         rows = [[*(x.address for x in row), *[0] * (4 - len(row)), row[0].array.size] for row in zip(*lists)]  # noqa: B905
-        self.shift, kept = 0, self.shift
+        self.shift, shift = 0, self.shift
         table = self.put(np.array(rows, np.int64))
-        self.shift = kept
+        self.shift = shift
         return table
 
     def launch(self, name, grid, block, *args):
-        plain = [a.address if isinstance(a, Guarded) else 0 if a is None else a for a in args]
-        self.emulator.launch(name, self.dtype.name, grid, block, plain)
+        values = [a.address if isinstance(a, Guarded) else 0 if a is None else a for a in args]
+        self.emulator.launch(name, self.dtype.name, grid, block, values)
 
     def check(self):
-        for kept in self.kept:
-            kept.check()
+        for array in self.arrays:
+            array.check()
 
 
 def in_every_order(emulator, dtype, work, shift=0):
-    """The outputs of ``work(device)``, the same bits in every order, with nothing written astray."""
+    """The outputs of ``work(device)``. Asserts that all orders of threads give the same bits, none written outside."""
     runs = []
     for order in ORDERS:
         emulator.order = order
@@ -224,5 +231,7 @@ def in_every_order(emulator, dtype, work, shift=0):
         runs.append([np.array(out.array) for out in work(device)])
         device.check()
     for run in runs[1:]:
-        assert [a.tobytes() for a in run] == [a.tobytes() for a in runs[0]], "the order of the threads shows"
+        assert [a.tobytes() for a in run] == [a.tobytes() for a in runs[0]], (
+            "results depend on the order of the threads"
+        )
     return runs[0]

@@ -1,4 +1,4 @@
-"""The lane of the CUDA rig: memory of its own that is given out again, and graphs that are lists of calls."""
+"""Takes the place of device.Lane in the CUDA rig: its memory is a pool of its own, its graphs are lists of calls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Chunk:
-    """Bytes of the host that a CuPy array stands on; they go back to their pool when the array is gone."""
+    """Host memory under a CuPy array; it returns to its pool when the array is gone."""
 
     def __init__(self, data: np.ndarray, pool: dict[int, list[np.ndarray]] | None) -> None:
         self.data, self.pool = data, pool
@@ -25,7 +25,7 @@ class Chunk:
 
 
 class Lane:
-    """As device.Lane: the calls of a capture are kept, not run; its memory is its own, and used again."""
+    """Like device.Lane: a capture records calls and does not run them; memory is reused as soon as it is free."""
 
     def __init__(self, rig: Rig) -> None:
         self.rig, self.pool = rig, defaultdict(list)
@@ -69,14 +69,17 @@ class Lane:
 
 
 class Graph:
+    """A captured step: its calls, which ``launch`` runs again on the same addresses."""
+
     def __init__(self, rig: Rig, lane: Lane, calls: list[tuple[str, str, Callable[[], None]]]) -> None:
         self.rig, self.lane, self.calls = rig, lane, calls
 
     def nodes(self) -> Counter[str]:
+        """How often each kernel, product or generic body occurs."""
         return Counter(f"{kind} {name}" for kind, name, _ in self.calls)
 
     def launch(self) -> None:
-        assert not self.lane.joined, "a replay that does not wait for what came before"
+        assert not self.lane.joined, "a replay does not wait for the work before it"
         self.rig.calls.append(("replay", ""))
         for _, _, run in self.calls:
             run()

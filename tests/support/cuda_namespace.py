@@ -1,7 +1,4 @@
-"""The namespace of CuPy arrays over host memory: each function is NumPy's, on views of the arrays, and counted.
-
-It stands in for array_api_compat.cupy while a ``Rig`` is on.
-"""
+"""Takes the place of array_api_compat.cupy while a ``Rig`` is active: NumPy's functions on arrays in host memory."""
 
 from __future__ import annotations
 
@@ -13,14 +10,14 @@ from cuda_arrays import device_array, host_view
 
 
 def down(a: Any) -> Any:
-    """Every CuPy array inside an argument as a view of NumPy."""
+    """An argument with every CuPy array in it, in nested lists too, as a NumPy view."""
     if isinstance(a, list | tuple):
         return type(a)(down(part) for part in a)
     return host_view(a) if hasattr(a, "data") and hasattr(a.data, "ptr") else a
 
 
 def up(a: Any) -> Any:
-    """Every NumPy array inside a result as a CuPy array; views stay views."""
+    """A result with every NumPy array in it as a CuPy array; views stay views."""
     if isinstance(a, list | tuple):
         return type(a)(up(part) for part in a)
     if isinstance(a, np.generic):

@@ -1,13 +1,14 @@
-"""xpgraph's CUDA path on a machine without a GPU: real CuPy arrays over host memory, kernels run by the emulator.
+"""A test rig: it takes the place of the GPU, so that xpgraph's CUDA path runs on a machine without one.
 
     with Rig() as rig:
         model = mlp([4, 3, 2], backend=rig.place)
         Trainer(model, SGD()).fit(x, t)
         rig.calls        # ("kernel", "sigmoid"), ("cublaslt", "matmul"), ("sync", ""), ("replay", ""), ...
 
-What CuPy itself would have to launch raises CUDARuntimeError, as it does where there is no driver; so a step that runs
-here launches nothing but what is counted. A capture records the calls without running them, and a replay runs them
-again on the same addresses. Fresh memory holds NaN; memory of a lane is given out again as soon as it is free.
+Arrays are real CuPy arrays over host memory. Our kernels run in the emulator (cuda_emulator.py), cuBLASLt is a fake,
+generic bodies run on NumPy. Whatever CuPy itself would launch raises CUDARuntimeError, as on any machine without a
+driver; so a step that runs here makes no launch that is not counted. A capture records calls without running them, and
+a replay runs them again on the same addresses. New memory holds NaN; that of a lane is reused as soon as it is free.
 """
 
 from __future__ import annotations
@@ -29,19 +30,19 @@ from xpgraph.arrays.libraries import LIBRARIES, Place
 
 
 def why_not() -> str:
-    """Why there can be no rig here; empty if there can."""
+    """Why the rig cannot work here; empty if it can."""
     try:
         import cupy
 
         if cupy.cuda.is_available():  # a real kernel would be given addresses of the host
             return "there is a GPU here, on which the tests of `lib` run"
-    except Exception as error:  # a broken installation can fail in any way
+    except Exception as error:  # a broken installation may raise anything
         return f"cupy does not import ({type(error).__name__}): pip install 'xpgraph-nn[cuda13]'"
     return "" if shutil.which("g++") else "there is no g++ to compile the kernels with"
 
 
-def given_back(result: Any, views: list[Any], args: Any, up: Callable[[Any], Any]) -> Any:
-    """A result of NumPy as CuPy's: the argument itself where a kernel returns its ``out``."""
+def on_device(result: Any, views: list[Any], args: Any, up: Callable[[Any], Any]) -> Any:
+    """A NumPy result as CuPy arrays; where a kernel returned its ``out``, the argument itself."""
     for view, a in zip(views, args, strict=True):
         if result is view and result is not None:
             return a
@@ -49,11 +50,16 @@ def given_back(result: Any, views: list[Any], args: Any, up: Callable[[Any], Any
 
 
 class Rig:
-    """``with Rig() as rig``: everything that needs a GPU is replaced. ``emulator``: one with faults, perhaps."""
+    """``with Rig() as rig``: everything that needs a GPU is replaced.
+
+    ``calls``: (kind, name) of everything given to the device so far; kinds are kernel, cublaslt, generic, cupy (a copy
+    that CuPy makes), upload, sync, import, replay, free. ``graphs``: what was captured. ``emulator``, ``cublaslt``: to
+    use instead of the usual ones, for example with faults.
+    """
 
     def __init__(self, emulator: Any = None, cublaslt: Any = None) -> None:
-        from cublaslt import CublasLt
         from cuda_emulator import Emulator
+        from fake_cublaslt import CublasLt
 
         self.emulator = Emulator() if emulator is None else emulator
         self.lt = CublasLt() if cublaslt is None else cublaslt
@@ -64,10 +70,10 @@ class Rig:
         self.free = 2**34
         self.lanes: list[Lane] = []
 
-    # --- what is counted
+    # --- what is counted ---
 
     def submit(self, kind: str, name: str, run: Callable[[], None]) -> None:
-        """A call that a stream would be given: run, or kept where a step is captured."""
+        """A call that would be given to a stream: run it, or record it while a step is captured."""
         if self.recording is not None:
             self.recording.append((kind, name, run))
         else:
@@ -75,21 +81,24 @@ class Rig:
             run()
 
     def refuse(self, what: str) -> None:
-        """What CUDA refuses while a stream is capturing."""
+        """Raise what CUDA raises for ``what`` while a stream is capturing."""
         if self.recording is not None:
             raise RuntimeError(f"cudaErrorStreamCaptureUnsupported: {what}")
 
     def launches(self) -> Counter[str]:
-        """Kernels and products since ``calls`` was emptied, by name."""
+        """How many kernels and products were launched since ``calls`` was cleared, by name."""
         return Counter(name for kind, name in self.calls if kind in ("kernel", "cublaslt", "cupy"))
 
     def syncs(self) -> int:
+        """How often the host read from the device."""
         return sum(kind == "sync" for kind, _ in self.calls)
 
-    # --- what stands in for the device
+    # --- what takes the place of the device ---
 
     def launch(self, name: str, dtype: str, grid: int, block: int, args: Any) -> None:
-        assert grid > 0 and not any(isinstance(a, np.integer) for a in args), "a device would read other bytes"
+        assert grid > 0 and not any(isinstance(a, np.integer) for a in args), (
+            "the arguments of a launch are not as a device reads them"
+        )
         values = [a.item() if isinstance(a, np.generic) else a for a in args]
         self.submit("kernel", name, lambda: self.emulator.launch(name, dtype, grid, block, values))
 
@@ -108,12 +117,12 @@ class Rig:
         from cuda_arrays import host_view
 
         self.refuse("a copy to the host")
-        assert all(lane.joined or lane.inside for lane in self.lanes), "numbers are read before the lane is waited for"
+        assert all(lane.joined or lane.inside for lane in self.lanes), "numbers are read without waiting for the lane"
         self.calls.append(("sync", ""))
         return host_view(a).copy()
 
     def asarray(self, a: Any, *args: Any, **more: Any) -> Any:
-        """What is not on the device yet is copied from the host, which CUDA may wait for."""
+        """An array that is not on the device is copied from the host, for which CUDA may wait."""
         if not hasattr(getattr(a, "data", None), "ptr"):
             self.refuse("a copy from the host")
             self.calls.append(("import", ""))
@@ -137,7 +146,7 @@ class Rig:
         return new
 
     def generic(self, row: Any) -> Callable[..., Any]:
-        """The generic body on views: on a device, CuPy kernels, as many as it has operations."""
+        """The generic body, on NumPy views. On a device, CuPy would launch a kernel for each of its operations."""
         from cuda_arrays import host_view
         from cuda_namespace import down, host, up
 
@@ -145,18 +154,18 @@ class Rig:
             views = down(list(args))
             if self.recording is None:
                 self.calls.append(("generic", row.name))
-                return given_back(row.generic(host, *views), views, args, up)
+                return on_device(row.generic(host, *views), views, args, up)
             copies = copy.deepcopy(views)
-            with np.errstate(all="ignore"):  # what they hold is not computed yet; the shapes are right
-                result = given_back(row.generic(host, *copies), copies, args, up)
-            changes = result is None or any(result is a for a in args)
+            with np.errstate(all="ignore"):  # the values are not computed yet, but the shapes are right
+                result = on_device(row.generic(host, *copies), copies, args, up)
+            in_place = result is None or any(result is a for a in args)
 
             def run() -> None:
                 with np.errstate(all="ignore"):
                     value = row.generic(host, *views)
-                if not changes:
-                    many = isinstance(result, tuple)
-                    for new, a in zip(value if many else [value], result if many else [result], strict=True):
+                if not in_place:
+                    several = isinstance(result, tuple)
+                    for new, a in zip(value if several else [value], result if several else [result], strict=True):
                         host_view(a)[...] = new
 
             self.recording.append(("generic", row.name, run))
@@ -173,16 +182,16 @@ class Rig:
 
         import cupy
 
-        from xpgraph.fast.cuda import device, lt, update
+        from xpgraph.fast.cuda import cublaslt, cublaslt_plan, device, update
 
-        namespace, stand_in = (importlib.import_module(name) for name in ("xpgraph.arrays.libraries", "cuda_namespace"))
-        table = importlib.import_module("xpgraph.arrays.kernels")
+        libraries, namespace = map(importlib.import_module, ("xpgraph.arrays.libraries", "cuda_namespace"))
+        kernels = importlib.import_module("xpgraph.arrays.kernels")
         self.patch = patch = pytest.MonkeyPatch()
-        body = table.Row.body
+        real_body = kernels.Row.body
 
-        def found(row: Any, library: str, generic: bool = False) -> Any:
-            own = body(row, library, generic)
-            return own if library != "cupy" or own in row.fast_bodies.values() else self.generic(row)
+        def body(row: Any, library: str, generic: bool = False) -> Any:
+            real = real_body(row, library, generic)
+            return real if library != "cupy" or real in row.fast_bodies.values() else self.generic(row)
 
         def lane() -> Lane:
             self.lanes.append(Lane(self))
@@ -202,10 +211,10 @@ class Rig:
             activate=contextlib.nullcontext, free=lambda device: self.free,
         )  # fmt: skip
         patch.setitem(LIBRARIES, "cupy", row)
-        patch.setitem(namespace._BY_NAMESPACE, "array_api_compat.cupy", row)
-        patch.setattr(table.Row, "body", found)
+        patch.setitem(libraries._BY_NAMESPACE, "array_api_compat.cupy", row)
+        patch.setattr(kernels.Row, "body", body)
         here = Usable(True, version=cupy.__version__, device="CuPy over host memory")
-        for module in (namespace, importlib.import_module("xpgraph.cli.choices")):
+        for module in (libraries, importlib.import_module("xpgraph.cli.choices")):
             known = module.usable
             patch.setattr(module, "usable", lambda name, known=known: here if name == "cupy" else known(name))
         patch.setattr(cupy.cuda, "Device", lambda number=0: None)
@@ -213,18 +222,18 @@ class Rig:
         patch.setattr(device, "upload", self.upload)
         patch.setattr(device, "ticket", one_ticket)
         patch.setattr(device, "Lane", lane)
-        self._asarray = stand_in.asarray
-        patch.setattr(stand_in, "asarray", self.asarray)
+        self._asarray = namespace.asarray
+        patch.setattr(namespace, "asarray", self.asarray)
         patch.setattr(cupy, "ascontiguousarray", self.ascontiguousarray)
         patch.setattr(cupy, "get_default_memory_pool", lambda: self)
-        patch.setattr(lt, "load", lambda: self.lt)
-        patch.setattr(lt, "_device", lambda: 0)
-        patch.setattr(lt, "_stream", lambda: 1)
-        patch.setattr(lt, "_limit", lambda device: 1 << 20)
-        patch.setattr(lt, "_workspace", lambda device, stream: workspace.ptr)
+        patch.setattr(cublaslt, "load", lambda: self.lt)
+        patch.setattr(cublaslt, "device_number", lambda: 0)
+        patch.setattr(cublaslt, "stream_address", lambda: 1)
+        patch.setattr(cublaslt, "workspace_limit", lambda device: 1 << 20)
+        patch.setattr(cublaslt, "workspace_address", lambda device, stream: workspace.ptr)
         workspace = self.memory(1 << 20)
-        for made in (lt._plans, lt._handles, update._tables):
-            made.clear()
+        for cached in (cublaslt.plans, cublaslt_plan.handles, update._tables):
+            cached.clear()
         cupy.cuda.set_allocator(self.memory)
         self._forget()
         return self
@@ -235,16 +244,16 @@ class Rig:
     def __exit__(self, *error: object) -> None:
         import cupy
 
-        from xpgraph.fast.cuda import lt, update
+        from xpgraph.fast.cuda import cublaslt, cublaslt_plan, update
 
         self.patch.undo()
-        for made in (lt._plans, lt._handles, update._tables):
-            made.clear()
+        for cached in (cublaslt.plans, cublaslt_plan.handles, update._tables):
+            cached.clear()
         cupy.cuda.set_allocator(cupy.get_default_memory_pool().malloc)
         self._forget()
 
     def _forget(self) -> None:
-        """The library and the bodies that were found for CuPy arrays before."""
+        """Look the library and the bodies of CuPy arrays up anew."""
         import importlib
 
         import cupy

@@ -1,4 +1,4 @@
-"""Small trainings on the CUDA path, and what is left of them to compare."""
+"""Small trainings on the CUDA path, and the state that they leave, to compare."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ X, T = _rng.standard_normal((50, 12)).astype(np.float32), _rng.integers(0, 3, 50
 
 
 class Notes(xg.Report):
-    """What a run had to say."""
+    """A report that keeps its notes, and the losses of its lines."""
 
     def __init__(self):
         self.notes, self.lines = [], []
@@ -26,7 +26,7 @@ class Notes(xg.Report):
 
 
 def fit(cuda, optimizer, graph, sizes=(12, 9, 7, 3), model=None, epochs=4, batch_size=8, dtype="float32", **more):
-    """(trainer, notes) after a training on the device."""
+    """Train an mlp on the device: (trainer, notes)."""
     model = model or xg.mlp(list(sizes), backend=cuda.place, dtype=dtype)
     trainer, notes = Trainer(model, optimizer), Notes()
     trainer.fit(X.astype(dtype), T, epochs, batch_size, eval_interval=5, report=notes, graph=graph, **more)
@@ -34,13 +34,14 @@ def fit(cuda, optimizer, graph, sizes=(12, 9, 7, 3), model=None, epochs=4, batch
 
 
 def state(trainer):
-    """Everything that a step changes, on the host."""
+    """Everything that a step changes: arrays on the host, losses, counts."""
     arrays = [*trainer.model.params]
     arrays += [a for slot in trainer.optimizer.slots for a in getattr(trainer.optimizer, slot)]
     return [xg.to_numpy(a) for a in arrays], trainer.loss_list, trainer.optimizer.iter, trainer.steps
 
 
 def same(one, two):
+    """Assert that two trainers ended with the same bits."""
     (a, *rest), (b, *more) = state(one), state(two)
     assert rest == more
     assert all(p.tobytes() == q.tobytes() for p, q in zip(a, b, strict=True))

@@ -1,6 +1,6 @@
-"""What every kernel is tried on and how right it must be, one row a kernel; test_kernels.py runs them all.
+"""The arguments that every kernel is tested with, and its tolerances: one row of SAMPLES for each kernel.
 
-A row's cases are arguments on the host, for n rows.
+The rows for operators.py and axes.py stand in samples_formulas.py, those for xpgraph/training in samples_training.py.
 """
 
 from __future__ import annotations
@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from bars import EXACT, ROUNDED, Bar
 from samples_formulas import FORMULA_SAMPLES
+from samples_training import TRAINING_SAMPLES
 from sampling import Sample, elementwise, pairs, shapes
+from tolerances import EXACT, ROUNDED, Tolerance
 
 
 def _sums_to(rng, n):
@@ -69,50 +70,7 @@ def _cross_entropy_scale(y, t, eps):
     return (1 + np.mean(rows) * (rows.size + y.shape[-1] + 4) / 2,)
 
 
-def _steps(state: int, *hyper: float):
-    """Parameters, gradients and ``state`` lists of squares or means, of several shapes."""
-
-    def cases(rng, n):
-        shapes = [
-            (n, 5),
-            (n,),
-            (2, n, 3),
-            (n, 10_000),
-        ]  # the last is more than one block of any body that works in blocks
-        params, grads = ([rng.standard_normal(s) for s in shapes] for _ in range(2))
-        state_arrays = [[np.abs(rng.standard_normal(s)) for s in shapes] for _ in range(state)]
-        yield params, grads, *state_arrays, *hyper
-        yield params, grads, *state_arrays, *hyper, np.array(0.25)  # clip
-
-    return cases
-
-
-def _adaptive(p, g, h, lr, eps):
-    return abs(p) + abs(lr * g / (np.sqrt(h) + eps))
-
-
-def _each(f):
-    """A scale for kernels over lists: f on one parameter at a time, its gradient clipped; a list for each output."""
-
-    def scale(params, grads, *rest):
-        clip = rest[-1] if isinstance(rest[-1], np.ndarray) else 1.0
-        args = params, [g * clip for g in grads], *(a for a in rest if not isinstance(a, np.ndarray))
-        rows = (f(*(a[i] if isinstance(a, list) else a for a in args)) for i in range(len(params)))
-        return tuple(list(column) for column in zip(*rows, strict=True))
-
-    return scale
-
-
-def _norms(rng, n):
-    yield ([rng.standard_normal((n, 5)), rng.standard_normal(n)],)
-
-
-def _grown(rng, n):
-    yield [rng.standard_normal((n, 5)), rng.standard_normal(n)], np.array(0.37)
-
-
-_few = "a handful of roundings; the error of each is u times a term of the sum"
-_by_analogy = "not named there; held to the bar of sigmoid and its gradient, its nearest neighbours"
+_by_analogy = "not named there; held to the tolerance of sigmoid and its gradient, its nearest neighbours"
 _mean = "a mean over no rows is no number"
 
 SAMPLES: dict[str, Sample] = {
@@ -126,7 +84,7 @@ SAMPLES: dict[str, Sample] = {
     "multiply": Sample(pairs, (ROUNDED,)),
     "sum_to": Sample(
         _sums_to,
-        (Bar("sum", 2),),
+        (Tolerance("sum", 2),),
         lambda dz, to: (_spread_sum(dz, to),),
         lambda dz, to: dz.size // max(1, math.prod(to)),
     ),
@@ -137,13 +95,13 @@ SAMPLES: dict[str, Sample] = {
     ),
     "repeat_grad": Sample(
         lambda rng, n: ((rng.standard_normal((2, n * k)), k, 1) for k in (1, 3)),
-        (Bar("sum", 2),),
+        (Tolerance("sum", 2),),
         lambda dy, k, axis: (np.sum(np.abs(dy).reshape(2, -1, k), axis=2),),
         lambda dy, k, axis: k,
     ),
     "sum_over": Sample(
         _sums_over,
-        (Bar("sum", 2),),
+        (Tolerance("sum", 2),),
         lambda x, axes, keep: (np.sum(np.abs(x), axis=axes, keepdims=keep),),
         lambda x, axes, keep: math.prod(x.shape[a] for a in axes),
     ),
@@ -152,10 +110,12 @@ SAMPLES: dict[str, Sample] = {
         (EXACT,),
         reason="copies",
     ),
-    "matmul": Sample(_products, (Bar("sum", 2),), lambda a, b: (np.abs(a) @ np.abs(b),), lambda a, b: a.shape[-1]),
+    "matmul": Sample(
+        _products, (Tolerance("sum", 2),), lambda a, b: (np.abs(a) @ np.abs(b),), lambda a, b: a.shape[-1]
+    ),
     "affine": Sample(
         lambda rng, n: ((x, W, rng.standard_normal(W.shape[1])) for x, W in _products(rng, n)),
-        (Bar("sum", 2),),
+        (Tolerance("sum", 2),),
         lambda x, W, b: (np.abs(x) @ np.abs(W) + np.abs(b),),  # b is one more row of W, times 1
         lambda x, W, b: x.shape[-1] + 1,
     ),
@@ -164,33 +124,33 @@ SAMPLES: dict[str, Sample] = {
             (x, rng.standard_normal((n, W.shape[1])), np.zeros(W.shape), np.zeros(W.shape[1]))
             for x, W in _products(rng, n)
         ),
-        (Bar("sum", 2), Bar("sum", 2)),
+        (Tolerance("sum", 2), Tolerance("sum", 2)),
         lambda x, dy, dW, db: (np.abs(x).T @ np.abs(dy), np.sum(np.abs(dy), axis=0)),
         lambda x, dy, dW, db: x.shape[0],
         updates=(2, 3),
     ),
-    "sigmoid": Sample(elementwise(87), (Bar("ulp", 4),)),
-    "sigmoid_grad": Sample(elementwise(87, gradient=True), (Bar("ulp", 8),)),
+    "sigmoid": Sample(elementwise(87), (Tolerance("ulp", 4),)),
+    "sigmoid_grad": Sample(elementwise(87, gradient=True), (Tolerance("ulp", 8),)),
     "relu": Sample(elementwise(3), (EXACT,), reason="copies"),
     "relu_grad": Sample(elementwise(3, gradient=True), (EXACT,), reason="copies"),
-    "tanh": Sample(elementwise(10), (Bar("ulp", 4),), reason=_by_analogy),
-    "tanh_grad": Sample(elementwise(43, gradient=True), (Bar("ulp", 8),), reason=_by_analogy),
+    "tanh": Sample(elementwise(10), (Tolerance("ulp", 4),), reason=_by_analogy),
+    "tanh_grad": Sample(elementwise(43, gradient=True), (Tolerance("ulp", 8),), reason=_by_analogy),
     "stable_softmax": Sample(
-        lambda rng, n: ((x,) for x in _logits(rng, n)), (Bar("terms", 8),), lambda x: (_softmax(x) * _reach(x),)
+        lambda rng, n: ((x,) for x in _logits(rng, n)), (Tolerance("terms", 8),), lambda x: (_softmax(x) * _reach(x),)
     ),
     "softmax_grad": Sample(
         lambda rng, n: ((rng.standard_normal(x.shape), _softmax(x)) for x in _logits(rng, n)),
-        (Bar("sum", 2),),
+        (Tolerance("sum", 2),),
         lambda dy, y: (y * (np.abs(dy) + np.sum(np.abs(dy * y), axis=-1, keepdims=True)),),
         lambda dy, y: y.shape[-1],
         reason="a summed gradient",
     ),
     "softmax_cross_entropy": Sample(
-        _labelled, (Bar("terms", 8), Bar("terms", 8), Bar("terms", 8)), _loss_scale, no_empty=_mean
+        _labelled, (Tolerance("terms", 8), Tolerance("terms", 8), Tolerance("terms", 8)), _loss_scale, no_empty=_mean
     ),
     "softmax_cross_entropy_grad": Sample(
         lambda rng, n: ((y, t, d) for y, t in _labelled(rng, n, True) for d in (1.0, np.array(0.7))),
-        (Bar("sum", 2),),
+        (Tolerance("sum", 2),),
         lambda y, t, dout: (
             (y * np.sum(_onehot(t, y), axis=-1, keepdims=True) + _onehot(t, y)) * dout / math.prod(y.shape[:-1]),
         ),
@@ -200,76 +160,14 @@ SAMPLES: dict[str, Sample] = {
     ),
     "cross_entropy": Sample(
         lambda rng, n: ((y, t, eps) for y, t in _labelled(rng, n, True) for eps in (None, 1e-7)),
-        (Bar("terms", 4),),
+        (Tolerance("terms", 4),),
         _cross_entropy_scale,
         no_empty=_mean,
         reason="y + eps is rounded before the logarithm, an absolute error of u; then a mean of N rows",
     ),
-    "sgd": Sample(
-        _steps(0, 0.1), (Bar("terms", 4),), _each(lambda p, g, lr: (abs(p) + abs(lr * g),)), updates=(0,), reason=_few
-    ),
-    "momentum": Sample(
-        _steps(1, 0.1, 0.9),
-        (Bar("terms", 6), Bar("terms", 4)),
-        _each(lambda p, g, v, lr, mu: (abs(p) + abs(mu * v) + abs(lr * g), abs(mu * v) + abs(lr * g))),
-        updates=(0, 2),
-        reason=_few,
-    ),
-    "adagrad": Sample(
-        _steps(1, 0.1, 1e-7),
-        (Bar("terms", 8), Bar("terms", 4)),
-        _each(lambda p, g, h, lr, eps: (_adaptive(p, g, h + g * g, lr, eps), h + g * g)),
-        updates=(0, 2),
-        reason=_few,
-    ),
-    "rmsprop": Sample(
-        _steps(1, 0.1, 0.99, 1e-7),
-        (Bar("terms", 8), Bar("terms", 4)),
-        _each(lambda p, g, h, lr, rho, eps: (_adaptive(p, g, rho * h, lr, eps), h + g * g)),
-        updates=(0, 2),
-        reason=_few,
-    ),
-    "adam": Sample(
-        _steps(2, 0.1, 0.9, 0.999, 1e-8),
-        (Bar("terms", 8), Bar("terms", 4), Bar("terms", 4)),
-        _each(
-            lambda p, g, m, v, a, b1, b2, eps: (_adaptive(p, abs(m) + abs(g), b2 * v, a, eps), m + abs(g), v + g * g)
-        ),
-        updates=(0, 2, 3),
-        reason=_few,
-    ),
-    "global_norm": Sample(
-        _norms,
-        (Bar("sum", 2),),
-        lambda grads: (_norm(grads),),
-        lambda grads: sum(g.size for g in grads),
-        reason="a sum of squares; its root halves the relative error",
-    ),
-    "clip_rate": Sample(
-        lambda rng, n: ((grads, bound) for (grads,) in _norms(rng, n) for bound in (0.5, 100.0)),
-        (Bar("sum", 2), Bar("sum", 2)),
-        lambda grads, bound: (lambda norm: (min(1.0, bound / (norm + 1e-6)), norm))(_norm(grads)),
-        lambda grads, bound: sum(g.size for g in grads),
-        reason="the norm, and a quotient of it",
-    ),
-    "gather": Sample(
-        lambda rng, n: (
-            (rng.standard_normal((n, *shape)), t, rng.integers(0, n, size))
-            for shape in [(5,), (2, 3), ()]
-            for t in (rng.integers(0, 9, n), rng.standard_normal((n, 3)))
-            for size in (1, 4)
-        ),
-        (EXACT, EXACT),
-        no_empty="no row can be named",
-        reason="copies",
-    ),
-    "scale": Sample(_grown, (ROUNDED,), updates=(0,), reason="one product each"),
     **FORMULA_SAMPLES,
+    **TRAINING_SAMPLES,
 }
-
-
-def _norm(grads):
-    return math.sqrt(sum(float(np.sum(g * g)) for g in grads))
 
 
 def _spread_sum(dz, to):

@@ -1,15 +1,15 @@
-"""Rows of samples.py for the kernels of operators.py and axes.py, which formulas are written with."""
+"""Rows of samples.py for the kernels of nodes/operators.py and nodes/axes.py, which formulas are written with."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
-from bars import EXACT, ROUNDED, Bar
 from sampling import Sample, elementwise, pairs
+from tolerances import EXACT, ROUNDED, Tolerance
 
 _few = "a handful of roundings"
-_libm = "the library's own function; held to the bar of sigmoid and its gradient, which are made of it"
+_libm = "the library's own function; held to the tolerance of sigmoid and its gradient, which are made of it"
 
 
 def _quotients(rng, n):
@@ -48,22 +48,24 @@ FORMULA_SAMPLES: dict[str, Sample] = {
         lambda rng, n: (
             (rng.standard_normal(np.broadcast_shapes(x.shape, y.shape)), x, y) for x, y in _quotients(rng, n)
         ),
-        (Bar("terms", 6),),
+        (Tolerance("terms", 6),),
         lambda dz, x, y: (np.abs(dz * x / y**2),),
         reason=_few,
     ),
-    "exp": Sample(elementwise(80), (Bar("ulp", 4),), reason=_libm),
-    "exp_grad": Sample(elementwise(80, gradient=True), (Bar("ulp", 8),), reason=_libm),
+    "exp": Sample(elementwise(80), (Tolerance("ulp", 4),), reason=_libm),
+    "exp_grad": Sample(elementwise(80, gradient=True), (Tolerance("ulp", 8),), reason=_libm),
     "log": Sample(
-        lambda rng, n: ((rng.uniform(1e-3, 9, s),) for s in ((n, 5), (2, n, 3), (n,))), (Bar("ulp", 4),), reason=_libm
+        lambda rng, n: ((rng.uniform(1e-3, 9, s),) for s in ((n, 5), (2, n, 3), (n,))),
+        (Tolerance("ulp", 4),),
+        reason=_libm,
     ),
-    "power": Sample(_powers(False), (Bar("ulp", 4),), reason=_libm),
-    "power_grad": Sample(_powers(True), (Bar("ulp", 8),), reason=_libm),
+    "power": Sample(_powers(False), (Tolerance("ulp", 4),), reason=_libm),
+    "power_grad": Sample(_powers(True), (Tolerance("ulp", 8),), reason=_libm),
     "max_over": Sample(_reduced, (EXACT,), reason="copies"),
-    "max_grad": Sample(_maxima, (Bar("ulp", 0.5),), reason="one quotient"),
+    "max_grad": Sample(_maxima, (Tolerance("ulp", 0.5),), reason="one quotient"),
     "mean_over": Sample(
         _reduced,
-        (Bar("sum", 2),),
+        (Tolerance("sum", 2),),
         lambda x, axes, keep: (np.mean(np.abs(x), axis=axes, keepdims=keep),),
         lambda x, axes, keep: math.prod(x.shape[a] for a in axes),
     ),

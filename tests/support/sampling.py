@@ -6,29 +6,33 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-from bars import Bar
+from tolerances import Tolerance
 
 
 @dataclass(frozen=True)
 class Sample:
-    """``scale`` gives Σ|terms| of each output from the float64 arguments; ``length`` the K of its sums."""
+    """Arguments of one kernel, and the tolerance of each of its outputs.
+
+    ``cases(rng, n)`` yields tuples of arguments on the host, with n rows. From the same arguments in float64, ``scale``
+    gives Σ|terms| of each output, ``length`` the number of terms K of its sums.
+    """
 
     cases: Callable[[np.random.Generator, int], Iterator[tuple]]
-    bars: tuple[Bar, ...]
+    tolerances: tuple[Tolerance, ...]
     scale: Callable[..., tuple] | None = None
     length: Callable[..., int] = field(default=lambda *a: 0)
-    updates: tuple[int, ...] = ()  # the arguments that it changes in place; they are its outputs then
+    updates: tuple[int, ...] = ()  # the arguments that the kernel updates in place: then they are its outputs
     no_empty: str = ""  # why it takes no empty arrays
-    reason: str = ""  # why this bar, where docs/accuracy.md names none or a tighter one
+    reason: str = ""  # why this tolerance, where docs/accuracy.md names none or a tighter one
 
 
 def shapes(n: int) -> list[tuple[int, ...]]:
-    """Of several ranks, n rows in each."""
+    """Shapes of several ranks with n rows each."""
     return [(n, 5), (2, n, 3), (n,), (3, 1, n, 2)] + [()] * (n == 1)
 
 
 def elementwise(spread: float, arity: int = 1, gradient: bool = False):
-    """Arrays of several ranks: x uniform on ±spread with its ends and 0, a gradient dy standard normal."""
+    """Cases of ``arity`` arrays, uniform on ±spread with its ends and 0; before them a normal dy if ``gradient``."""
 
     def cases(rng, n):
         for shape in shapes(n):

@@ -1,6 +1,7 @@
-"""Long arrays in blocks that stay in the second-level cache, on as many threads as pay; NumPy lets go of the GIL.
+"""Long arrays in blocks that stay in the second-level cache, on as many threads as pay.
 
-Which thread does a block changes no bit: every element is computed by itself.
+Threads help because NumPy and the compiled loops release the GIL. They change no bit of a result: every element is
+computed by itself, whichever thread does its block.
 """
 
 from __future__ import annotations
@@ -12,57 +13,59 @@ from functools import cache
 
 import numpy as np
 
-BLOCK = 1 << 16  # elements: the arrays of an update, a block each, fit into a second-level cache of a megabyte
-THREADED = 1 << 18  # elements from which on a second thread gains more than it takes to wake
-MOST = 8  # threads: memory gives no more
+BLOCK = 1 << 16  # elements: one block of every array of an update fits into a second-level cache of a megabyte
+THREADED = 1 << 18  # elements: from here on a second thread gains more than waking it costs
+MAX_THREADS = 8  # more would wait for the memory
 
 
 @cache
 def threads() -> int:
-    """How many threads there are: the cores of this process, or fewer if those of BLAS or OpenMP are limited."""
+    """How many threads to use: the cores of this process, or fewer where BLAS or OpenMP is limited to fewer."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     limits = [os.environ.get(name, "") for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")]
-    return max(1, min(cores, MOST, *(int(limit) for limit in limits if limit.isdecimal())))
+    return max(1, min(cores, MAX_THREADS, *(int(limit) for limit in limits if limit.isdecimal())))
 
 
 @cache
-def _pool() -> ThreadPoolExecutor:
+def pool() -> ThreadPoolExecutor:
+    """The threads beside the caller's own."""
     return ThreadPoolExecutor(max(1, threads() - 1), thread_name_prefix="xpgraph")
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.cache_clear)  # a child has none of its parent's threads
+    os.register_at_fork(after_in_child=pool.cache_clear)  # a forked child has none of its parent's threads
 
 
-def spread_over(work: Callable[..., None], *arrays: np.ndarray) -> None:
-    """``work`` on matching blocks of packed arrays of one size."""
+def each_block(work: Callable[..., None], *arrays: np.ndarray) -> None:
+    """Call ``work`` on matching blocks of packed arrays of one size; the blocks are flat."""
     size = arrays[0].size
     if size <= BLOCK:
         work(*arrays)
         return
     flat = [a.reshape(-1) for a in arrays]
-    together([[a[i : i + BLOCK] for a in flat] for i in range(0, size, BLOCK)], lambda piece: work(*piece), size)
+    blocks = [[a[i : i + BLOCK] for a in flat] for i in range(0, size, BLOCK)]
+    on_threads(blocks, lambda block: work(*block), size)
 
 
-def together(pieces: Sequence, work: Callable, size: int) -> None:
-    """``work`` on each piece, ``size`` elements in all; neighbours stay on one thread."""
-    count = min(threads(), len(pieces)) if size >= THREADED else 1
+def on_threads(blocks: Sequence, work: Callable, size: int) -> None:
+    """Call ``work`` on each block, ``size`` elements in all; neighbouring blocks stay on one thread."""
+    count = min(threads(), len(blocks)) if size >= THREADED else 1
 
-    def some(which: int) -> None:
-        for piece in pieces[which * len(pieces) // count : (which + 1) * len(pieces) // count]:
-            work(piece)
+    def share(which: int) -> None:
+        for block in blocks[which * len(blocks) // count : (which + 1) * len(blocks) // count]:
+            work(block)
 
-    others = [_pool().submit(some, which) for which in range(1, count)]
-    some(0)
+    others = [pool().submit(share, which) for which in range(1, count)]
+    share(0)
     for other in others:
         other.result()
 
 
-def in_blocks(update: Callable[..., None], clip: np.ndarray | None, *lists: list[np.ndarray]) -> None:
-    """``update(p, g, *state)`` on matching pieces of parallel lists, flat where they can be, the gradients clipped."""
+def update_blocks(update: Callable[..., None], clip: np.ndarray | None, *lists: list[np.ndarray]) -> None:
+    """Call ``update(p, g, *state)`` on matching blocks of parallel lists, with gradients scaled by ``clip``."""
 
-    def work(piece: Sequence[np.ndarray]) -> None:
-        p, g, *state = piece
+    def work(block: Sequence[np.ndarray]) -> None:
+        p, g, *state = block
         update(p, g if clip is None else g * clip.astype(g.dtype), *state)
 
     total = sum(p.size for p in lists[0])
@@ -70,18 +73,22 @@ def in_blocks(update: Callable[..., None], clip: np.ndarray | None, *lists: list
         for arrays in zip(*lists, strict=True):
             work(arrays)
     else:
-        together(pieces(*lists), work, total)
+        on_threads(cut(*lists), work, total)
 
 
-def pieces(*lists: list[np.ndarray], block: int = 0) -> list[Sequence[np.ndarray]]:
-    """Parallel lists cut into blocks, each from matching places of one array of every list; flat views if long."""
-    found: list[Sequence[np.ndarray]] = []
-    block = block or BLOCK
+def cut(*lists: list[np.ndarray], block: int = 0) -> list[Sequence[np.ndarray]]:
+    """Parallel lists cut into blocks of ``block`` elements (BLOCK by default).
+
+    Each block holds the matching part of one array from every list: flat views of long packed arrays, other arrays
+    whole.
+    """
+    blocks: list[Sequence[np.ndarray]] = []
+    length = block or BLOCK
     for arrays in zip(*lists, strict=True):
         size = arrays[0].size
-        if size <= block or not all(a.flags.c_contiguous for a in arrays):
-            found.append(arrays)
+        if size <= length or not all(a.flags.c_contiguous for a in arrays):
+            blocks.append(arrays)
         else:
             flat = [a.reshape(-1) for a in arrays]
-            found += [[a[i : i + block] for a in flat] for i in range(0, size, block)]
-    return found
+            blocks += [[a[i : i + length] for a in flat] for i in range(0, size, length)]
+    return blocks

@@ -1,6 +1,7 @@
-"""Memory for results, used again when nobody holds it any more: fresh pages cost more than the arithmetic on them.
+"""Memory for results, reused once nobody refers to it: fresh pages cost more than the arithmetic on them.
 
-An array is free when this file alone refers to it; whoever has it, or a view of it, owns it as any other.
+An array that ``fresh`` returned belongs to its caller like any other. It is reused only when the references to it, and
+to views of it, are gone: then this module holds the only one left.
 """
 
 from __future__ import annotations
@@ -11,59 +12,67 @@ import threading
 
 import numpy as np
 
-LEAST, MOST = 1 << 15, 1 << 26  # bytes of an array that is kept: less costs nothing, more is seldom asked for again
-KEPT = 1 << 28  # bytes of all that are kept, for each thread
+SMALLEST, LARGEST = 1 << 15, 1 << 26  # bytes of an array worth keeping: small ones are cheap, huge ones seldom recur
+LIMIT = 1 << 28  # bytes kept in all, for each thread
 
 
-class _Shelves(threading.local):
+class Pool(threading.local):
+    """The arrays kept by this thread, by shape and dtype."""
+
     def __init__(self) -> None:
         self.arrays: dict[tuple[tuple[int, ...], np.dtype], list[np.ndarray]] = {}
-        self.size = 0
+        self.size = 0  # bytes
 
 
-_shelves = _Shelves()
+pool = Pool()
 
 
-def _free(shelf: list[np.ndarray]) -> np.ndarray | None:
+def _unused(kept: list[np.ndarray]) -> np.ndarray | None:
     """An array that nobody else refers to."""
-    for a in shelf:
-        if sys.getrefcount(a) <= _UNHELD:
+    for a in kept:
+        if sys.getrefcount(a) <= UNUSED_COUNT:
             return a
     return None
 
 
-def _unheld() -> int:
-    """What getrefcount says, in the loop of ``_free``, of an array that only a list refers to; Pythons differ."""
+def _unused_count() -> int:
+    """What getrefcount says, in a loop like that of ``_unused``, of an array that only a list holds; Pythons differ."""
     for a in [np.empty(0)]:
         return sys.getrefcount(a)
     return 0
 
 
-_UNHELD = _unheld() if getattr(sys, "_is_gil_enabled", lambda: True)() else -1  # without the GIL, none is ever free
+# Without the GIL the counts are not exact, so no array ever counts as unused there.
+UNUSED_COUNT = _unused_count() if getattr(sys, "_is_gil_enabled", lambda: True)() else -1
 
 
 def fresh(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """A new array in C order with any contents, for the caller to own."""
+    """An array in C order with any contents, like np.empty."""
     size = math.prod(shape) * dtype.itemsize
-    if not LEAST <= size <= MOST:
+    if not SMALLEST <= size <= LARGEST:
         return np.empty(shape, dtype)
-    shelf = _shelves.arrays.get((shape, dtype))
-    if shelf is None:
-        shelf = _shelves.arrays[shape, dtype] = []
-    a = _free(shelf)
-    if a is not None and a.shape == shape and a.dtype == dtype and a.flags.c_contiguous:
+    kept = pool.arrays.get((shape, dtype))
+    if kept is None:
+        kept = pool.arrays[shape, dtype] = []
+    a = _unused(kept)
+    if a is not None and a.shape == shape and a.dtype == dtype and a.flags.c_contiguous:  # else its owner changed it
         a.flags.writeable = True
         return a
     a = np.empty(shape, dtype)
-    if _shelves.size + size > KEPT:
+    if pool.size + size > LIMIT:
         clear()
-        shelf = _shelves.arrays.setdefault((shape, dtype), [])
-    shelf.append(a)
-    _shelves.size += size
+        kept = pool.arrays.setdefault((shape, dtype), [])
+    kept.append(a)
+    pool.size += size
     return a
 
 
+def fresh_product(a: np.ndarray, b: np.ndarray) -> np.ndarray | None:
+    """Memory for a @ b; None, so that np.matmul makes its own, unless both are matrices of one dtype."""
+    return fresh((a.shape[0], b.shape[1]), a.dtype) if a.dtype == b.dtype and a.ndim == b.ndim == 2 else None
+
+
 def clear() -> None:
-    """Let go of all that is kept by this thread."""
-    _shelves.arrays.clear()
-    _shelves.size = 0
+    """Forget all arrays that this thread keeps."""
+    pool.arrays.clear()
+    pool.size = 0

@@ -1,14 +1,13 @@
-"""Bodies for PyTorch, a witness: two, so that a witness's run does not take twice as long as it must."""
+"""Bodies for PyTorch, which is only a witness: two, so that checks against it do not take twice as long."""
 
 from __future__ import annotations
 
 import torch
 
-from ..nodes import basic as nodes
-from ..training import update_rules
+from ..nodes import basic
 
 
-@nodes.matmul.fast("torch")
+@basic.matmul.fast("torch")
 def matmul(a, b, out=None):
     return torch.matmul(a, b, out=out)
 

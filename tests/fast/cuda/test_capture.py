@@ -93,9 +93,9 @@ def test_a_step_that_reads_falls_back_with_one_warning(cuda):
 
 def test_without_cublaslt_products_are_cupys_and_nothing_is_captured(rig, monkeypatch):
     from xpgraph.fast import cupy as bodies
-    from xpgraph.fast.cuda import lt
+    from xpgraph.fast.cuda import cublaslt
 
-    monkeypatch.setattr(lt, "available", lambda: "there is none")
+    monkeypatch.setattr(cublaslt, "available", lambda: "there is none")
     bodies._loaded.cache_clear()
     try:
         with pytest.warns(

@@ -1,15 +1,16 @@
-"""The table's own test over the CUDA path, without a GPU: each CuPy body, dispatched as on a device, on host memory.
+"""test_every_body.py for the CuPy bodies, without a GPU: each called as on a device, on arrays in host memory.
 
-Dispatch, geometry and the order of arguments are the library's own; kernels run in the emulator, products in NumPy.
+Which kernel is launched, with which grid and arguments, is the library's own doing. A test rig (cuda_rig.py) stands in
+for the device: kernels run in the emulator of cuda_emulator.py, cuBLASLt products in NumPy.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from bars import LAYOUTS
 from cuda_rig import Rig, why_not
 from kernel_checks import KERNELS, check_body
+from layouts import LAYOUTS
 from libs import Lib
 from samples import SAMPLES
 
@@ -37,7 +38,7 @@ def test_every_cuda_body_agrees_with_the_generic_body(rig, name, dtype, layout):
         check_body(lib, row, sample, row.fast_bodies["cupy"], (case, dtype, layout), f"{name}, cuda, case {number}")
 
 
-def test_the_bodies_are_those_that_the_step_needs():
+def test_cupy_has_the_bodies_that_a_training_step_needs():
     products = {"matmul", "affine", "affine_grad"}
     maps = {f"{name}{end}" for name in ("sigmoid", "relu", "tanh") for end in ("", "_grad")}
     updates = {"sgd", "momentum", "adagrad", "rmsprop", "adam", "clip_rate"}
@@ -46,8 +47,8 @@ def test_the_bodies_are_those_that_the_step_needs():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", BODIES)
-def test_contiguous_arrays_need_no_body_but_ours(rig, name, dtype):
-    """One call in C order launches our kernels or cuBLASLt only: nothing falls back to CuPy without a word."""
+def test_packed_arrays_launch_only_our_kernels_and_cublaslt(rig, name, dtype):
+    """With arrays in C order, no body falls back silently to kernels of CuPy."""
     lib, sample = Lib("cupy", rig.place), SAMPLES[name]
     case = next(iter(sample.cases(np.random.default_rng(7), 7)))
     rig.calls.clear()

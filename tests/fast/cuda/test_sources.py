@@ -1,4 +1,4 @@
-"""The CUDA kernels, run on the CPU by the emulator: as right as the table asks, in any order, inside their arrays."""
+"""The CUDA kernels in the emulator: within tolerance, the same bits in any order of threads, no stray writes."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def generic(name, *args):
 
 
 def rounded(a, dtype):
-    """What the kernel sees, in float64."""
+    """The values that the kernel gets, in float64."""
     return np.asarray(a).astype(dtype).astype(np.float64)
 
 
-def near(got, truth, allowed, words=""):
+def near(got, truth, allowed, label=""):
     assert got.shape == np.shape(truth)
     error = np.abs(got.astype(np.float64) - truth)
-    assert (error <= allowed).all(), f"{words}: error {np.max(error - allowed)} above the bar"
+    assert (error <= allowed).all(), f"{label}: error {np.max(error - allowed)} above the tolerance"
 
 
 def check_elementwise(emulator, dtype, name, sizes=(0, 1, 31, 32, 33, 257), shift=0):
@@ -55,7 +55,7 @@ def check_elementwise(emulator, dtype, name, sizes=(0, 1, 31, 32, 33, 257), shif
 
             truth = generic(name, *(rounded(a, dtype) for a in case))
             (got,) = in_every_order(emulator, dtype, work, shift)
-            near(got, truth, SAMPLES[name].bars[0].allowed(truth, dtype, None, 0), f"{name}, {case[0].shape}")
+            near(got, truth, SAMPLES[name].tolerances[0].allowed(truth, dtype, None, 0), f"{name}, {case[0].shape}")
 
 
 def check_column_sum(emulator, dtype, shapes=((33, 33),), block=256):
@@ -69,12 +69,12 @@ def check_column_sum(emulator, dtype, shapes=((33, 33),), block=256):
 
         a = rounded(a, dtype)
         (got,) = in_every_order(emulator, dtype, work)
-        allowed = SAMPLES["sum_to"].bars[0].allowed(None, dtype, np.sum(np.abs(a), axis=0), rows)
+        allowed = SAMPLES["sum_to"].tolerances[0].allowed(None, dtype, np.sum(np.abs(a), axis=0), rows)
         near(got, np.sum(a, axis=0), allowed, f"{rows} x {columns}")
 
 
 def clip(emulator, dtype, grads, max_norm):
-    """[rate, norm] of two launches with one ticket."""
+    """(rate, norm) of two launches with one ticket."""
 
     def work(device):
         gs = [device.put(g) for g in grads]
@@ -94,10 +94,10 @@ def check_clip(emulator, dtype):
     grads = [np.random.default_rng(n).standard_normal(n) for n in (5000, 1, 33, 0, 257, 32)]
     exact = [rounded(g, dtype) for g in grads]
     truth = float(generic("global_norm", exact))
-    bar = SAMPLES["global_norm"].bars[0].allowed(truth, dtype, truth, sum(g.size for g in grads))
+    allowed = SAMPLES["global_norm"].tolerances[0].allowed(truth, dtype, truth, sum(g.size for g in grads))
     rate, norm = clip(emulator, dtype, grads, 0.5)
-    near(np.float64(norm), truth, bar)
-    near(np.float64(rate), 0.5 / (truth + 1e-6), 0.5 * (bar / truth + 4 * np.finfo(dtype).eps) / truth)
+    near(np.float64(norm), truth, allowed)
+    near(np.float64(rate), 0.5 / (truth + 1e-6), 0.5 * (allowed / truth + 4 * np.finfo(dtype).eps) / truth)
     assert clip(emulator, dtype, grads, 1e9)[0] == 1
 
 
@@ -106,9 +106,9 @@ def loss(emulator, dtype, x, t):
     rows, classes = math.prod(x.shape[:-1]), x.shape[-1]
 
     def work(device):
-        held, ticket, row_loss = device.put(t), device.ticket(), device.new(rows)
+        target, ticket, row_loss = device.put(t), device.ticket(), device.new(rows)
         x_, outs = device.put(x), [device.new(s) for s in ((1,), x.shape, x.shape)]
-        labels, probabilities = (held, None) if t.dtype.kind == "i" else (None, held)
+        labels, probabilities = (target, None) if t.dtype.kind == "i" else (None, target)
         for _ in range(2):
             outs[0].array[...] = row_loss.array[...] = np.nan
             ends = (outs[1], outs[2], row_loss, outs[0], ticket, rows, classes)
@@ -125,15 +125,16 @@ def onehot(t, classes):
 
 def check_loss(emulator, dtype, cases):
     sample = SAMPLES["softmax_cross_entropy"]
-    subnormal = 2 * float(np.finfo(dtype).smallest_subnormal)  # there no relative error is promised
+    subnormal = 2 * float(np.finfo(dtype).smallest_subnormal)  # no relative error is promised for those
     for x, t in cases:
         results = loss(emulator, dtype, x, t)
         x, t = rounded(x, dtype), t if t.dtype.kind == "i" else rounded(t, dtype)
         truths = generic("softmax_cross_entropy", x, t)
         scales = sample.scale(x, t if t.ndim == x.ndim else onehot(t, x.shape[-1]))
-        for words, *row in zip(("loss", "y", "dx"), results, truths, scales, sample.bars, strict=True):
-            got, truth, scale, bar = row
-            near(np.reshape(got, np.shape(truth)), truth, bar.allowed(truth, dtype, scale, 0) + subnormal, words)
+        names = "loss", "y", "dx"
+        for name, got, truth, scale, tolerance in zip(names, results, truths, scales, sample.tolerances, strict=True):
+            allowed = tolerance.allowed(truth, dtype, scale, 0) + subnormal
+            near(np.reshape(got, np.shape(truth)), truth, allowed, name)
 
 
 def labelled(rows, classes):
@@ -149,7 +150,7 @@ def test_elementwise(emulator, name, dtype):
 
 
 @pytest.mark.parametrize("name", ELEMENTWISE)
-def test_elementwise_beyond_numbers(emulator, name, dtype):
+def test_elementwise_of_nan_infinity_and_large_numbers(emulator, name, dtype):
     x = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1000.0, -1000.0])
     case = [np.ones(7), x] if name.endswith("_grad") else [x]
 
@@ -231,7 +232,7 @@ def test_impossible_and_unknown_scores(emulator, dtype):
         assert np.isnan(got[0]) and np.isnan(y[1]).all() and np.isfinite(dx[0]).all()
 
 
-FAULTS = {  # a fault -> the file, what stands there, what stands there instead, and the check that must see it
+FAULTS = {  # fault: (file, text there, text instead, the check that must find it)
     "a bound": ("elementwise.cu", "< n; i += stride()) y[i] = x[i] <", "<= n; i += stride()) y[i] = x[i] <", "relu"),
     "the stride": ("elementwise.cu", "+= stride()) y[i] = x[i] <", "+= 2 * stride()) y[i] = x[i] <", "relu"),
     "half of z": ("elementwise.cu", "exp(-2 * fabs", "exp(-fabs", "tanh_grad"),
@@ -267,13 +268,13 @@ CHECKS = {
 def test_a_planted_fault_is_found(emulator, fault):
     file, old, new, check = FAULTS[fault]
     text = emulator.texts[file]
-    assert text.count(old) == 1, "the source has changed: plant the fault anew"
+    assert text.count(old) == 1, "the source has changed: adapt FAULTS to it"
     with pytest.raises((AssertionError, RuntimeError)):
         CHECKS[check](Emulator({file: text.replace(old, new)}))
 
 
 def check_sums_in_a_row(emulator):
-    """Two block_sum one after the other, as no kernel has them yet."""
+    """Two block_sum in a row, which no kernel of the library has yet."""
     emulator = Emulator({"twice.cu": emulator.texts["reduce.cu"] + TWICE})
 
     def work(device):
@@ -288,7 +289,7 @@ def test_sums_in_a_row(emulator):
     check_sums_in_a_row(emulator)
 
 
-def test_the_emulator_says_what_a_gpu_would_hang_on(emulator):
+def test_the_emulator_names_what_a_gpu_would_hang_on(emulator):
     file, old, new, check = FAULTS["half a barrier"]
     with pytest.raises(RuntimeError, match=r"xp_column_sum<<<2, 256>>>: a __syncthreads reached by only some threads"):
         CHECKS[check](Emulator({file: emulator.texts[file].replace(old, new)}))

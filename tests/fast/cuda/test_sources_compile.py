@@ -1,4 +1,4 @@
-"""The CUDA sources pass NVRTC, which needs no GPU: no warning, every kernel there, vectors and no stray double."""
+"""NVRTC, which needs no GPU, compiles the CUDA sources: no warnings, every kernel, vector accesses, no stray double."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from xpgraph.fast.cuda.sources import FILES, NAMES, PRELUDE, file_of, parameters, text
 
 REALS = {"float32": "float", "float64": "double"}
-CUPYS = ("--device-as-default-execution-space", "-ftz=true")  # what cupy.RawModule adds of its own
+CUPY_OPTIONS = ("--device-as-default-execution-space", "-ftz=true")  # cupy.RawModule adds them
 
 
 @pytest.fixture(scope="module")
@@ -18,16 +18,16 @@ def nvrtc():
     module = pytest.importorskip("cupy", reason="CuPy is not installed").cuda.nvrtc
     try:
         module.getVersion()
-    except Exception as e:  # CuPy's loader raises its own
+    except Exception as e:  # CuPy's loader has an exception of its own
         pytest.skip(f"NVRTC is not installed ({type(e).__name__})")
     return module
 
 
 def compiled(nvrtc, file, dtype, arch):
-    """The program, its log and whether it passed."""
+    """The compiled program; fails with the compiler's log."""
     program = nvrtc.createProgram(text(file), file, [], [])
     try:
-        nvrtc.compileProgram(program, ["-std=c++17", f"-DREAL={REALS[dtype]}", *CUPYS, f"-arch={arch}"])
+        nvrtc.compileProgram(program, ["-std=c++17", f"-DREAL={REALS[dtype]}", *CUPY_OPTIONS, f"-arch={arch}"])
     except nvrtc.NVRTCError:
         pytest.fail(f"{file}, {dtype}, {arch}:\n{nvrtc.getProgramLog(program)}")
     log = nvrtc.getProgramLog(program).strip("\0\n ")
@@ -47,7 +47,7 @@ def test_a_source_compiles(nvrtc, file, dtype, arch):
 
 @pytest.mark.parametrize("file", FILES)
 def test_float32_computes_nothing_in_float64(nvrtc, file):
-    """One literal without REAL would: 1/64 of the speed on most GPUs."""
+    """One literal without REAL() would be a double: 1/64 of the speed on most GPUs."""
     ptx = nvrtc.getPTX(compiled(nvrtc, file, "float32", "compute_90")).decode()
     assert ".visible .entry xp_" in ptx
     assert re.findall(r"\S+\.f64.*", ptx) == []
@@ -64,7 +64,7 @@ def test_an_update_moves_16_bytes_at_a_time(nvrtc, dtype, width):
         assert found == [loads, stores], name
 
 
-def test_the_sources_are_read_right():
+def test_names_and_parameters_are_read_from_the_sources():
     assert NAMES["update.cu"] == ("sgd", "momentum", "adagrad", "rmsprop", "adam")
     assert file_of("relu") == file_of("xp_relu") == "elementwise.cu"
     assert parameters("xp_relu") == parameters("relu") == ("const REAL*", "REAL*", "long long")
@@ -81,6 +81,6 @@ def test_the_sources_need_no_header():
         assert "#include" not in text(file) and len(max(text(file).splitlines(), key=len)) <= 120
 
 
-def test_they_are_part_of_the_package():
+def test_the_sources_are_part_of_the_package():
     resources = files("xpgraph.fast.cuda")
     assert all((resources / file).is_file() for file in (*FILES, PRELUDE))

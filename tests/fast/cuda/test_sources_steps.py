@@ -1,4 +1,4 @@
-"""The CUDA kernels of a step's two ends, on the emulator: the rows of a batch, and the update of all parameters."""
+"""The CUDA kernels at the two ends of a step, in the emulator: the rows of a batch, the update of all parameters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xpgraph.arrays.libraries import LIBRARIES
 if why_not():
     pytest.skip(why_not(), allow_module_level=True)
 
-RULES = {  # the numbers of a kernel, made of those of the generic body
+RULES = {  # the numbers that a CUDA kernel takes, from those of the generic body
     "sgd": lambda lr: (lr,),
     "momentum": lambda lr, mu: (lr, mu),
     "adagrad": lambda lr, eps: (lr, eps),
@@ -35,30 +35,30 @@ def dtype(request):
 
 
 def cases(name, n):
-    """Of each case without clipping the lists, parameters, gradients and states, and the numbers."""
+    """(lists, numbers) of each case without clipping; lists: parameters, gradients, states."""
     for case in SAMPLES[name].cases(np.random.default_rng(n), n):
         if not isinstance(case[-1], np.ndarray):
             yield [a for a in case if isinstance(a, list)], [a for a in case if isinstance(a, float)]
 
 
 def placed(device, lists, odd=()):
-    """The lists on the device, those of ``odd`` off the alignment of vectors, and their table of pieces."""
-    kept = []
+    """The lists on the device, those of ``odd`` misaligned for vectors, and their table of pieces."""
+    moved = []
     for i, arrays in enumerate(lists):
         device.shift = int(i in odd)
-        kept.append([device.put(a, changes=i != 1) for a in arrays])
+        moved.append([device.put(a, changes=i != 1) for a in arrays])
     device.shift = 0
-    return kept, device.pieces(*kept)
+    return moved, device.pieces(*moved)
 
 
 def updated(emulator, name, dtype, lists, numbers, clip=None, odd=()):
-    """Parameters and states, one after another, after one launch."""
+    """All parameters, then all states, after one launch."""
 
     def work(device):
-        kept, pieces = placed(device, lists, odd)
+        on_device, pieces = placed(device, lists, odd)
         factor = None if clip is None else device.put(np.array([clip]))
         device.launch(name, len(lists[0]), 256, pieces, *RULES[name](*numbers), factor, *NO_CELLS)
-        return kept[0] + [a for arrays in kept[2:] for a in arrays]
+        return on_device[0] + [a for arrays in on_device[2:] for a in arrays]
 
     return in_every_order(emulator, dtype, work)
 
@@ -71,11 +71,11 @@ def check_update(emulator, name, dtype, n, clip=None, odd=()):
         scales = SAMPLES[name].scale(*exact, *numbers)
         TABLE[name].generic(LIBRARIES["numpy"].xp, *exact, *numbers)
         truth = exact[0] + [a for arrays in exact[2:] for a in arrays]
-        sizes = [s for scale in scales for s in scale]
-        bars = [bar for bar in SAMPLES[name].bars for _ in lists[0]]
-        for g, t, s, bar in zip(got, truth, sizes, bars, strict=True):
-            error, allowed = np.abs(g - t), bar.allowed(t, dtype, s, 0)
-            assert (error <= allowed).all(), f"{name}: error {np.max(error - allowed)} above the bar"
+        scale_of_each = [s for scale in scales for s in scale]
+        tolerances = [tolerance for tolerance in SAMPLES[name].tolerances for _ in lists[0]]
+        for g, t, s, tolerance in zip(got, truth, scale_of_each, tolerances, strict=True):
+            error, allowed = np.abs(g - t), tolerance.allowed(t, dtype, s, 0)
+            assert (error <= allowed).all(), f"{name}: error {np.max(error - allowed)} above the tolerance"
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -85,14 +85,14 @@ def test_update(emulator, name, dtype):
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_update_with_clipping_and_off_the_alignment(emulator, name, dtype):
+def test_update_with_clipping_and_misaligned_arrays(emulator, name, dtype):
     for odd in [(0, 1, 2, 3), (1,), (len(RULES[name].__code__.co_varnames),)]:
         check_update(emulator, name, dtype, 3, 0.37, odd)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("name", RULES)
-def test_what_is_not_finite_stays_in_its_element(emulator, name, dtype, bad):
+def test_a_gradient_that_is_not_finite_changes_only_its_element(emulator, name, dtype, bad):
     lists, numbers = next(cases(name, 3))
     good = updated(emulator, name, dtype, lists, numbers)
     lists[1][0][1, 2] = bad
@@ -105,8 +105,8 @@ def test_what_is_not_finite_stays_in_its_element(emulator, name, dtype, bad):
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_captured_steps_are_the_same_as_single_ones(emulator, name, dtype):
-    """Three steps, rows and numbers by the counters on the device, bit for bit as with arguments."""
+def test_numbers_from_the_table_give_the_bits_of_numbers_as_arguments(emulator, name, dtype):
+    """Three steps as a captured step makes them, by the counters on the device."""
     rng = np.random.default_rng(3)
     lists, numbers = next(cases(name, 3))
     rows = [[a * (1 + k / 10) for a in RULES[name](*numbers)] for k in range(3)]
@@ -114,7 +114,7 @@ def test_captured_steps_are_the_same_as_single_ones(emulator, name, dtype):
     x, t, order = rng.standard_normal((12, 7)), np.arange(12), rng.permutation(12)
 
     def work(device):
-        kept, pieces = placed(device, lists)
+        on_device, pieces = placed(device, lists)
         table, cells = device.put(rows), device.put(np.array([0, -7]), changes=True)
         loss, losses = device.put(np.zeros(1), changes=True), device.new(4)
         x_, t_, order_ = (device.put(a) for a in (x, t, order))
@@ -125,17 +125,17 @@ def test_captured_steps_are_the_same_as_single_ones(emulator, name, dtype):
             assert (bt.array == order[4 * k : 4 * k + 4]).all() and (bx.array == x_.array[bt.array]).all()
             assert cells.array.tolist() == [k, k]
             loss.array[...] = k + 0.5
-            wrong = [float("nan")] * rows.shape[1]  # the arguments are not looked at
+            wrong = [float("nan")] * rows.shape[1]  # the arguments are not used
             device.launch(name, len(lists[0]), 256, pieces, *wrong, None, table, cells, loss, losses)
             assert cells.array.tolist() == [k + 1, k]
         assert losses.array[:3].tolist() == [0.5, 1.5, 2.5] and np.isnan(losses.array[3])
-        return [a for arrays in kept for a in arrays]
+        return [a for arrays in on_device for a in arrays]
 
     def one_by_one(device):
-        kept, pieces = placed(device, lists)
+        on_device, pieces = placed(device, lists)
         for row in rows:
             device.launch(name, len(lists[0]), 256, pieces, *map(float, row), None, *NO_CELLS)
-        return [a for arrays in kept for a in arrays]
+        return [a for arrays in on_device for a in arrays]
 
     captured, single = (in_every_order(emulator, dtype, w) for w in (work, one_by_one))
     assert [a.tobytes() for a in captured] == [a.tobytes() for a in single]

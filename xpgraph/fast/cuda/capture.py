@@ -27,7 +27,7 @@ from ...errors import CaptureError
 from ...nodes.copying import parts
 from ...training.optimizers import Optimizer
 from ...training.steps import takes_clip
-from . import device, lt
+from . import cublaslt, device
 from .update import Feed, expand, fits, tables
 
 ROUNDS = 2  # call by call before a capture: the memory of the second is laid out as that of the third
@@ -61,7 +61,7 @@ def refusal(steps: Any) -> str | None:
         return f"the rule of {type(optimizer).__name__} has no CUDA kernel, or XPGRAPH_GENERIC turns it off"
     if not steps.batches.resident:
         return "the data does not fit on the device"
-    if (lack := lt.available()) is not None:
+    if (lack := cublaslt.available()) is not None:
         return f"cuBLASLt cannot be loaded ({lack})"
     lists = [list(steps.model.params), list(steps.model.grads)]
     if not any(p.size for p in lists[0]):

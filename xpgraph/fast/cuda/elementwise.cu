@@ -1,4 +1,5 @@
-// The activations and their gradients, in z = e^-|x|, and the bias. Any grid is right: each thread strides through.
+// The activations and their gradients, written in z = e^-|x| so that nothing overflows; and the bias of Affine.
+// Any grid will do: each thread starts at its index in the grid and goes on by the number of threads in the grid.
 
 __device__ inline long long first() { return blockIdx.x * (long long)blockDim.x + threadIdx.x; }
 
@@ -18,7 +19,7 @@ extern "C" __global__ void xp_sigmoid_grad(const REAL* dy, const REAL* x, REAL* 
     }
 }
 
-// NaN stays NaN: it is not <= 0.
+// NaN stays NaN, because it is not <= 0.
 extern "C" __global__ void xp_relu(const REAL* x, REAL* y, long long n) {
     for (long long i = first(); i < n; i += stride()) y[i] = x[i] <= 0 ? 0 : x[i];
 }
@@ -38,12 +39,12 @@ extern "C" __global__ void xp_tanh_grad(const REAL* dy, const REAL* x, REAL* dx,
     }
 }
 
-// y += b, row by row of a matrix.
+// y += b for every row of y, a rows x columns matrix.
 extern "C" __global__ void xp_add_bias(REAL* y, const REAL* b, long long rows, long long columns) {
     const long long n = rows * columns;
     if (first() >= n) return;
     long long column = first() % columns;
-    const long long step = stride() % columns;  // two divisions a thread instead of one an element
+    const long long step = stride() % columns;  // two divisions for each thread, not one for each element
     for (long long i = first(); i < n; i += stride()) {
         y[i] += b[column];
         column += step;

@@ -1,4 +1,4 @@
-// The rows of a batch, copied from data that stay on the device: inputs x and labels t, a block for each row.
+// The rows of a batch, copied from the whole data set on the device: inputs x and labels t, one block for each row.
 
 struct alignas(16) Sixteen {
     unsigned long long a, b;
@@ -10,7 +10,7 @@ __device__ inline void copy(const char* from, char* to, long long bytes) {
     for (long long i = threadIdx.x; i < words; i += blockDim.x) ((Word*)to)[i] = ((const Word*)from)[i];
 }
 
-// In the widest words that both addresses and the length allow.
+// Copies in the widest words to which both addresses and the length are aligned.
 __device__ inline void copy_row(const char* from, char* to, long long bytes) {
     const unsigned long long odd = bits(from) | bits(to) | (unsigned long long)bytes;
     if (odd % 16 == 0)
@@ -23,8 +23,8 @@ __device__ inline void copy_row(const char* from, char* to, long long bytes) {
         copy<char>(from, to, bytes);
 }
 
-// Row r of bx and bt is row order[start + r] of x and t. cells: null, and start is 0; or the counters of a captured
-// step: start = cells[0] * size, and cells[1] = cells[0] tells the update which step this is.
+// Row r of bx and bt becomes row order[start + r] of x and t. Without cells (null), start is 0. In a captured step,
+// cells are its counters: start = cells[0] * size, and cells[1] = cells[0] tells the update which step this is.
 extern "C" __global__ void xp_gather(const char* x, char* bx, long long x_bytes, const char* t, char* bt,
                                      long long t_bytes, const long long* order, long long size, long long count,
                                      long long* cells) {

@@ -1,6 +1,6 @@
-// Softmax and cross-entropy, forward and backward, in one launch: a warp for each row, the mean by the last block.
+// Softmax with cross-entropy, forward and backward, in one launch: a warp for each row; the last block takes the mean.
 
-// Softmax of one row in its largest element and sum: y_j = e^(x_j - max) / sum.
+// The softmax of one row, held as its largest element and its sum: y_j = e^(x_j - max) / sum.
 struct Row {
     const REAL* x;
     long long classes;
@@ -14,7 +14,7 @@ __device__ inline Row softmax(const REAL* x, long long classes, unsigned lane) {
     Row row = {x, classes, x[0], 0};
     for (long long j = lane; j < classes; j += 32) row.max = fmax(row.max, x[j]);
     for (int mask = 16; mask > 0; mask /= 2) row.max = fmax(row.max, __shfl_xor_sync(0xffffffffu, row.max, mask));
-    REAL lost = 0;  // Kahan's sum: 50,000 classes are 1,600 terms a lane, and equal terms round alike
+    REAL lost = 0;  // Kahan's sum: with 50,000 classes a lane adds 1,600 terms, and equal terms all round alike
     for (long long j = lane; j < classes; j += 32) {
         const REAL term = exp(x[j] - row.max) - lost, sum = row.sum + term;
         lost = (sum - row.sum) - term;
@@ -24,7 +24,7 @@ __device__ inline Row softmax(const REAL* x, long long classes, unsigned lane) {
     return row;
 }
 
-// dx = (y - onehot) / rows. A label outside the classes has an all-zero onehot and the loss NaN.
+// dx = (y - onehot) / rows; share is 1 / rows. For a label outside the classes, onehot is all 0 and the loss is NaN.
 __device__ inline REAL with_label(Row row, long long label, REAL* y, REAL* dx, REAL share, unsigned lane) {
     for (long long j = lane; j < row.classes; j += 32) {
         y[j] = row.y(j);
@@ -33,7 +33,7 @@ __device__ inline REAL with_label(Row row, long long label, REAL* y, REAL* dx, R
     return 0 <= label && label < row.classes ? row.surprise(label) : REAL(nan(""));
 }
 
-// dx = (y sum(t) - t) / rows. Where t is 0 a class adds nothing, be it infinitely unlikely.
+// dx = (y sum(t) - t) / rows. A class with t = 0 adds nothing to the loss, not even 0 * infinity.
 __device__ inline REAL with_probabilities(Row row, const REAL* t, REAL* y, REAL* dx, REAL share, unsigned lane) {
     REAL whole = 0, loss = 0;
     for (long long j = lane; j < row.classes; j += 32) {
@@ -48,7 +48,7 @@ __device__ inline REAL with_probabilities(Row row, const REAL* t, REAL* y, REAL*
     return warp_sum(loss);
 }
 
-// One of labels and probabilities is null. Blocks of whole warps; grid = ceil(rows / warps of a block).
+// One of labels and probabilities is null. Blocks consist of whole warps; grid = ceil(rows / warps of a block).
 extern "C" __global__ void xp_softmax_cross_entropy(const REAL* x, const long long* labels, const REAL* probabilities,
                                                     REAL* y, REAL* dx, REAL* row_loss, REAL* loss, unsigned* ticket,
                                                     long long rows, long long classes) {

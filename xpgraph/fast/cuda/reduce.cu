@@ -1,6 +1,6 @@
-// Sums over many numbers, in one launch and in an order that does not depend on which block or warp comes first.
+// Sums over many numbers, in one launch. Their order never depends on which block or warp runs first.
 
-// The sum of f(i), i = from, from + step, ... < n. Four sums at a time, so that four loads are under way.
+// The sum of f(i) over i = from, from + step, ... < n. Four separate sums keep four loads in flight.
 template <typename F>
 __device__ inline REAL strided_sum(long long from, long long n, long long step, F f) {
     REAL sum[4] = {0, 0, 0, 0};
@@ -11,7 +11,8 @@ __device__ inline REAL strided_sum(long long from, long long n, long long step, 
     return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
-// out[j] = sum of column j. A block is 32 columns by blockDim / 32 lanes of rows; grid = ceil(columns / 32).
+// out[j] = sum of column j. A block takes 32 columns: thread (lane, side) adds every lanes-th row of one of them, where
+// lanes = blockDim / 32. grid = ceil(columns / 32).
 extern "C" __global__ void xp_column_sum(const REAL* a, REAL* out, long long rows, long long columns) {
     __shared__ REAL parts[32][32];
     const unsigned side = threadIdx.x % 32, lane = threadIdx.x / 32, lanes = blockDim.x / 32;
@@ -25,8 +26,9 @@ extern "C" __global__ void xp_column_sum(const REAL* a, REAL* out, long long row
     out[column] = sum;
 }
 
-// norm = sqrt(sum of g² over all pieces), rate = min(1, max_norm / (norm + 1e-6)), NaN if the norm is not finite.
-// One block a piece. Single loads, not vectors: the order of the sum, and so its bits, do not depend on addresses.
+// norm = sqrt(sum of g² over all pieces); rate = min(1, max_norm / (norm + 1e-6)), NaN if the norm is not finite.
+// One block for each piece. Elements are loaded one by one, not as vectors, so that the order of the sum, and with it
+// the bits, do not depend on how the arrays are aligned.
 extern "C" __global__ void xp_clip_rate(const Piece* pieces, REAL* partials, unsigned* ticket, REAL max_norm,
                                         REAL* rate, REAL* norm) {
     const Piece piece = pieces[blockIdx.x];

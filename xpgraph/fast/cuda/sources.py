@@ -1,7 +1,7 @@
-"""The CUDA sources as text: what NVRTC compiles on a GPU, and what the tests compile for the CPU.
+"""The CUDA sources as text: NVRTC compiles them on a GPU, the tests compile them for the CPU.
 
-Each file holds kernels ``extern "C" __global__ void xp_<name>(...)`` and is compiled as prelude.cu and itself, once
-per dtype, with -DREAL=float or -DREAL=double. A kernel's name is taken with or without the xp_.
+Each file holds kernels ``extern "C" __global__ void xp_<name>(...)``. It is compiled with prelude.cu before it, once
+for each dtype, with -DREAL=float or -DREAL=double. Functions here take a kernel's name with or without the xp_.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ _KERNEL = re.compile(r'extern\s+"C"\s+__global__\s+void\s+xp_(\w+)\s*\(([^)]*)\)
 
 @cache
 def text(file: str) -> str:
-    """The whole source of a file: the prelude, then the file, each with its own line numbers."""
+    """The whole source of a file: the prelude, then the file; the compiler reports each with its own line numbers."""
     parts = (f'#line 1 "{name}"\n{(_FOLDER / name).read_text("utf-8")}' for name in (PRELUDE, file))
     return "\n".join(parts)
 
 
 def signatures(source: str) -> dict[str, tuple[str, ...]]:
-    """Each kernel of a source, in order, with the C types of its parameters: ``"const REAL*"``, ``"long long"``."""
-    plain = re.sub(r"//.*", "", source)
+    """The kernels of a source, in order: name to the C types of its parameters (``"const REAL*"``, ``"long long"``)."""
+    without_comments = re.sub(r"//.*", "", source)
     return {
         name: tuple(" ".join(re.sub(r"\w+\s*$", "", p).split()).replace(" *", "*") for p in parameters.split(","))
-        for name, parameters in _KERNEL.findall(plain)
+        for name, parameters in _KERNEL.findall(without_comments)
     }
 
 
@@ -36,7 +36,7 @@ NAMES: dict[str, tuple[str, ...]] = {file: tuple(signatures(text(file))) for fil
 
 
 def file_of(kernel: str) -> str:
-    """The file that holds a kernel; KeyError names it if there is none."""
+    """The file that holds a kernel. Raises KeyError with its name if none does."""
     name = kernel.removeprefix("xp_")
     for file, kernels in NAMES.items():
         if name in kernels:

@@ -1,7 +1,8 @@
-// One step of an optimizer, for all parameters in one launch: a block for each piece.
+// One step of an optimizer for all parameters in one launch: one block for each piece.
 //
-// clip: null, or the factor of every gradient. cells: null, and the numbers of the rule are the arguments; or the
-// counters of a captured step k = cells[1], and the numbers are row k of the table, so that replays can differ.
+// clip: null, or the factor of every gradient. Without cells (null), the numbers of the rule are the arguments. In a
+// captured step, cells are its counters: it is step k = cells[1], and its numbers are row k of the table. So each
+// replay can use other numbers, although a graph freezes its arguments.
 
 struct Sgd {
     REAL lr;
@@ -46,7 +47,7 @@ struct Adam {
     }
 };
 
-// Element i of the arrays of a piece, seen as arrays of REAL or of Vector.
+// Updates element i of a piece, whose arrays are read as arrays of REAL or of Vector.
 template <typename Rule, typename T>
 __device__ inline void update_one(const Rule& rule, const Piece& piece, REAL factor, long long i) {
     constexpr int width = sizeof(T) / sizeof(REAL);
@@ -73,7 +74,8 @@ __device__ inline void update(const Piece* pieces, const Rule& rule, const REAL*
         update_one<Rule, REAL>(rule, piece, factor, i);
 }
 
-// The row of the table for this step, null without cells. Block 0 keeps the loss and counts on; gather wrote cells[1].
+// The numbers of this step in the table; null without cells. Block 0 stores the loss and counts the step; cells[1] was
+// written by gather.
 __device__ inline const REAL* begin(const REAL* table, int numbers, long long* cells, const REAL* loss, REAL* losses) {
     if (!cells) return nullptr;
     const long long k = cells[1];

@@ -1,4 +1,8 @@
-"""The update of all parameters in one launch: a table of pieces on the device, one block for each."""
+"""The update of all parameters in one launch.
+
+Parameters are cut into pieces, and a table on the device holds the addresses of each. One block of the kernel updates
+one piece (update.cu).
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,9 @@ import numpy as np
 
 from . import device
 
-SHORT, LONG, MANY = 2048, 16384, 1 << 23  # elements of a piece, and of all parameters from which on pieces are long
-KEPT = 16  # tables: a model's gradients lie at the same addresses in each step
-# What a kernel takes, from what the rule takes: differences from 1 are made in double precision here.
+SHORT, LONG, MANY = 2048, 16384, 1 << 23  # elements of a piece; of a long one, used from MANY elements in all on
+MAX_TABLES = 16  # kept, because the arrays of a model lie at the same addresses in every step
+# The numbers that a CUDA kernel takes, made from those of the rule: 1 - n is computed here, in double precision.
 NUMBERS: dict[str, Callable[..., tuple[float, ...]]] = {
     "rmsprop": lambda lr, rho, eps: (lr, rho, 1.0 - rho, eps),
     "adam": lambda alpha, beta1, beta2, eps: (alpha, beta1, 1.0 - beta1, beta2, 1.0 - beta2, eps),
@@ -21,10 +25,10 @@ _tables: dict[tuple[int, ...], Any] = {}
 
 
 class Feed(NamedTuple):
-    """What stands in for each number of a rule in a step that reads them from the device.
+    """Takes the place of each number of a rule in a step whose kernel reads the numbers on the device.
 
-    ``table``: a row of numbers for each step; ``cells``: int64 (next step, this step); ``losses[this step]`` gets
-    ``loss``.
+    ``table``: a row of numbers for each step. ``cells``: two int64, the next step and this one. The kernel writes
+    ``loss`` to ``losses[this step]`` and counts the step.
     """
 
     table: Any
@@ -34,28 +38,34 @@ class Feed(NamedTuple):
 
 
 def expand(rule: Any, numbers: Sequence[float]) -> tuple[float, ...]:
-    """The numbers of a rule as its CUDA kernel takes them."""
+    """The numbers of a rule (lr, ...) as its CUDA kernel takes them."""
     name = rule.row.name
     return NUMBERS[name](*numbers) if name in NUMBERS else tuple(numbers)
 
 
 def fits(lists: Sequence[Sequence[Any]]) -> bool:
-    """Can these parallel lists (parameters, gradients, state) be updated by one kernel?"""
-    kind = lists[0][0].dtype
-    if kind.name not in device.REALS or any(a.dtype != kind for arrays in lists for a in arrays):
+    """Can one kernel update these parallel lists (parameters, gradients, states)?
+
+    It can if all arrays are float32, or all float64, and those of one parameter have the same memory order.
+    """
+    dtype = lists[0][0].dtype
+    if dtype.name not in device.REALS or any(a.dtype != dtype for arrays in lists for a in arrays):
         return False
-    for arrays in zip(*lists, strict=True):
-        orders = [(a.flags.c_contiguous, a.flags.f_contiguous) for a in arrays]
-        if not all(c for c, _ in orders) and not all(f for _, f in orders):
-            return False
-    return True
+    return all(
+        all(a.flags.c_contiguous for a in arrays) or all(a.flags.f_contiguous for a in arrays)
+        for arrays in zip(*lists, strict=True)
+    )
 
 
 def run_update(rule: Any, lists: Sequence[Sequence[Any]], numbers: Sequence[Any], clip: Any) -> None:
-    """One step of ``rule`` on all parameters; the generic body where the kernel cannot."""
-    kind = lists[0][0].dtype
+    """One step of ``rule`` on all parameters, in place; by the generic body where the kernel cannot.
+
+    ``lists``: parameters, gradients, states. ``numbers``: the rule's, or a Feed in place of each. ``clip``: None, or a
+    0-d array by which the kernel multiplies every gradient.
+    """
+    dtype = lists[0][0].dtype
     feed = numbers[0] if isinstance(numbers[0], Feed) else None
-    if feed is None and (not fits(lists) or (clip is not None and clip.dtype != kind)):
+    if feed is None and (not fits(lists) or (clip is not None and clip.dtype != dtype)):
         rule.row.body("cupy", generic=True)(*lists, *numbers, clip)
         return
     table = pieces(lists)
@@ -63,32 +73,35 @@ def run_update(rule: Any, lists: Sequence[Sequence[Any]], numbers: Sequence[Any]
         return
     count = len(expand(rule, [0.0] * len(numbers)))
     scalars = [0.0] * count if feed is not None else expand(rule, numbers)
-    ends = (0, 0, 0, 0) if feed is None else tuple(a.data.ptr for a in feed)
+    addresses = (0, 0, 0, 0) if feed is None else tuple(a.data.ptr for a in feed)
     device.launch(
-        rule.row.name, kind.name, len(table), 256,
-        (table.data.ptr, *(kind.type(n) for n in scalars), 0 if clip is None else clip.data.ptr, *ends),
+        rule.row.name, dtype.name, len(table), 256,
+        (table.data.ptr, *(dtype.type(n) for n in scalars), 0 if clip is None else clip.data.ptr, *addresses),
     )  # fmt: skip
 
 
 def pieces(lists: Sequence[Sequence[Any]]) -> Any:
-    """The table of an update: int64 (pieces, 5), the addresses p, g, a, b and the length; ``Piece`` in prelude.cu."""
-    numbers = (number for arrays in lists for a in arrays for number in (a.data.ptr, a.size))
-    key = (len(lists), lists[0][0].dtype.itemsize, *numbers)  # addresses are given out again, to other dtypes too
+    """The table of an update, on the device: int64 (pieces, 5), each row a ``Piece`` of prelude.cu.
+
+    Its numbers are the addresses of parameter, gradient and up to two states, and the length.
+    """
+    places = (number for arrays in lists for a in arrays for number in (a.data.ptr, a.size))
+    key = (len(lists), lists[0][0].dtype.itemsize, *places)  # an address may be reused for an array of another dtype
     table = _tables.get(key)
     if table is None:
         rows = _rows(lists)
-        with cupy.cuda.using_allocator(cupy.get_default_memory_pool().malloc):  # it may outlive a private pool
+        with cupy.cuda.using_allocator(cupy.get_default_memory_pool().malloc):  # it may outlive the pool of a lane
             table = cupy.empty(rows.shape, np.int64)
         if rows.size:
             device.upload(table, rows)
-        while len(_tables) >= KEPT:
+        while len(_tables) >= MAX_TABLES:
             _tables.pop(next(iter(_tables)))
         _tables[key] = table
     return table
 
 
 def tables() -> list[Any]:
-    """The tables at hand; who captures a step keeps them."""
+    """The tables made so far. A captured step keeps them, because its graph holds their addresses."""
     return list(_tables.values())
 
 

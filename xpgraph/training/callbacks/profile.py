@@ -19,6 +19,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any
 
+from ...arrays import random_numbers
 from ...arrays.kernels import TABLE
 from ...arrays.libraries import Array, Place, dtype_name, layout, library_of, on_host, place_of
 from ...graph.inputs import first_parameter

@@ -1,4 +1,4 @@
-"""Matrix products through cuBLASLt: real cupy.ndarray objects over host memory, a stand-in for the library."""
+"""Matrix products through cuBLASLt: real cupy.ndarray objects over host memory, a fake library."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import itertools
 
 import numpy as np
 import pytest
-from cublaslt import BGRADA, BIAS, CublasLt
 from cuda_arrays import device_array, host_view
+from fake_cublaslt import BGRADA, BIAS, CublasLt
 
 cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
 
-from xpgraph.fast.cuda import lt  # noqa: E402  (it imports CuPy)
+from xpgraph.fast.cuda import cublaslt, cublaslt_plan  # noqa: E402  (they import CuPy)
 
 STREAM, WORKSPACE = 0x5EA0, 0x7E0000000000
 TOLERANCE = {"float32": 1e-5, "float64": 1e-13}
@@ -21,16 +21,16 @@ SIZES = ((4, 8, 16), (7, 5, 3), (1, 5, 3), (5, 1, 3), (5, 3, 1), (1, 1, 1), (1, 
 
 @pytest.fixture
 def use(monkeypatch):
-    """Put a stand-in in the library's place, with no handle, workspace or plan made yet."""
+    """``use(fake)``: put it in the place of the library, with no handle, workspace or plan made yet."""
 
     def put(cublas):
-        monkeypatch.setattr(lt, "load", lambda: cublas)
-        for name in ("_handles", "_workspaces", "_plans"):
-            monkeypatch.setattr(lt, name, {})
-        monkeypatch.setattr(lt, "_device", lambda: 0)
-        monkeypatch.setattr(lt, "_stream", lambda: STREAM)
-        monkeypatch.setattr(lt, "_limit", lambda device: 8 * lt.MIB)
-        monkeypatch.setattr(lt, "_workspace", lambda device, stream: WORKSPACE)
+        monkeypatch.setattr(cublaslt, "load", lambda: cublas)
+        for module, name in ((cublaslt_plan, "handles"), (cublaslt, "workspaces"), (cublaslt, "plans")):
+            monkeypatch.setattr(module, name, {})
+        monkeypatch.setattr(cublaslt, "device_number", lambda: 0)
+        monkeypatch.setattr(cublaslt, "stream_address", lambda: STREAM)
+        monkeypatch.setattr(cublaslt, "workspace_limit", lambda device: 8 * cublaslt.MIB)
+        monkeypatch.setattr(cublaslt, "workspace_address", lambda device, stream: WORKSPACE)
         return cublas
 
     return put
@@ -66,12 +66,12 @@ def check(got, truth):
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_every_layout(cublas, size, dtype):
-    """One after the other, so that one layout's plan would show in the next."""
+    """All in one test, so that the plan of one layout, wrongly used for the next, would show."""
     m, k, n = size
     a, b, _ = draw(m, k, n, dtype)
     for layouts in itertools.product(LAYOUTS, repeat=3):
         out = lay(np.full((m, n), np.nan, dtype), layouts[2])
-        assert lt.matmul(lay(a, layouts[0]), lay(b, layouts[1]), out)
+        assert cublaslt.matmul(lay(a, layouts[0]), lay(b, layouts[1]), out)
         check(out, a.astype("f8") @ b)
 
 
@@ -83,10 +83,10 @@ def test_bias_and_column_sum(cublas, size, dtype):
     for layouts in itertools.product(LAYOUTS, LAYOUTS, ("rows", "rows apart")):
         x, y = lay(a, layouts[0]), lay(b, layouts[1])
         out, sums = lay(np.full((m, n), np.nan, dtype), layouts[2]), device_array(np.full(n, np.nan, dtype))
-        assert lt.matmul(x, y, out, bias=device_array(bias))
+        assert cublaslt.matmul(x, y, out, bias=device_array(bias))
         check(out, a.astype("f8") @ b + bias)
         host_view(out)[...] = np.nan
-        done = lt.matmul(x, y, out, column_sum=sums)
+        done = cublaslt.matmul(x, y, out, column_sum=sums)
         assert done or not layouts[1].startswith("rows")
         if done:
             assert layouts[1].startswith("rows") or 1 in (k, n)
@@ -97,7 +97,7 @@ def test_bias_and_column_sum(cublas, size, dtype):
 def test_backward_of_an_affine_node(cublas):
     x, dy, _ = draw(100, 784, 10, "float32")[0], *draw(3, 100, 10, "float32")[1:]
     dW, db = device_array(np.empty((784, 10), "f4")), device_array(np.empty(10, "f4"))
-    assert lt.matmul(device_array(x).T, device_array(dy), dW, column_sum=db)
+    assert cublaslt.matmul(device_array(x).T, device_array(dy), dW, column_sum=db)
     check(dW, x.T.astype("f8") @ dy)
     check(db, dy.astype("f8").sum(0))
 
@@ -111,8 +111,8 @@ def arrays(**changes):
 
 WIDE = np.zeros((40, 40), "f4")
 UNSUPPORTED = {
-    "a turned around": {"a": WIDE[3::-1, :5]},
-    "a turned around in its rows": {"a": WIDE[:4, 4::-1]},
+    "a reversed": {"a": WIDE[3::-1, :5]},
+    "a with reversed rows": {"a": WIDE[:4, 4::-1]},
     "every second column": {"b": WIDE[:5, 0:12:2]},
     "one row for all": {"a": np.broadcast_to(WIDE[0, :5], (4, 5))},
     "one number for all": {"a": np.broadcast_to(np.float32(1), (4, 5))},
@@ -120,7 +120,7 @@ UNSUPPORTED = {
     "columns that overlap": {"b": np.lib.stride_tricks.as_strided(WIDE, (5, 6), (4, 8))},
     "out in every second column": {"out": WIDE[:4, 0:12:2].copy()[:, ::-1]},
     "half precision": {name: np.zeros(shape, "f2") for name, shape in (("a", (4, 5)), ("b", (5, 6)), ("out", (4, 6)))},
-    "whole numbers": {name: np.zeros(shape, "i4") for name, shape in (("a", (4, 5)), ("b", (5, 6)), ("out", (4, 6)))},
+    "integers": {name: np.zeros(shape, "i4") for name, shape in (("a", (4, 5)), ("b", (5, 6)), ("out", (4, 6)))},
     "two dtypes": {"b": np.zeros((5, 6))},
     "out of another dtype": {"out": np.zeros((4, 6))},
     "no rows": {"a": np.zeros((0, 5), "f4"), "out": np.zeros((0, 6), "f4")},
@@ -135,7 +135,7 @@ UNSUPPORTED = {
 BAD_VECTORS = {
     "too short": {"v": np.zeros(5, "f4")},
     "strided": {"v": np.zeros(12, "f4")[::2]},
-    "turned around": {"v": np.zeros(6, "f4")[::-1]},
+    "reversed": {"v": np.zeros(6, "f4")[::-1]},
     "of another dtype": {"v": np.zeros(6)},
     "a row": {"v": np.zeros((1, 6), "f4")},
     "out in columns": {"out": np.zeros((6, 4), "f4").T},
@@ -143,36 +143,36 @@ BAD_VECTORS = {
 
 
 @pytest.mark.parametrize("changes", list(UNSUPPORTED.values()), ids=UNSUPPORTED)
-def test_unsupported_is_false_and_nothing_is_called(cublas, changes):
+def test_unsupported_arrays_give_false_and_no_call(cublas, changes):
     a, b, out, _ = arrays(**changes)
-    assert lt.matmul(a, b, out) is lt.matmul(a, b, out) is False
+    assert cublaslt.matmul(a, b, out) is cublaslt.matmul(a, b, out) is False
     assert not cublas.made and not cublas.calls
 
 
 @pytest.mark.parametrize("word", ["bias", "column_sum"])
 @pytest.mark.parametrize("changes", list(BAD_VECTORS.values()), ids=BAD_VECTORS)
-def test_vectors_that_no_epilogue_takes(cublas, changes, word):
+def test_unsupported_vectors_give_false_and_no_call(cublas, changes, word):
     a, b, out, v = arrays(**changes)
-    assert lt.matmul(a, b, out, **{word: v}) is False
+    assert cublaslt.matmul(a, b, out, **{word: v}) is False
     assert not cublas.made and not cublas.calls
 
 
-def test_what_column_sum_cannot_do(cublas):
+def test_unsupported_column_sums_give_false_and_no_call(cublas):
     a, b, out, v = arrays()
-    assert lt.matmul(a, b, out, bias=v, column_sum=v) is False
-    assert lt.matmul(a, arrays(b=np.zeros((6, 5), "f4").T)[1], out, column_sum=v) is False
+    assert cublaslt.matmul(a, b, out, bias=v, column_sum=v) is False
+    assert cublaslt.matmul(a, arrays(b=np.zeros((6, 5), "f4").T)[1], out, column_sum=v) is False
     assert not cublas.made and not cublas.calls
 
 
-def test_one_question_for_one_shape(cublas):
+def test_an_algorithm_is_looked_for_once_for_each_shape(cublas):
     for _ in range(3):
         a, b, out, _ = arrays()
-        assert lt.matmul(a, b, out)
+        assert cublaslt.matmul(a, b, out)
     made = cublas.made
     assert (len(cublas.problems), len(cublas.calls)) == (1, 3)
-    assert lt.matmul(a, b, out) and cublas.made == made
-    assert lt.matmul(*arrays(a=np.zeros((3, 5), "f4"), out=np.zeros((3, 6), "f4"))[:3])
-    assert lt.matmul(*arrays(b=np.zeros((6, 5), "f4").T)[:3])
+    assert cublaslt.matmul(a, b, out) and cublas.made == made
+    assert cublaslt.matmul(*arrays(a=np.zeros((3, 5), "f4"), out=np.zeros((3, 6), "f4"))[:3])
+    assert cublaslt.matmul(*arrays(b=np.zeros((6, 5), "f4").T)[:3])
     assert len(cublas.problems) == 3
     call = cublas.calls[-1]
     assert (call.m, call.n, call.k, call.ops, call.stream) == (6, 4, 5, (1, 0), STREAM)
@@ -187,60 +187,60 @@ def at_shift(a, shift):
 
 
 @pytest.mark.parametrize("which", range(4))
-def test_alignment_is_part_of_the_plan(cublas, which):
+def test_each_alignment_has_a_plan(cublas, which):
     for shift in (0, 1, 2, 3, 4):
         made = [at_shift(host_view(a), shift if i == which else 0) for i, a in enumerate(arrays())]
-        assert lt.matmul(*made[:3], bias=made[3])
+        assert cublaslt.matmul(*made[:3], bias=made[3])
         check(made[2], host_view(made[0]).astype("f8") @ host_view(made[1]) + host_view(made[3]))
     assert [alignments for _, alignments in cublas.problems] == [[16] * 4, [4] * 4, [8] * 4]
 
 
-def test_bias_vectors_alternate(cublas):
+def test_bias_vectors_may_alternate(cublas):
     a, b, out, first = arrays()
     second = device_array(np.arange(6, dtype="f4"))
     product = host_view(a).astype("f8") @ host_view(b)
     for v in (first, second, first, second):
-        assert lt.matmul(a, b, out, bias=v)
+        assert cublaslt.matmul(a, b, out, bias=v)
         check(out, product + host_view(v))
-    assert lt.matmul(a, b, out)
+    assert cublaslt.matmul(a, b, out)
     check(out, product)
     assert [call.bias for call in cublas.calls] == [first.data.ptr, second.data.ptr] * 2 + [0]
     assert len(cublas.problems) == 2
 
 
-def test_old_vectors_and_plans_are_given_back(cublas, monkeypatch):
-    monkeypatch.setattr(lt, "VECTORS", 3)
-    monkeypatch.setattr(lt, "PLANS", 2)
+def test_old_descriptors_and_plans_are_destroyed(cublas, monkeypatch):
+    monkeypatch.setattr(cublaslt_plan, "MAX_DESCRIPTORS", 3)
+    monkeypatch.setattr(cublaslt, "MAX_PLANS", 2)
     a, b, out, _ = arrays()
     vectors = [device_array(np.full(6, i, "f4")) for i in range(20)]
     for v in vectors * 2:
-        assert lt.matmul(a, b, out, bias=v)
+        assert cublaslt.matmul(a, b, out, bias=v)
         check(out, host_view(a).astype("f8") @ host_view(b) + host_view(v))
     for m in range(1, 20):
-        assert lt.matmul(*arrays(a=np.zeros((m, 5), "f4"), out=np.zeros((m, 6), "f4"))[:3])
-    kinds = [thing.kind for thing in cublas.things.values()]
-    assert kinds.count("operation") <= 2 * 3 and kinds.count("layout") <= 2 * 3 and kinds.count("preference") == 0
+        assert cublaslt.matmul(*arrays(a=np.zeros((m, 5), "f4"), out=np.zeros((m, 6), "f4"))[:3])
+    kinds = [made.kind for made in cublas.objects.values()]
+    assert kinds.count("descriptor") <= 2 * 3 and kinds.count("layout") <= 2 * 3 and kinds.count("preference") == 0
 
 
-def test_refused_epilogue_is_false_and_remembered(use):
+def test_a_refused_epilogue_gives_false_and_is_remembered(use):
     cublas = use(CublasLt(refuse=(BGRADA,)))
     a, b, out, v = arrays()
     for _ in range(3):
-        assert lt.matmul(a, b, out, column_sum=v) is False
+        assert cublaslt.matmul(a, b, out, column_sum=v) is False
     assert len(cublas.problems) == 1 and not cublas.calls
-    assert lt.matmul(a, b, out, bias=v) and cublas.calls[-1].epilogue == BIAS
+    assert cublaslt.matmul(a, b, out, bias=v) and cublas.calls[-1].epilogue == BIAS
 
 
-def test_workspace_is_passed_where_the_algorithm_wants_it(use):
+def test_the_workspace_is_passed_if_the_algorithm_needs_one(use):
     cublas = use(CublasLt(workspace=4096))
-    assert lt.matmul(*arrays()[:3]) and cublas.calls[-1].workspace == (WORKSPACE, 4096)
-    cublas = use(CublasLt(workspace=9 * lt.MIB))  # more than there is
-    assert lt.matmul(*arrays()[:3]) is False
+    assert cublaslt.matmul(*arrays()[:3]) and cublas.calls[-1].workspace == (WORKSPACE, 4096)
+    cublas = use(CublasLt(workspace=9 * cublaslt.MIB))  # more than there is
+    assert cublaslt.matmul(*arrays()[:3]) is False
 
 
-def test_one_workspace_for_each_stream(monkeypatch):
-    monkeypatch.setattr(lt, "_workspaces", {})
-    monkeypatch.setattr(lt, "_limit", lambda device: 8 * lt.MIB)
+def test_each_stream_has_a_workspace(monkeypatch):
+    monkeypatch.setattr(cublaslt, "workspaces", {})
+    monkeypatch.setattr(cublaslt, "workspace_limit", lambda device: 8 * cublaslt.MIB)
     sizes = []
 
     class Memory:
@@ -249,8 +249,8 @@ def test_one_workspace_for_each_stream(monkeypatch):
             self.ptr = len(sizes) << 20
 
     monkeypatch.setattr(cupy.cuda, "Memory", Memory)
-    assert [lt._workspace(*at) >> 20 for at in ((0, 1), (0, 2), (0, 1), (1, 1), (0, 2))] == [1, 2, 1, 3, 2]
-    assert sizes == [8 * lt.MIB] * 3
+    assert [cublaslt.workspace_address(*at) >> 20 for at in ((0, 1), (0, 2), (0, 1), (1, 1), (0, 2))] == [1, 2, 1, 3, 2]
+    assert sizes == [8 * cublaslt.MIB] * 3
 
 
 @pytest.mark.parametrize(
@@ -260,11 +260,13 @@ def test_a_failed_call_is_named(use, name):
     cublas = use(CublasLt(status={name: 13}))
     a, b, out, _ = arrays()
     for _ in range(2):
-        with pytest.raises(lt.LtError, match=rf"{name} returned status 13 \(CUBLAS_STATUS_EXECUTION_FAILED\)"):
-            lt.matmul(a, b, out)
-    assert issubclass(lt.LtError, RuntimeError)
+        with pytest.raises(
+            cublaslt.CublasLtError, match=rf"{name} returned status 13 \(CUBLAS_STATUS_EXECUTION_FAILED\)"
+        ):
+            cublaslt.matmul(a, b, out)
+    assert issubclass(cublaslt.CublasLtError, RuntimeError)
     cublas.status.clear()
-    assert lt.matmul(a, b, out)
+    assert cublaslt.matmul(a, b, out)
 
 
 def test_precision(cublas):
@@ -272,7 +274,7 @@ def test_precision(cublas):
     results = {}
     for dtype, precision in (("f4", "fp32"), ("f4", "tf32"), ("f8", "fp32"), ("f8", "tf32")):
         out = device_array(np.zeros((33, 17), dtype))
-        assert lt.matmul(device_array(a.astype(dtype)), device_array(b.astype(dtype)), out, precision=precision)
+        assert cublaslt.matmul(device_array(a.astype(dtype)), device_array(b.astype(dtype)), out, precision=precision)
         results[dtype, precision] = host_view(out)
     truth = results["f8", "fp32"]
     assert np.array_equal(truth, results["f8", "tf32"])
@@ -280,4 +282,4 @@ def test_precision(cublas):
     assert 1e-4 < np.abs(results["f4", "tf32"] - truth).max() < 5e-2
     assert [call.compute for call in cublas.calls] == [68, 77, 70, 70]
     with pytest.raises(ValueError, match="precision is 'fp16'; give one of fp32, tf32"):
-        lt.matmul(*arrays()[:3], precision="fp16")
+        cublaslt.matmul(*arrays()[:3], precision="fp16")

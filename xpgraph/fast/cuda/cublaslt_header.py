@@ -1,6 +1,6 @@
-"""The C side of cuBLASLt: where the library is found, and what its header declares of the functions used here.
+"""What cuBLASLt's C headers declare of the functions used here, and where the library is found.
 
-Names and values are those of ``cublasLt.h``, ``cublas_api.h`` and ``library_types.h``, less their prefixes.
+Names and values are those of ``cublasLt.h``, ``cublas_api.h`` and ``library_types.h``, without their prefixes.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import os
 from ctypes import POINTER, c_float, c_int, c_int32, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
 from typing import Any
 
-Attribute = tuple[int, Any]  # its number and the type that it is written in
+Attribute = tuple[int, Any]  # its number in the header, and its C type
 
-# Found by the dynamic linker when cuda.pathfinder is missing or does not find it.
+# For the dynamic linker, where cuda.pathfinder is missing or does not find the library.
 NAMES = ["cublasLt64_13.dll", "cublasLt64_12.dll"] if os.name == "nt" else ["libcublasLt.so.13", "libcublasLt.so.12"]
 
 STATUS = {
@@ -35,7 +35,7 @@ COMPUTE_32F, COMPUTE_64F, COMPUTE_32F_FAST_TF32 = 68, 70, 77  # cublasComputeTyp
 OP_N, OP_T = 0, 1  # cublasOperation_t
 EPILOGUE_BIAS, EPILOGUE_BGRADA = 4, 256  # cublasLtEpilogue_t; 1, the default, is no epilogue
 
-# Those not set keep the header's default: alpha and beta in host memory, column-major order, a bias of the type of D.
+# Other attributes keep their defaults: alpha and beta in host memory, column-major order, a bias of the type of D.
 DESC_TRANSA: Attribute = 3, c_int32
 DESC_TRANSB: Attribute = 4, c_int32
 DESC_EPILOGUE: Attribute = 7, c_uint32
@@ -62,27 +62,21 @@ class HeuristicResult(ctypes.Structure):
     )
 
 
-_PLACE, _SIZE = POINTER(c_void_p), c_size_t  # where a new object's address is written; a size in bytes
-_SET = [c_void_p, c_int, c_void_p, _SIZE]
+_NEW, _SIZE = POINTER(c_void_p), c_size_t  # where a new object's address is written; a size in bytes
+_SET = [c_void_p, c_int, c_void_p, _SIZE]  # object, attribute, where its value is, size of the value
 FUNCTIONS: dict[str, list[Any]] = {
-    "cublasLtCreate": [_PLACE],
-    "cublasLtMatmulDescCreate": [_PLACE, c_int, c_int],  # compute type, type of alpha and beta
+    "cublasLtCreate": [_NEW],
+    "cublasLtMatmulDescCreate": [_NEW, c_int, c_int],  # compute type, type of alpha and beta
     "cublasLtMatmulDescSetAttribute": _SET,
     "cublasLtMatmulDescDestroy": [c_void_p],
-    "cublasLtMatrixLayoutCreate": [
-        _PLACE,
-        c_int,
-        c_uint64,
-        c_uint64,
-        c_int64,
-    ],  # type, rows, columns, leading dimension
+    "cublasLtMatrixLayoutCreate": [_NEW, c_int, c_uint64, c_uint64, c_int64],  # type, rows, columns, leading dimension
     "cublasLtMatrixLayoutDestroy": [c_void_p],
-    "cublasLtMatmulPreferenceCreate": [_PLACE],
+    "cublasLtMatmulPreferenceCreate": [_NEW],
     "cublasLtMatmulPreferenceSetAttribute": _SET,
     "cublasLtMatmulPreferenceDestroy": [c_void_p],
-    # handle, operation, A, B, C, D, preference, how many wanted, where to, how many written
+    # handle, descriptor, A, B, C, D, preference, how many results are wanted, results, how many were written
     "cublasLtMatmulAlgoGetHeuristic": [*[c_void_p] * 7, c_int, POINTER(HeuristicResult), POINTER(c_int)],
-    # handle, operation, alpha, A and its layout, B, beta, C, D, algorithm, workspace, its size, stream
+    # handle, descriptor, alpha, A and its layout, B, beta, C, D, algorithm, workspace, its size, stream
     "cublasLtMatmul": [*[c_void_p] * 14, _SIZE, c_void_p],
 }
 
@@ -98,26 +92,26 @@ class Owned(c_void_p):
 
 
 def find() -> Any:
-    """The library with its functions declared. Raises OSError or AttributeError when it or one of them is missing."""
-    lib, errors = None, []
-    for name in _names():
+    """The library, its functions declared. Raises OSError if it is missing, AttributeError if a function is."""
+    library, errors = None, []
+    for name in candidates():
         try:
-            lib = ctypes.CDLL(name)
+            library = ctypes.CDLL(name)
             break
         except OSError as error:
             errors.append(str(error))
-    if lib is None:
+    if library is None:
         raise OSError("; ".join(errors))
     for name, arguments in FUNCTIONS.items():
-        function = getattr(lib, name)
+        function = getattr(library, name)
         function.argtypes, function.restype = arguments, c_int
-    return lib
+    return library
 
 
-def _names() -> list[str]:
-    """What to ask the dynamic linker for, the best first."""
+def candidates() -> list[str]:
+    """Names and paths for the dynamic linker, in the order to try them."""
     names = list(NAMES)
-    with contextlib.suppress(Exception):  # whatever keeps it from finding the library, the names may still do
+    with contextlib.suppress(Exception):  # whatever stops cuda.pathfinder, the plain names may still work
         found = importlib.import_module("cuda.pathfinder").load_nvidia_dynamic_lib("cublasLt")
         names.insert(0, found.abs_path or NAMES[0])
     return names

@@ -157,7 +157,11 @@ def watched() -> Iterator[tuple[list[Any], Counter[str]]]:
         launches["matmul"] += capturing and taken
         return taken
 
-    with patch.object(device, "Lane", lane), patch.object(device, "launch", launch), patch.object(lt, "matmul", matmul):
+    with (
+        patch.object(device, "Lane", lane),
+        patch.object(device, "launch", launch),
+        patch.object(cublaslt, "matmul", matmul),
+    ):
         yield graphs, launches
 
 

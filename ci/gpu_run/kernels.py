@@ -44,7 +44,7 @@ def run_kernels(place: Any, quick: bool) -> None:
                 activation = ("sigmoid", "relu", "tanh")[i % 3]
                 for graph in (True, False):
                     train(place, dtype, name, activation, (None, 0.5)[(i + graph) % 2], graph, 1 if quick else 2)
-            with patch.object(lt, "matmul", without_epilogues):
+            with patch.object(cublaslt, "matmul", without_epilogues):
                 train(place, dtype, "sgd", "relu", 1.0, False, 1)
             run_bodies(place, dtype, (33,) if quick else (1, 31, 33, 257, 1025))
     missed = {name for names in sources.NAMES.values() for name in names} - ran

@@ -51,7 +51,7 @@ def test_without_compilation_numpys_bodies_run():
 
 
 def compiler_in_a_new_process(*folders, **environment):
-    """The name of the compiler of NumPy's bodies, and whether it declared bodies; Python looks for modules in these folders first."""
+    """The name of the compiler of NumPy's bodies, and whether it declared any; these folders are searched first."""
     code = """
 import numpy as np
 from xpgraph.arrays.kernels import TABLE, compiler_for

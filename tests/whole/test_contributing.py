@@ -81,10 +81,14 @@ def test_the_blocks_work_inside_the_package(tmp_path):
     home = tmp_path / "xpgraph"
     shutil.copytree(Path(xpgraph.__file__).parent, home, ignore=shutil.ignore_patterns("__pycache__"))
     body = {name: re.sub(r"^(from|import) .*\n", "", BLOCKS[name], flags=re.MULTILINE) for name in BLOCKS}
-    layers, optimizers = home / "nodes" / "layers.py", home / "training" / "optimizers.py"
+    layers, training = home / "nodes" / "layers.py", home / "training"
+    rules, optimizers = training / "update_rules.py", training / "optimizers.py"
+    rule, _, optimizer = body["optimizer"].partition("class ")
+    rules.write_text(rules.read_text("utf-8") + rule, "utf-8")
     layers.write_text(layers.read_text("utf-8") + body["node"], "utf-8")
     entry = 'OPTIMIZERS["nesterov"] = Nesterov\n'
-    optimizers.write_text(optimizers.read_text("utf-8") + body["optimizer"] + entry, "utf-8")
+    source = f"{optimizers.read_text('utf-8')}\nfrom .update_rules import nesterov\n\nclass {optimizer}{entry}"
+    optimizers.write_text(source, "utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "xpgraph", "train", "--optimizer", "nesterov", "--epochs", "1", "--quiet"],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, timeout=120,

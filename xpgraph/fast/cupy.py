@@ -16,7 +16,7 @@ import numpy as np
 
 from ..arrays.matmul_precision import current_precision
 from ..nodes import basic, layers, losses
-from ..training import clipping, replay
+from ..training import clipping, replay, update_rules
 from .cuda import capture, cublaslt, device
 from .cuda.update import pieces, run_update
 

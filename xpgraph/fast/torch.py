@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..nodes import basic
+from ..training import update_rules
 
 
 @basic.matmul.fast("torch")

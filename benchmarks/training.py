@@ -15,16 +15,7 @@ import xpgraph
 from xpgraph.arrays.kernels import TABLE
 from xpgraph.arrays.libraries import Place
 
-from .common import (
-    BACKENDS,
-    BODIES,
-    backend_place,
-    bodies,
-    forget_bodies,
-    median_seconds,
-    need_body,
-    synchronise,
-)
+from .common import BACKENDS, BODIES, backend_place, bodies, forget_bodies, median_seconds, need_body, synchronise
 from .samples import STEPS
 
 BATCHES = 20  # in an epoch

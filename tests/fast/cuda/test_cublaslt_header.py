@@ -67,11 +67,7 @@ def test_the_library_reads_our_numbers_as_meant(real, compute, epilogue):
     lib, log = real
     kind, dtype = ("R_64F", "float64") if compute == "64F" else ("R_32F", "float32")
     at, number = (0, 0) if epilogue == "DEFAULT" else (0x7F0000001000, getattr(header, f"EPILOGUE_{epilogue}"))
-    matrices = [
-        Matrix((4, 5), False, 7),
-        Matrix((5, 6), True, 8),
-        Matrix((4, 6), True, 9),
-    ]
+    matrices = [Matrix((4, 5), False, 7), Matrix((5, 6), True, 8), Matrix((4, 6), True, 9)]
     plan = cublaslt_plan.Plan(lib, 0, dtype, getattr(header, f"COMPUTE_{compute}"), matrices, number)
     with pytest.raises(cublaslt.CublasLtError, match=r"GetHeuristic returned status [17] "):
         plan.find_algorithm(at, 16, 8 * cublaslt.MIB)

@@ -53,13 +53,7 @@ class Algo(ctypes.Structure):
 class HeuristicResult(ctypes.Structure):
     """cublasLtMatmulHeuristicResult_t"""
 
-    _fields_ = (
-        ("algo", Algo),
-        ("workspace", c_size_t),
-        ("state", c_int),
-        ("waves", c_float),
-        ("reserved", c_int * 4),
-    )
+    _fields_ = (("algo", Algo), ("workspace", c_size_t), ("state", c_int), ("waves", c_float), ("reserved", c_int * 4))
 
 
 _NEW, _SIZE = POINTER(c_void_p), c_size_t  # where a new object's address is written; a size in bytes

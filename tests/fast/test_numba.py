@@ -76,6 +76,7 @@ print(repr(compiler_for("numpy")), "numpy+numba" in TABLE["adam"].fast_bodies)
 
 
 def test_only_the_helper_of_a_library_makes_its_bodies():
+    load_fast("numpy")
     with pytest.raises(ValueError, match=r"adam.fast\('cupy', compiler='numba'\): unknown\. Known: none, leave it out"):
         adam.fast("cupy", compiler="numba")(TABLE["adam"].fast_bodies["numpy"])
 

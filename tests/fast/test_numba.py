@@ -72,6 +72,7 @@ print(repr(compiler_for("numpy")), "numpy+numba" in TABLE["adam"].fast_bodies)
 
 
 def test_only_the_compiler_of_a_library_may_declare_bodies_for_it():
+    load_fast("numpy")
     with pytest.raises(ValueError, match=r"adam.fast\('cupy', compiler='numba'\): unknown\. Known: none, leave it out"):
         adam.fast("cupy", compiler="numba")(TABLE["adam"].fast_bodies["numpy"])
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
 import xpgraph as xg
+from xpgraph.graph.gradient_check import check_slope, weighted
 
-EPS = 1e-6
 _seeds = st.integers(0, 2**32 - 1)
 
 
@@ -222,40 +222,20 @@ NODES: dict[str, Callable[[Any], Case]] = {
 
 
 def check_gradient(lib, case: Case, layout: str) -> None:
-    """Compare backward with central differences, along a random direction and along one axis, in float64.
-
-    s = Σ r·y for a random r; along v, (s(x + εv) - s(x - εv)) / 2ε must be Σ v·dx to 1e-6 + 1e-5 of it.
-    """
+    """Each input and parameter of a case, by the gradient check of the library: random weights, and two directions."""
     node, inputs, labels = case.build(lib, layout=layout)
     case.inputs = [lib.numpy(x) for x in inputs]  # a broadcast layout repeats the first slice
     r = [case.rng.standard_normal(y.shape) for y in outputs(node.forward(*inputs, *labels))]
-    dxs = outputs(node.backward(*(lib.array(g) for g in r)))
-    points = [*case.inputs, *case.params]
-    assert len(dxs) + len(node.grads) == len(points)
-    for x, dx in zip(points, [*dxs, *node.grads], strict=True):
-        gradient = lib.numpy(dx)
-        assert gradient.shape == x.shape
-        for v in _directions(case.rng, x.shape):
-            numeric = _slope(lib, case, layout, x, v, r)
-            exact = float(np.sum(v * gradient))
-            assert abs(numeric - exact) <= 1e-6 + 1e-5 * abs(exact), f"{node!r} {layout}: {numeric} for {exact}"
+    dxs = [*outputs(node.backward(*(lib.array(g) for g in r))), *node.grads]
+    for x, dx in zip([*case.inputs, *case.params], dxs, strict=True):
 
+        def total(step, x=x):
+            here = x.copy()
+            x += step
+            node, inputs, labels = case.build(lib, layout="C" if layout == "broadcast" else layout)
+            x[...] = here
+            return weighted(r, outputs(node.forward(*inputs, *labels)))
 
-def _directions(rng, shape):
-    if 0 in shape:
-        return
-    yield rng.standard_normal(shape)
-    axis = np.zeros(shape)
-    np.put(axis, rng.integers(math.prod(shape)), 1.0)
-    yield axis
-
-
-def _slope(lib, case, layout, x, v, r):
-    here = x.copy()
-    ys = []
-    for sign in (1, -1):
-        x[...] = here + sign * EPS * v
-        node, inputs, labels = case.build(lib, layout="C" if layout == "broadcast" else layout)
-        ys.append([lib.numpy(y) for y in outputs(node.forward(*inputs, *labels))])
-    x[...] = here
-    return sum(float(np.sum(g * (plus - minus))) for g, plus, minus in zip(r, *ys, strict=True)) / (2 * EPS)
+        seed = int(case.rng.integers(2**32))
+        edge = check_slope(f"{node!r} {layout}", x.shape, lib.numpy(dx), total, random=1, axes=1, seed=seed)
+        assert edge.right, str(edge)

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from xpgraph.testing.formulas.formula import spacings, unit
+
 LAYOUTS = ("C", "fortran", "transposed", "strided", "reversed", "broadcast", "empty", "one_row")
 VIEWS = LAYOUTS[:-2]  # those that are the same shape seen in another order
 
@@ -47,9 +49,8 @@ class Bar:
 
     def allowed(self, truth, dtype: str, scale: Any, K: int) -> Any:
         if self.kind == "ulp":
-            return self.n * np.spacing(np.abs(truth).astype(dtype)).astype(np.float64)
-        u = float(np.finfo(dtype).eps) / 2
-        return self.n * u * (K + 4 if self.kind == "sum" else 1) * scale
+            return spacings(self.n, truth, dtype)
+        return self.n * unit(dtype) * (K + 4 if self.kind == "sum" else 1) * scale
 
 
 ROUNDED, EXACT = Bar("ulp", 0.5), Bar("ulp", 0)

@@ -17,7 +17,8 @@ import xpgraph as xg
 from xpgraph.arrays.kernels import TABLE
 from xpgraph.errors import BackendError
 from xpgraph.testing import assert_backends_agree, formulas, verify
-from xpgraph.testing.formulas.textbook import FORMULAS, RULES
+from xpgraph.testing.formulas.textbook import FORMULAS
+from xpgraph.testing.formulas.update_rules import RULES
 from xpgraph.testing.tape import NodeError, leaves, recording
 from xpgraph.testing.verification.networks import EveryNode, network, networks
 
@@ -83,7 +84,7 @@ def test_a_fault_is_caught_and_its_node_named(broken, kernel, node, body):
     )
     assert not found.passed
     assert found.first_failure.node == node
-    assert found.first_failure.strain > 1
+    assert found.first_failure.ratio > 1
     assert f"fail: step 1: {node} on numpy" in found.text()
 
 
@@ -93,7 +94,7 @@ def test_a_node_that_raises_is_named(broken):
     found = verify(chosen.model, chosen.x, chosen.t, chosen.optimizer, steps=3)
     assert found.first_failure.node == "sigmoid Sigmoid"
     assert "division by zero" in found.first_failure.what
-    assert not math.isfinite(found.first_failure.strain)
+    assert not math.isfinite(found.first_failure.ratio)
 
 
 def test_a_wrong_dtype_or_shape_is_a_failure(broken):
@@ -137,7 +138,7 @@ def test_merging_that_forgets_a_slot_is_named(monkeypatch):
         kept = [i for i, slot in enumerate(slots) if slot.first == i]
         return [params[i] for i in kept], [grads[i] for i in kept]
 
-    monkeypatch.setattr(sys.modules["xpgraph.testing.verification.judge"], "merge", forgetful)
+    monkeypatch.setattr(sys.modules["xpgraph.testing.verification.step_checks"], "merge", forgetful)
     assert verify(model, X, T, xg.SGD(), steps=1).first_failure.node == "sharing"
 
 

@@ -1,4 +1,4 @@
-"""A student's file: run once without a sound, its names, and where in it an exception came from."""
+"""A student's file: it is run once, without output; its names, and the line that an exception came from."""
 
 from __future__ import annotations
 
@@ -63,13 +63,13 @@ def read(path_or_module: str | Path | ModuleType) -> Source:
     try:
         _run(path, source)
     except (Exception, SystemExit) as error:
-        hint = "Run the file by itself and mend this line first; what comes after it was not seen."
+        hint = "Run the file by itself and correct this line first; what comes after it was not checked."
         source.findings.append(Finding(path.name, "import", "a file that runs to its end", source.words(error), hint))
     return source
 
 
 def _run(path: Path, source: Source) -> None:
-    """Run the file as ``python path`` would find its neighbours; they are forgotten again after it."""
+    """Run the file as ``python path`` would find its neighbours; these are forgotten again."""
     before, places = set(sys.modules), list(sys.path)
     backend = os.environ.get("MPLBACKEND")
     sys.path.insert(0, str(path.parent))

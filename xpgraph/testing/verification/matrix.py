@@ -1,7 +1,7 @@
 """The matrix of docs/backends.md: which node is right on which array library, and where the standard is in the way.
 
-    python -m xpgraph.testing.matrix docs/backends.md            write it
-    python -m xpgraph.testing.matrix docs/backends.md --check    exit 1 if it says something else
+    python -m xpgraph.testing.verification.matrix docs/backends.md            write it
+    python -m xpgraph.testing.verification.matrix docs/backends.md --check    exit 1 if it says something else
 
 A library that cannot be used here keeps what the page says of it.
 """

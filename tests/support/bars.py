@@ -1,7 +1,7 @@
-"""How an array may lie in memory, and how far a result may lie from the truth.
+"""Layouts of arrays in memory, and bars: how far a kernel's result may be from the truth.
 
-A bar belongs to a kernel, a dtype (through u, half the distance from 1 to the next number) and an accumulation
-length K; the size of the array does not enter.
+A bar depends on the kernel, on the dtype (by u, half the distance from 1 to the next number) and on the length K of
+the sum, not on the size of the array.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import numpy as np
 from xpgraph.testing.formulas.formula import spacings, unit
 
 LAYOUTS = ("C", "fortran", "transposed", "strided", "reversed", "broadcast", "empty", "one_row")
-VIEWS = LAYOUTS[:-2]  # those that are the same shape seen in another order
+VIEWS = LAYOUTS[:-2]  # the same shape, in another order in memory
 
 
 def lay(lib, a, layout="C", writable=False):
-    """The host array ``a`` in a library, in a layout; "broadcast" repeats its first slice, and so changes values."""
+    """The NumPy array ``a`` in a library and a layout; "broadcast" repeats the first slice, and so changes values."""
     a, xp, axes = np.asarray(a), lib.xp, tuple(range(np.ndim(a)))
     if a.ndim == 0 or (layout == "broadcast" and (writable or a.shape[0] == 0)):
         layout = "C"
@@ -55,7 +55,7 @@ class Bar:
 
 ROUNDED, EXACT = Bar("ulp", 0.5), Bar("ulp", 0)
 
-# docs/accuracy.md: what is promised, for every kernel that it names.
+# What docs/accuracy.md promises, for every kernel that it names.
 PROMISED: dict[str, tuple[Bar, ...]] = {
     "add": (ROUNDED,),
     "multiply": (ROUNDED,),

@@ -1,4 +1,4 @@
-"""Gradient checks: for every node of xpgraph a row that draws one, its inputs and its parameters, on the host."""
+"""Gradient checks: for each node class a row that draws a node, its inputs and its parameters, in NumPy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _seeds = st.integers(0, 2**32 - 1)
 
 @dataclass
 class Case:
-    """``make(*params)`` is the node; ``labels`` go in behind the inputs and have no gradient."""
+    """``make(*params)`` is the node; ``labels`` follow the inputs in ``forward`` and have no gradient."""
 
     make: Callable[..., Any]
     inputs: list[np.ndarray]
@@ -68,14 +68,6 @@ def _repeat(draw):
     shape, n = draw(shapes(1)), draw(st.integers(1, 3))
     axis = draw(st.integers(-len(shape), len(shape) - 1))
     return _case(draw, lambda: xg.Repeat(n, axis), [shape])
-
-
-def _sum(draw):
-    shape = draw(shapes())
-    axes = draw(st.lists(st.sampled_from(range(len(shape))), unique=True).map(tuple)) if shape else ()
-    axis = draw(st.sampled_from([None, axes, axes[0] if axes else None]))
-    keep = draw(st.booleans())
-    return _case(draw, lambda: xg.Sum(axis, keepdims=keep), [shape])
 
 
 def _matmul(draw):
@@ -129,13 +121,13 @@ def _dot(draw):
     return _case(draw, xg.Dot, [x, (x[-1], H)])
 
 
-def _reduced(kind):
-    """Axes with elements; along the first at most two, for a layout that repeats it makes ties: then the slope of the
-    middle, which differences give too, is that of equal parts."""
+def _reduced(kind, least_side=1):
+    """Max and Mean need axes with elements; along the first at most two: a layout that repeats it makes ties, and each
+    of two tied elements has half the gradient, by differences too."""
 
     def case(draw):
-        shape = draw(shapes(0, 1))
-        shape = (min(2, shape[0]), *shape[1:]) if shape else shape
+        shape = draw(shapes(0, least_side))
+        shape = (min(2, shape[0]), *shape[1:]) if shape and least_side else shape
         axes = draw(st.lists(st.sampled_from(range(len(shape))), unique=True).map(tuple)) if shape else ()
         axis = draw(st.sampled_from([None, axes, axes[0] if axes else None]))
         keep = draw(st.booleans())
@@ -172,7 +164,7 @@ def _split(draw):
 
 
 def _graph(draw):
-    """h = x W is used three times, and by a node that gives no gradient back; b is a parameter wire."""
+    """h = x W is used three times, once by a node that returns no gradient; b is a parameter wire."""
     n, D, H = (draw(st.integers(1, 5)) for _ in range(3))
 
     def make(W, b):
@@ -196,7 +188,7 @@ NODES: dict[str, Callable[[Any], Case]] = {
     "Multiply": _pair(xg.Multiply),
     "Branch": _branch,
     "Repeat": _repeat,
-    "Sum": _sum,
+    "Sum": _reduced(xg.Sum, least_side=0),
     "MatMul": _matmul,
     "Affine": _affine,
     "Sigmoid": _one(xg.Sigmoid),

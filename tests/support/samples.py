@@ -1,6 +1,6 @@
-"""What every kernel is tried on and how right it must be, one row a kernel; test_kernels.py runs them all.
+"""For every kernel: arguments to call it with, and its tolerance. arrays/test_kernels.py runs them all.
 
-A row's cases are arguments on the host, for n rows.
+The cases of a kernel are NumPy arguments, for n rows.
 """
 
 from __future__ import annotations
@@ -59,15 +59,10 @@ def _cross_entropy_scale(y, t, eps):
 
 
 def _steps(state: int, *hyper: float):
-    """Parameters, gradients and ``state`` lists of squares or means, of several shapes."""
+    """Parameters, gradients and as many lists of state as ``state`` says, of several shapes."""
 
     def cases(rng, n):
-        shapes = [
-            (n, 5),
-            (n,),
-            (2, n, 3),
-            (n, 10_000),
-        ]  # the last is more than one block of any body that works in blocks
+        shapes = [(n, 5), (n,), (2, n, 3), (n, 10_000)]  # the last is longer than a block of any body
         params, grads = ([rng.standard_normal(s) for s in shapes] for _ in range(2))
         state_arrays = [[np.abs(rng.standard_normal(s)) for s in shapes] for _ in range(state)]
         yield params, grads, *state_arrays, *hyper
@@ -81,7 +76,7 @@ def _adaptive(p, g, h, lr, eps):
 
 
 def _each(f):
-    """A scale for kernels over lists: f on one parameter at a time, its gradient clipped; a list for each output."""
+    """The scale of a kernel over lists: f of each parameter, with its gradient clipped; a list for each output."""
 
     def scale(params, grads, *rest):
         clip = rest[-1] if isinstance(rest[-1], np.ndarray) else 1.0
@@ -100,9 +95,9 @@ def _grown(rng, n):
     yield [rng.standard_normal((n, 5)), rng.standard_normal(n)], np.array(0.37)
 
 
-_few = "a handful of roundings; the error of each is u times a term of the sum"
-_by_analogy = "not named there; held to the bar of sigmoid and its gradient, its nearest neighbours"
-_mean = "a mean over no rows is no number"
+_few = "a few roundings, each with an error of u times a term of the sum"
+_by_analogy = "not named there; the same bar as for sigmoid and its gradient, which are like it"
+_mean = "the mean over no rows is not a number"
 
 SAMPLES: dict[str, Sample] = {
     "add": Sample(pairs, (ROUNDED,)),

@@ -1,4 +1,4 @@
-"""Rows of samples.py for the kernels of operators.py and axes.py, which formulas are written with."""
+"""The rows of samples.py for the kernels of nodes/operators.py and nodes/axes.py."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 from bars import EXACT, ROUNDED, Bar
 from sampling import Sample, elementwise, pairs
 
-_few = "a handful of roundings"
-_libm = "the library's own function; held to the bar of sigmoid and its gradient, which are made of it"
+_few = "a few roundings"
+_libm = "the library's own function; the same bar as for sigmoid and its gradient, which call it"
 
 
 def _quotients(rng, n):

@@ -1,4 +1,4 @@
-"""What a row of samples.py is, and arrays that several rows draw."""
+"""What a row of samples.py is, and the arrays that several rows use."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class Sample:
     bars: tuple[Bar, ...]
     scale: Callable[..., tuple] | None = None
     length: Callable[..., int] = field(default=lambda *a: 0)
-    updates: tuple[int, ...] = ()  # the arguments that it changes in place; they are its outputs then
-    no_empty: str = ""  # why it takes no empty arrays
-    reason: str = ""  # why this bar, where docs/accuracy.md names none or a tighter one
+    updates: tuple[int, ...] = ()  # arguments that the kernel changes in place: these are its outputs
+    no_empty: str = ""  # why the kernel takes no empty arrays
+    reason: str = ""  # why this bar, if docs/accuracy.md has none or a tighter one
 
 
 def shapes(n: int) -> list[tuple[int, ...]]:
-    """Of several ranks, n rows in each."""
+    """Shapes of several ranks, n rows in each."""
     return [(n, 5), (2, n, 3), (n,), (3, 1, n, 2)] + [()] * (n == 1)
 
 

@@ -1,4 +1,4 @@
-"""The certificate: it passes where backends agree, and names the node where they do not."""
+"""``verify`` passes where backends agree, and names the node where they do not."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ X, T = toy(24, 4, 3)
 
 @pytest.fixture
 def broken(monkeypatch):
-    """broken("sigmoid", f) puts f in the place of a kernel's body, on every library."""
+    """broken("sigmoid", f) replaces the body of a kernel by f, on every library."""
     rows = []
 
     def put(name, body):
@@ -54,9 +54,9 @@ def test_every_network_passes(lib, chosen, dtype):
     assert max(found.local.values()) > 0  # something was compared
 
 
-def test_the_networks_hold_every_node_and_every_optimizer():
-    held = {type(node).__name__ for n in networks(0) for _, node in leaves(n.model)}
-    assert held == set(FORMULAS)
+def test_the_networks_contain_every_node_and_every_optimizer():
+    nodes = {type(node).__name__ for n in networks(0) for _, node in leaves(n.model)}
+    assert nodes == set(FORMULAS)
     assert {type(n.optimizer).__name__ for n in networks(0)} == set(RULES)
 
 
@@ -154,13 +154,13 @@ def test_a_backend_that_is_not_there_is_an_error():
 
 
 @pytest.mark.parametrize("size", [1, 32])
-def test_a_batch_of_one_row_is_no_alarm(lib, size):
+def test_a_batch_of_one_row_passes(lib, size):
     x, t = toy(33, 4, 3)
     found = verify(xg.mlp([4, 5, 3]), x, t, xg.SGD(lr=0.1), backends=[lib.place], steps=3, batch_size=size)
     assert found.passed, found.text()
 
 
-def test_an_optimizer_that_was_used_starts_afresh():
+def test_a_used_optimizer_starts_afresh():
     model, optimizer = xg.mlp([4, 5, 3], dtype="float64"), xg.Momentum(lr=0.1)
     xg.Trainer(model, optimizer).fit(X, T, max_epoch=2, eval_interval=None)
     before = [v.tobytes() for v in optimizer.v]
@@ -170,16 +170,16 @@ def test_an_optimizer_that_was_used_starts_afresh():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_network_that_carries_roundings_far_is_no_alarm(dtype):
-    """The bars are those of 784-100-10; here a disturbed oracle shows that nothing better can be asked."""
+def test_a_network_that_amplifies_roundings_passes(dtype):
+    """The tolerances are those of 784-100-10; here the perturbed oracle shows that nothing better is possible."""
     x = 100 * np.random.default_rng(0).normal(size=(60, 20))
     found = verify(xg.mlp([20, 16, 3], "tanh"), x, np.arange(60) % 3, xg.SGD(lr=0.1), dtype=dtype, steps=20)
     assert found.passed, found.text()
-    assert found.weights["roundings"] > {"float32": 1e-4, "float64": 1e-13}[dtype]  # far over the bar of one step
+    assert found.weights["roundings"] > {"float32": 1e-4, "float64": 1e-13}[dtype]  # far over the tolerance of one step
 
 
 class Drifting(xg.Adam):
-    """Right for three steps of a run, and a hundred-thousandth off in each later one."""
+    """Right for three steps, and off by a hundred-thousandth in each later one."""
 
     def update(self, params, grads):
         super().update(params, grads)
@@ -196,14 +196,14 @@ def test_a_run_that_drifts_is_seen_in_its_weights(monkeypatch):
     assert (found.first_failure.node, found.first_failure.step) == ("weights", 4)
 
 
-def test_a_training_that_is_no_number_is_nobodys_fault():
+def test_a_training_that_diverges_blames_no_node():
     found = verify(xg.mlp([4, 5, 3]), X * np.nan, T, xg.SGD(), steps=3)
     assert found.first_failure.node == "training"
     assert "step 1: training on the oracle: its numbers leave the range of float32" in found.text()
 
 
 class Flat:
-    """All its own code: no nodes inside, and a backward that takes nothing."""
+    """A model without nodes inside, whose backward takes nothing."""
 
     def __init__(self):
         self.params, self.grads = [np.ones((4, 3))], [np.zeros((4, 3))]
@@ -216,7 +216,7 @@ class Flat:
         self.grads[0][...] = 0.02 * self.x.T @ self.y
 
 
-def test_a_model_without_nodes_is_held_to_its_weights():
+def test_of_a_model_without_nodes_the_weights_are_compared():
     assert verify(Flat(), X, T, xg.SGD(lr=0.1), steps=3).passed
 
 
@@ -232,7 +232,7 @@ def test_a_model_without_nodes_is_held_to_its_weights():
         ({"t": T[:-1]}, "24 rows but t has 23"),
     ],
 )
-def test_what_would_certify_nothing_is_refused(wrong, words):
+def test_wrong_arguments_are_refused(wrong, words):
     arguments = {"x": X, "t": T, **wrong}
     with pytest.raises((ValueError, TypeError), match=words):
         verify(xg.mlp([4, 3]), optimizer=xg.SGD(), **arguments)

@@ -29,8 +29,8 @@ class Entry(NamedTuple):
     def finding(self, check: str, expected: str, found: str, hint: str) -> Finding:
         return Finding(self.name, check, expected, found, hint)
 
-    def raised(self, check: str, error: Exception, hint: str, expected: str = "no exception") -> Finding:
-        return self.finding(check, expected, self.source.words(error), hint)
+    def raised(self, check: str, error: Exception, hint: str, expected: str = "no exception", at: str = "") -> Finding:
+        return self.finding(check, expected, at + self.source.words(error), hint)
 
     def compare(
         self, check: str, found: Any, truth: Any, explanations: Explanations = (), hint: str = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -12,29 +12,32 @@ from ..formulas.update_rules import HYPER
 EPS = 1e-7  # the book's
 # The hyper-parameters that the book passes, in its order.
 DEFAULTS = {kind: {k: v for k, v in hyper.items() if k not in ("eps", "form")} for kind, hyper in HYPER.items()}
-_NODE_ARGUMENTS = {
+# What an argument of this name means; other names, as alpha, get a value by their place or by their default.
+_ARGUMENTS = {
     "n": ("n", "k", "num", "number", "times", "repeats", "count", "copies", "branches", "reps", "rows"),
     "d": ("d", "columns", "width"),
     "axis": ("axis", "axes", "dim"),
-    "keepdims": ("keepdims", "keepdim", "keep_dims"),
-}
-_ARGUMENTS = {  # names with one meaning; other names, as alpha, get a value by their place or default
+    "keepdims": ("keepdims", "keepdim"),
     "lr": ("lr", "learningrate", "eta", "stepsize", "step", "rate"),
     "momentum": ("momentum", "mu"),
     "decay_rate": ("decayrate", "rho"),
     "beta1": ("beta1", "b1"),
     "beta2": ("beta2", "b2"),
+    "max_epoch": ("maxepoch", "maxepochs", "epochs", "nepochs", "numepochs", "epoch"),
+    "batch_size": ("batchsize", "batch", "minibatchsize"),
 }
-_ATTRIBUTES = {
-    "lr": _ARGUMENTS["lr"],
-    "momentum": (*_ARGUMENTS["momentum"], "beta", "gamma", "alpha"),
-    "decay_rate": (*_ARGUMENTS["decay_rate"], "decay", "beta", "alpha", "gamma"),
-    "beta1": _ARGUMENTS["beta1"],
-    "beta2": _ARGUMENTS["beta2"],
+_ATTRIBUTES = {  # more names of what an object has
+    "momentum": ("beta", "gamma", "alpha"),
+    "decay_rate": ("decay", "beta", "alpha", "gamma"),
 }
 _OTHERS = {"eps": EPS, "epsilon": EPS, "weightdecay": 0.0, "wd": 0.0, "l2": 0.0, "nesterov": False}
 _NOT_NUMBERS = ("model", "net", "network", "layers", "params", "parameters", "grads")
 _SMALLEST, _LARGEST = 1e-6, 10.0  # a default outside these is an epsilon, a switch or a count
+
+
+def meaning(name: str, wanted: Iterable[str]) -> str | None:
+    """Which of the wanted arguments has this name, in any case, with or without underscores; None: none of them."""
+    return next((key for key in wanted if _plain(name) in _ARGUMENTS.get(key, (_plain(key),))), None)
 
 
 # --- nodes ---
@@ -85,7 +88,7 @@ def _by_name(cls: type, wanted: dict[str, Any], also: dict[str, Any]) -> dict[st
     keys: dict[str, str] = {}
     unknown: list[inspect.Parameter] = []
     for p in parameters:
-        key = next((k for k in known if p.name.lower() in _NODE_ARGUMENTS.get(k, (k.lower(),))), None)
+        key = meaning(p.name, known)
         if key is not None:
             keys[p.name] = key
         else:
@@ -163,7 +166,7 @@ def _keys(kind: str, parameters: list[inspect.Parameter], ascending: bool) -> di
     """
     found, unknown = {}, []
     for p in parameters:
-        key = next((k for k in DEFAULTS[kind] if _plain(p.name) in _ARGUMENTS[k]), None)
+        key = meaning(p.name, DEFAULTS[kind])
         if key is not None:
             found[p.name] = key
         elif p.default is p.empty and _plain(p.name) in _NOT_NUMBERS:
@@ -185,7 +188,7 @@ def _may_be_rate(default: Any) -> bool:
 def _attribute(optimizer: Any, key: str) -> float | None:
     """The number that the object has under a usual name, with or without underscores."""
     own = {_plain(name): value for name, value in getattr(optimizer, "__dict__", {}).items()}
-    values = [own.get(name, getattr(optimizer, name, None)) for name in _ATTRIBUTES[key]]
+    values = [own.get(name, getattr(optimizer, name, None)) for name in (*_ARGUMENTS[key], *_ATTRIBUTES.get(key, ()))]
     numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
     return float(numbers[0]) if numbers else None
 

@@ -53,8 +53,8 @@ def _values(entry: Entry, x: np.ndarray, t: np.ndarray, labels: str) -> Iterator
     try:
         loss = node.forward(x.copy(), t.copy())
     except Exception as error:
-        finding = entry.raised("forward", error, one_hot or "Run forward on scores (N, C) and class indices (N,).")
-        yield finding._replace(found=f"{labels}: {finding.found}")
+        hint = one_hot or "Run forward on scores (N, C) and class indices (N,)."
+        yield entry.raised("forward", error, hint, at=f"{labels}: ")
         return
     formula = FORMULAS["SoftmaxWithLoss"]
     truth = np.asarray(formula.forward(None, [], [x, t])[0], np.float64)
@@ -69,8 +69,8 @@ def _values(entry: Entry, x: np.ndarray, t: np.ndarray, labels: str) -> Iterator
     try:
         dx = node.backward()
     except Exception as error:
-        finding = entry.raised("backward", error, "backward(dout=1) needs no argument at the end of a network.")
-        yield finding._replace(found=f"{labels}: {finding.found}")
+        hint = "backward(dout=1) needs no argument at the end of a network."
+        yield entry.raised("backward", error, hint, at=f"{labels}: ")
         return
     true = np.asarray(formula.backward(None, [], [x, t], [np.ones(())])[0][0], np.float64)
     wrong = entry.compare(f"gradient dx, {labels}", dx, true, _explain_dx(x, t, true))

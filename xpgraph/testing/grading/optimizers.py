@@ -59,9 +59,8 @@ def _updates(entry: Entry, optimizer: Any, hypers: list[SimpleNamespace]) -> Ite
                     return
                 path.append([p.copy() for p in params])
     except Exception as error:
-        words = f"update {len(path) + 1}: {entry.source.words(error)}"
         hint = "params and grads are two parallel lists of arrays; each array needs state of its own shape."
-        yield entry.finding("update", "no exception", words, hint)
+        yield entry.raised("update", error, hint, at=f"update {len(path) + 1}: ")
         return
     found = [finding for hyper in hypers if (finding := _compare(entry, path, start, grads, hyper)) is not None]
     if len(found) == len(hypers):

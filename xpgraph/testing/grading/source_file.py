@@ -88,11 +88,9 @@ def _run(path: Path, source: Source) -> None:
         for name in set(sys.modules) - before:
             module = sys.modules[name]
             homes = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
-            if any(
-                home and Path(home).is_relative_to(path.parent) for home in homes
-            ):  # the next student's neighbours have the same names
+            if any(home and Path(home).is_relative_to(path.parent) for home in homes):
                 source.own.add(name)
-                del sys.modules[name]
+                del sys.modules[name]  # the next student's neighbours have the same names
 
 
 @contextlib.contextmanager

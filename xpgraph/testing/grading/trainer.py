@@ -10,14 +10,9 @@ import numpy as np
 
 from ..findings import Finding
 from .compare import Entry
+from .construction import meaning
 
 ROWS, BATCH, EPOCHS = 12, 4, 2
-_NAMES = {
-    "max_epoch": ("max_epoch", "max_epochs", "epochs", "n_epochs", "num_epochs", "epoch"),
-    "batch_size": ("batch_size", "batchsize", "batch", "minibatch_size"),
-    "eval_interval": ("eval_interval",),
-    "shuffle": ("shuffle",),
-}
 
 
 class _Model:
@@ -119,7 +114,7 @@ def _short(entry: Entry) -> Iterator[Finding]:
     try:
         model, *_ = _fit(entry.thing, 3, BATCH)
     except Exception:
-        return  # it said so
+        return  # an error is right too
     if not model.calls:
         expected = f"an update, or an error, for 3 rows and batch_size={BATCH}"
         hint = "Use the last, shorter batch too, or raise an error when there is no full one."
@@ -139,13 +134,9 @@ def _fit(cls: Any, rows: int, batch: int) -> tuple[_Model, np.ndarray, np.ndarra
     x, t = _data(rows)
     trainer = cls(model, _Optimizer(model))
     values = {"max_epoch": EPOCHS, "batch_size": batch, "eval_interval": 1, "shuffle": True}
-    names = list(inspect.signature(trainer.fit).parameters)
-    own = {key: next((n for n in names if n.lower() in _NAMES[key]), None) for key in values}
-    needed = {
-        "max_epoch",
-        "batch_size",
-    }  # under the book's names where no usual name is found: then fit says what it wants
-    options = {own[key] or key: value for key, value in values.items() if own[key] or key in needed}
+    own = {meaning(name, values): name for name in reversed(inspect.signature(trainer.fit).parameters)}
+    needed = ("max_epoch", "batch_size")  # under the book's names if fit has no usual ones: fit then says what it wants
+    options = {own.get(key, key): value for key, value in values.items() if key in own or key in needed}
     result = trainer.fit(x, t, **options)
     return model, x, t, trainer, result
 

@@ -115,22 +115,20 @@ class Subject:
 
 def node_of(thing: Any) -> Any:
     """The node to test: the object itself, what a class or a factory makes, or a plain function as a node."""
-    if not inspect.isclass(thing) and callable(getattr(thing, "forward", None)):
-        return thing
-    if callable(thing) and (inspect.isclass(thing) or arguments(thing) == []):
+    if callable(thing) and (inspect.isclass(thing) or (arguments(thing) == [] and not hasattr(thing, "forward"))):
         try:
-            made = thing()
+            thing = thing()
         except TypeError as error:
             raise TypeError(
                 f"check_node: {getattr(thing, '__name__', thing)}() says: {error}; "
                 "make the node with what it needs and give the object."
             ) from error
-        if callable(getattr(made, "forward", None)):
-            return made
-        raise TypeError(f"check_node: found a {type(made).__name__} without forward; give a node or a function of x.")
-    if callable(thing):
+    elif callable(thing) and not hasattr(thing, "forward"):
         return FunctionNode(thing)
-    raise TypeError(f"check_node: found a {type(thing).__name__} without forward; give a node or a function of x.")
+    if not callable(getattr(thing, "forward", None)):
+        kind = type(thing).__name__
+        raise TypeError(f"check_node: found a {kind} without forward; give a node or a function of x.")
+    return thing
 
 
 def draw(node: Any) -> tuple[np.ndarray, ...]:
@@ -159,13 +157,9 @@ def _name(thing: Any, node: Any) -> str:
 def arguments(function: Any, optional: bool = False) -> list[str]:
     """The names of a function's positional arguments: those without a default, or all; ["x"] where it does not tell."""
     try:
-        parameters = list(inspect.signature(function).parameters.values())
+        parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return ["x"]
-    if optional:
-        kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        return [p.name for p in parameters if p.kind in (*kinds, inspect.Parameter.VAR_POSITIONAL)]
-    return [
-        p.name for p in parameters
-        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]  # fmt: skip
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)]
+    needed = (p.name for p in positional if p.default is p.empty and p.kind is not p.VAR_POSITIONAL)
+    return [p.name for p in positional] if optional else list(needed)

@@ -80,23 +80,8 @@ class Certificate:
 
     def data(self) -> dict[str, Any]:
         """The certificate for machines: everything, as plain data."""
-        return {
-            "network": self.network,
-            "dtype": self.dtype,
-            "steps": self.steps,
-            "seed": self.seed,
-            "optimizer": self.optimizer,
-            "max_grad": self.max_grad,
-            "backends": self.backends,
-            "passed": self.passed,
-            "failures": [
-                {"step": f.step, "node": f.node, "backend": f.backend, "what": f.what, "ratio": _plain(f.ratio)}
-                for f in self.failures
-            ],
-            "weights": {b: _plain(w) for b, w in self.weights.items()},
-            "accuracy": self.accuracy,
-            "records": [{k: _plain(v) for k, v in row.items()} for row in self.records],
-        }
+        own = {key: value for key, value in vars(self).items() if key not in ("local", "accumulated", "failures")}
+        return dict(_plain({**own, "passed": self.passed, "failures": [vars(f) for f in self.failures]}))
 
     def json(self) -> str:
         return json.dumps(self.data(), ensure_ascii=False)
@@ -113,5 +98,9 @@ def _number(value: float | None) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """JSON knows no infinity."""
+    """A copy as JSON takes it, which has no infinity."""
+    if isinstance(value, dict):
+        return {key: _plain(v) for key, v in value.items()}
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -15,6 +15,8 @@ from libs import make_lib
 
 import xpgraph as xg
 from xpgraph.arrays.libraries import dtype_name, is_array, layout, place_of
+from xpgraph.testing.formulas.textbook import FORMULAS
+from xpgraph.testing.verification.matrix import cases
 
 EXAMPLES = {"numpy": 200, "numpy:readonly": 30}
 
@@ -164,27 +166,24 @@ def test_the_rules_find_a_mistake(mistake):
 # --- values ---
 
 
-PLAIN = {
-    "Add": (xg.Add, np.add),
-    "Multiply": (xg.Multiply, np.multiply),
-    "Sigmoid": (xg.Sigmoid, lambda x: 1 / (1 + np.exp(-x))),
-    "ReLU": (xg.ReLU, lambda x: np.maximum(x, 0)),
-    "Tanh": (xg.Tanh, np.tanh),
-    "Softmax": (xg.Softmax, lambda x: np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True)),
-    "MatMul": (xg.MatMul, lambda x, W: x @ W),
-    "Affine": (xg.Affine, lambda x, W, b: x @ W + b),
-}
-
-
-@pytest.mark.parametrize("name", PLAIN)
-def test_forward_is_its_formula(lib, name):
-    """The kernel tests compare every body with the generic one; this compares that one with the formula."""
-    kind, formula = PLAIN[name]
-    rng = np.random.default_rng(4)
-    params = [rng.standard_normal(s) for s in {"MatMul": [(4, 3)], "Affine": [(4, 3), (3,)]}.get(name, [])]
-    inputs = [rng.standard_normal((5, 4)) for _ in range(2 if name in ("Add", "Multiply") else 1)]
-    y = kind(*(lib.param(p) for p in params)).forward(*(lib.array(x) for x in inputs))
-    assert np.allclose(lib.numpy(y), formula(*inputs, *params), rtol=1e-14, atol=1e-15)
+@pytest.mark.parametrize("name", FORMULAS)
+def test_results_are_those_of_the_formula(lib, name):
+    """The kernel tests hold every body to the generic one; this holds that one to the textbook."""
+    node, inputs = cases()[name]
+    xs = list(inputs) if isinstance(inputs, tuple) else [inputs]
+    truth = FORMULAS[name].forward(node, node.params, xs)
+    dys = [np.asarray(np.random.default_rng(4).standard_normal(np.shape(y))) for y in truth]
+    here = node.to(lib.place)
+    found = hosts(lib, outputs(here.forward(*map(lib.array, xs))))
+    dxs = outputs(here.backward(*map(lib.array, dys)))
+    wanted = (
+        FORMULAS[name].results(node, node.params, xs, dys),
+        FORMULAS[name].tolerances(node, node.params, xs, dys, "float64"),
+    )
+    for got, true, allowed in zip((found, hosts(lib, dxs), hosts(lib, here.grads)), *wanted, strict=True):
+        assert len(got) == len(true)
+        for a, b, most in zip(got, true, allowed, strict=True):
+            assert a.shape == np.shape(b) and np.all(np.abs(a - b) <= most)
 
 
 def test_repeat_and_sum_are_numpys(lib):

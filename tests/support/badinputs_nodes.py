@@ -72,9 +72,12 @@ def truth_of(node: Any, inputs: list[np.ndarray], douts: list[np.ndarray], dtype
     formula, p = FORMULAS[type(node).__name__], [np.asarray(a, np.float64) for a in node.params]
     x, dy = [a.astype(np.float64) for a in inputs], [a.astype(np.float64) for a in douts]
     with np.errstate(all="ignore"):
-        values, allowed = formula.forward(node, p, x), formula.forward_bar(node, p, x, dtype)
+        values, allowed = formula.forward(node, p, x), formula.forward_tolerance(node, p, x, dtype)
         if back:
-            (dx, dp), (dx_bar, dp_bar) = formula.backward(node, p, x, dy), formula.backward_bar(node, p, x, dy, dtype)
+            (dx, dp), (dx_bar, dp_bar) = (
+                formula.backward(node, p, x, dy),
+                formula.backward_tolerance(node, p, x, dy, dtype),
+            )
             values, allowed = [*values, *dx, *dp], [*allowed, *dx_bar, *dp_bar]
         return [np.asarray(v).astype(dtype) for v in values], allowed
 
@@ -223,8 +226,8 @@ def _softmax_truth(node: Any, x: np.ndarray, t: np.ndarray, dtype: str) -> Any:
     with np.errstate(all="ignore"):
         (loss,), ((dx,), _) = formula.forward(node, [], inputs), formula.backward(node, [], inputs, one)
         (bar,), ((dx_bar,), _) = (
-            formula.forward_bar(node, [], size, dtype),
-            formula.backward_bar(node, [], size, one, dtype),
+            formula.forward_tolerance(node, [], size, dtype),
+            formula.backward_tolerance(node, [], size, one, dtype),
         )
     return [np.asarray(loss).astype(dtype), dx.astype(dtype)], [bar, dx_bar]
 

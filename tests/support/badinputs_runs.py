@@ -18,7 +18,7 @@ from xpgraph import SGD, Report, Trainer, load, mlp
 from xpgraph.arrays.libraries import place
 from xpgraph.cli.app import main
 from xpgraph.testing.formulas.textbook import FORMULAS
-from xpgraph.testing.verification.reference import Oracle
+from xpgraph.testing.verification.oracle import Oracle
 
 CAST = (*LAID, "big endian", "float16", "float64", "integer")  # brought to the dtype of the model
 EXACT = 1e-11  # of a float64 run of few steps, relative to the largest number of the truth

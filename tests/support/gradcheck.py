@@ -1,4 +1,4 @@
-"""Gradient checks: for every node of xpgraph a row that draws one, its inputs and its parameters, on the host."""
+"""Gradient checks: for each node class a row that draws a node, its inputs and its parameters, in NumPy."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from hypothesis.extra.numpy import mutually_broadcastable_shapes
 from layouts import lay
 
 import xpgraph as xg
+from xpgraph.graph.gradient_check import check_slope, weighted
 
-EPS = 1e-6
 _seeds = st.integers(0, 2**32 - 1)
 
 
 @dataclass
 class Case:
-    """``make(*params)`` is the node; ``labels`` go in behind the inputs and have no gradient."""
+    """``make(*params)`` is the node; ``labels`` follow the inputs in ``forward`` and have no gradient."""
 
     make: Callable[..., Any]
     inputs: list[np.ndarray]
@@ -68,14 +68,6 @@ def _repeat(draw):
     shape, n = draw(shapes(1)), draw(st.integers(1, 3))
     axis = draw(st.integers(-len(shape), len(shape) - 1))
     return _case(draw, lambda: xg.Repeat(n, axis), [shape])
-
-
-def _sum(draw):
-    shape = draw(shapes())
-    axes = draw(st.lists(st.sampled_from(range(len(shape))), unique=True).map(tuple)) if shape else ()
-    axis = draw(st.sampled_from([None, axes, axes[0] if axes else None]))
-    keep = draw(st.booleans())
-    return _case(draw, lambda: xg.Sum(axis, keepdims=keep), [shape])
 
 
 def _matmul(draw):
@@ -129,13 +121,13 @@ def _dot(draw):
     return _case(draw, xg.Dot, [x, (x[-1], H)])
 
 
-def _reduced(kind):
-    """Axes with elements; along the first at most two, for a layout that repeats it makes ties: then the slope of the
-    middle, which differences give too, is that of equal parts."""
+def _reduced(kind, least_side=1):
+    """Max and Mean need axes with elements; along the first at most two: a layout that repeats it makes ties, and each
+    of two tied elements has half the gradient, by differences too."""
 
     def case(draw):
-        shape = draw(shapes(0, 1))
-        shape = (min(2, shape[0]), *shape[1:]) if shape else shape
+        shape = draw(shapes(0, least_side))
+        shape = (min(2, shape[0]), *shape[1:]) if shape and least_side else shape
         axes = draw(st.lists(st.sampled_from(range(len(shape))), unique=True).map(tuple)) if shape else ()
         axis = draw(st.sampled_from([None, axes, axes[0] if axes else None]))
         keep = draw(st.booleans())
@@ -172,7 +164,7 @@ def _split(draw):
 
 
 def _graph(draw):
-    """h = x W is used three times, and by a node that gives no gradient back; b is a parameter wire."""
+    """h = x W is used three times, once by a node that returns no gradient; b is a parameter wire."""
     n, D, H = (draw(st.integers(1, 5)) for _ in range(3))
 
     def make(W, b):
@@ -196,7 +188,7 @@ NODES: dict[str, Callable[[Any], Case]] = {
     "Multiply": _pair(xg.Multiply),
     "Branch": _branch,
     "Repeat": _repeat,
-    "Sum": _sum,
+    "Sum": _reduced(xg.Sum, least_side=0),
     "MatMul": _matmul,
     "Affine": _affine,
     "Sigmoid": _one(xg.Sigmoid),
@@ -222,40 +214,20 @@ NODES: dict[str, Callable[[Any], Case]] = {
 
 
 def check_gradient(lib, case: Case, layout: str) -> None:
-    """Compare backward with central differences, along a random direction and along one axis, in float64.
-
-    s = Σ r·y for a random r; along v, (s(x + εv) - s(x - εv)) / 2ε must be Σ v·dx to 1e-6 + 1e-5 of it.
-    """
+    """Each input and parameter of a case, by the gradient check of the library: random weights, and two directions."""
     node, inputs, labels = case.build(lib, layout=layout)
     case.inputs = [lib.numpy(x) for x in inputs]  # a broadcast layout repeats the first slice
     r = [case.rng.standard_normal(y.shape) for y in outputs(node.forward(*inputs, *labels))]
-    dxs = outputs(node.backward(*(lib.array(g) for g in r)))
-    points = [*case.inputs, *case.params]
-    assert len(dxs) + len(node.grads) == len(points)
-    for x, dx in zip(points, [*dxs, *node.grads], strict=True):
-        gradient = lib.numpy(dx)
-        assert gradient.shape == x.shape
-        for v in _directions(case.rng, x.shape):
-            numeric = _slope(lib, case, layout, x, v, r)
-            exact = float(np.sum(v * gradient))
-            assert abs(numeric - exact) <= 1e-6 + 1e-5 * abs(exact), f"{node!r} {layout}: {numeric} for {exact}"
+    dxs = [*outputs(node.backward(*(lib.array(g) for g in r))), *node.grads]
+    for x, dx in zip([*case.inputs, *case.params], dxs, strict=True):
 
+        def total(step, x=x):
+            here = x.copy()
+            x += step
+            node, inputs, labels = case.build(lib, layout="C" if layout == "broadcast" else layout)
+            x[...] = here
+            return weighted(r, outputs(node.forward(*inputs, *labels)))
 
-def _directions(rng, shape):
-    if 0 in shape:
-        return
-    yield rng.standard_normal(shape)
-    axis = np.zeros(shape)
-    np.put(axis, rng.integers(math.prod(shape)), 1.0)
-    yield axis
-
-
-def _slope(lib, case, layout, x, v, r):
-    here = x.copy()
-    ys = []
-    for sign in (1, -1):
-        x[...] = here + sign * EPS * v
-        node, inputs, labels = case.build(lib, layout="C" if layout == "broadcast" else layout)
-        ys.append([lib.numpy(y) for y in outputs(node.forward(*inputs, *labels))])
-    x[...] = here
-    return sum(float(np.sum(g * (plus - minus))) for g, plus, minus in zip(r, *ys, strict=True)) / (2 * EPS)
+        seed = int(case.rng.integers(2**32))
+        edge = check_slope(f"{node!r} {layout}", x.shape, lib.numpy(dx), total, random=1, axes=1, seed=seed)
+        assert edge.right, str(edge)

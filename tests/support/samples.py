@@ -13,6 +13,8 @@ from samples_training import TRAINING_SAMPLES
 from sampling import Sample, elementwise, pairs, shapes
 from tolerances import EXACT, ROUNDED, Tolerance
 
+from xpgraph.testing.formulas.textbook import one_hot, reach, softmax
+
 
 def _sums_to(rng, n):
     shapes = [((n, 5), (5,)), ((n, 5), (n, 1)), ((n, 5), (n, 5)), ((2, n, 3), (1, n, 1)), ((2, n, 3), ()), ((n,), (1,))]
@@ -38,35 +40,21 @@ def _logits(rng, n):
 
 def _labelled(rng, n, probabilities=False):
     for x in _logits(rng, n):
-        x = _softmax(x / 5) if probabilities else x  # / 5: no float32 below the normal numbers
+        x = softmax(x / 5) if probabilities else x  # / 5: no float32 below the normal numbers
         yield x, rng.integers(0, x.shape[-1], x.shape[:-1])
-        yield x, _softmax(rng.standard_normal(x.shape))
+        yield x, softmax(rng.standard_normal(x.shape))
         yield x, np.eye(x.shape[-1])[rng.integers(0, x.shape[-1], x.shape[:-1])]
 
 
-def _softmax(x):
-    e = np.exp(x - np.max(x, axis=-1, keepdims=True))
-    return e / np.sum(e, axis=-1, keepdims=True)
-
-
-def _onehot(t, x):
-    return t if t.ndim == x.ndim else (t[..., None] == np.arange(x.shape[-1])).astype(float)
-
-
-def _reach(x):
-    """1 + max|z| of each row, z = x - max x."""
-    return 1 + np.max(np.max(x, axis=-1, keepdims=True) - x, axis=-1, keepdims=True)
-
-
 def _loss_scale(x, t):
-    rows = np.sum(_onehot(t, x) * (np.log(np.sum(np.exp(x), axis=-1, keepdims=True)) - x), axis=-1)
+    rows = np.sum(one_hot(t, x) * (np.log(np.sum(np.exp(x), axis=-1, keepdims=True)) - x), axis=-1)
     mean = np.mean(np.abs(rows)) * (rows.size + x.shape[-1] + 4) / 4  # the mean, as a Sum: 2 (K + 4) u Σ|rows| / N
-    y, total = _softmax(x) * _reach(x), np.sum(_onehot(t, x), axis=-1, keepdims=True)
-    return np.max(_reach(x)) + mean, y, (y * total * (1 + x.shape[-1] / 8) + _onehot(t, x)) / rows.size
+    y, total = softmax(x) * reach(x), np.sum(one_hot(t, x), axis=-1, keepdims=True)
+    return np.max(reach(x)) + mean, y, (y * total * (1 + x.shape[-1] / 8) + one_hot(t, x)) / rows.size
 
 
 def _cross_entropy_scale(y, t, eps):
-    rows = np.sum(_onehot(t, y) * np.abs(np.log(y + (eps or 0))), axis=-1)
+    rows = np.sum(one_hot(t, y) * np.abs(np.log(y + (eps or 0))), axis=-1)
     return (1 + np.mean(rows) * (rows.size + y.shape[-1] + 4) / 2,)
 
 
@@ -136,10 +124,10 @@ SAMPLES: dict[str, Sample] = {
     "tanh": Sample(elementwise(10), (Tolerance("ulp", 4),), reason=_by_analogy),
     "tanh_grad": Sample(elementwise(43, gradient=True), (Tolerance("ulp", 8),), reason=_by_analogy),
     "stable_softmax": Sample(
-        lambda rng, n: ((x,) for x in _logits(rng, n)), (Tolerance("terms", 8),), lambda x: (_softmax(x) * _reach(x),)
+        lambda rng, n: ((x,) for x in _logits(rng, n)), (Tolerance("terms", 8),), lambda x: (softmax(x) * reach(x),)
     ),
     "softmax_grad": Sample(
-        lambda rng, n: ((rng.standard_normal(x.shape), _softmax(x)) for x in _logits(rng, n)),
+        lambda rng, n: ((rng.standard_normal(x.shape), softmax(x)) for x in _logits(rng, n)),
         (Tolerance("sum", 2),),
         lambda dy, y: (y * (np.abs(dy) + np.sum(np.abs(dy * y), axis=-1, keepdims=True)),),
         lambda dy, y: y.shape[-1],
@@ -152,7 +140,7 @@ SAMPLES: dict[str, Sample] = {
         lambda rng, n: ((y, t, d) for y, t in _labelled(rng, n, True) for d in (1.0, np.array(0.7))),
         (Tolerance("sum", 2),),
         lambda y, t, dout: (
-            (y * np.sum(_onehot(t, y), axis=-1, keepdims=True) + _onehot(t, y)) * dout / math.prod(y.shape[:-1]),
+            (y * np.sum(one_hot(t, y), axis=-1, keepdims=True) + one_hot(t, y)) * dout / math.prod(y.shape[:-1]),
         ),
         lambda y, t, dout: y.shape[-1],
         no_empty=_mean,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from sampling import Sample
 from tolerances import EXACT, ROUNDED, Tolerance
+
+from xpgraph.testing.formulas.update_rules import norm
 
 _few = "a handful of roundings; the error of each is u times a term of the sum"
 
@@ -47,10 +47,6 @@ def _norms(rng, n):
 
 def _gradients_to_scale(rng, n):
     yield [rng.standard_normal((n, 5)), rng.standard_normal(n)], np.array(0.37)
-
-
-def _norm(grads):
-    return math.sqrt(sum(float(np.sum(g * g)) for g in grads))
 
 
 TRAINING_SAMPLES: dict[str, Sample] = {
@@ -94,14 +90,14 @@ TRAINING_SAMPLES: dict[str, Sample] = {
     "global_norm": Sample(
         _norms,
         (Tolerance("sum", 2),),
-        lambda grads: (_norm(grads),),
+        lambda grads: (norm(grads),),
         lambda grads: sum(g.size for g in grads),
         reason="a sum of squares; its root halves the relative error",
     ),
     "clip_rate": Sample(
         lambda rng, n: ((grads, bound) for (grads,) in _norms(rng, n) for bound in (0.5, 100.0)),
         (Tolerance("sum", 2), Tolerance("sum", 2)),
-        lambda grads, bound: (lambda norm: (min(1.0, bound / (norm + 1e-6)), norm))(_norm(grads)),
+        lambda grads, bound: (lambda norm: (min(1.0, bound / (norm + 1e-6)), norm))(norm(grads)),
         lambda grads, bound: sum(g.size for g in grads),
         reason="the norm, and a quotient of it",
     ),

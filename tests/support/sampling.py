@@ -1,4 +1,4 @@
-"""What a row of samples.py is, and arrays that several rows draw."""
+"""What a row of samples.py is, and the arrays that several rows use."""
 
 from __future__ import annotations
 

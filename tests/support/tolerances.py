@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+from xpgraph.testing.formulas.formula import spacings, unit
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,8 @@ class Tolerance:
 
     def allowed(self, truth, dtype: str, scale: Any, K: int) -> Any:
         if self.kind == "ulp":
-            return self.n * np.spacing(np.abs(truth).astype(dtype)).astype(np.float64)
-        u = float(np.finfo(dtype).eps) / 2
-        return self.n * u * (K + 4 if self.kind == "sum" else 1) * scale
+            return spacings(self.n, truth, dtype)
+        return self.n * unit(dtype) * (K + 4 if self.kind == "sum" else 1) * scale
 
 
 ROUNDED, EXACT = Tolerance("ulp", 0.5), Tolerance("ulp", 0)

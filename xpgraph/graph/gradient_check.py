@@ -1,152 +1,193 @@
-"""Floor 4: every edge of a graph against central differences, node by node, in float64."""
+"""Are gradients right? What ``backward`` gives is compared with central differences of ``forward``, in float64.
+
+For outputs y and weights r (the gradients that ``backward`` is given), let s = Σ r·y. Along a direction v, the slope of
+s is Σ v·dx by ``backward``, and (s(x + εv) - s(x - εv)) / 2ε by differences. ``check_slope`` compares the two for one
+input or parameter of any node; ``check_edges`` does so for every call in a graph. ``xpgraph.testing.check_node`` and
+the tests use ``check_slope`` too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
-from ..arrays import random_numbers
-from ..arrays.libraries import Array, Place, namespace_of, number, place_of
+import numpy as np
+
+from ..arrays.libraries import Array, Place, is_array, namespace_of, place_of, to_numpy
+from ..arrays.random_numbers import normal, permutation
 from ..nodes.copying import move, namespace_copy
 from ..nodes.node import takes_input_grad
 from ..nodes.sharing import plan
 from ..nodes.wires import node_name
 from .slots import zero_gradient
 
-EPS = 1e-6  # of central differences: their error is about EPS² from the curve and 1e-16 / EPS from rounding
-ABSOLUTE, RELATIVE, ROUNDING = 1e-6, 1e-5, 1e-15
-DIRECTIONS = 2  # random ones, for each edge
+EPS = 1e-6  # ε: differences are wrong by about ε² because of the curve, and by 1e-16 / ε because of rounding
+ABSOLUTE, RELATIVE = 1e-6, 1e-5
+ROUNDING = 1e-15  # a few roundings of float64, as a part of Σ|r·y|
+KINK = 1e3  # the slopes left and right of a kink, as that of ReLU at 0, differ by more than this many allowances
+RANDOM, AXES = 2, 24  # directions: random ones, and single elements
+
+Total = Callable[[np.ndarray], tuple[float, float]]  # step of x -> Σ r·y and Σ|r·y| at x + step
 
 
 class Edge(NamedTuple):
-    """The slope along one edge: by ``backward``, by ``differences`` of forward, and how far apart they may be."""
+    """The slope along one input or parameter of a node, twice, and how far apart the two may be."""
 
     name: str
     backward: float
     differences: float
-    room: float
+    allowed: float
 
     @property
     def error(self) -> float:
-        """The distance of the two, for slopes above 1 as a part of the slope; NaN where one of them is."""
+        """The distance of the two slopes; for slopes above 1 relative to the slope; NaN where one of them is."""
         return abs(self.backward - self.differences) / max(1.0, abs(self.differences))
 
     @property
     def right(self) -> bool:
-        return abs(self.backward - self.differences) <= self.room
+        return abs(self.backward - self.differences) <= self.allowed
 
     def __str__(self) -> str:
         verdict = "right" if self.right else "WRONG"
         return f"{self.name}: {verdict}, {self.backward:.6g} by backward, {self.differences:.6g} by differences"
 
 
+def check_slope(
+    name: str,
+    shape: tuple[int, ...],
+    gradient: np.ndarray,
+    total: Total,
+    *,
+    random: int = RANDOM,
+    axes: int = AXES,
+    seed: int = 0,
+) -> Edge:
+    """Compare a gradient with differences in several directions; returns the one in which they are farthest apart.
+
+    ``shape``: of the input or parameter; a gradient of another shape is wrong. ``total``: see ``Total``; ``weighted``
+    computes what it returns. ``random`` directions are drawn by ``seed``, and so are ``axes``: elements that are moved
+    alone. An input without elements is right.
+    """
+    if gradient.shape != shape:
+        return Edge(name, math.nan, 0.0, 0.0)
+    edges = [Edge(name, 0.0, 0.0, ABSOLUTE)]
+    edges += [_along(name, v, gradient, total) for v in _directions(shape, random, axes, seed)]
+    return max(edges, key=_excess)
+
+
+def weighted(weights: Iterable[np.ndarray], outputs: Iterable[Any]) -> tuple[float, float]:
+    """(Σ r·y, Σ|r·y|) over all outputs y of a forward, with a weight r (NumPy) for each of their elements."""
+    terms = [r * host(y) for r, y in zip(weights, outputs, strict=True)]
+    return math.fsum(float(np.sum(t)) for t in terms), math.fsum(float(np.sum(np.abs(t))) for t in terms)
+
+
+def host(a: Any) -> np.ndarray:
+    """A NumPy copy of an array of any library, or of a number."""
+    return np.array(to_numpy(a)) if is_array(a) else np.array(a)
+
+
+def _along(name: str, v: np.ndarray, gradient: np.ndarray, total: Total) -> Edge:
+    """The slopes along one direction v. At a kink any slope between those of its two sides counts as right."""
+    (up, size), (down, _) = total(EPS * v), total(-EPS * v)
+    exact, slope = float(np.sum(v * gradient)), (up - down) / (2 * EPS)
+    allowed = ABSOLUTE + RELATIVE * abs(slope) + ROUNDING * size / EPS
+    edge = Edge(name, exact, slope, allowed)
+    if not edge.right:
+        here, _ = total(0.0 * v)
+        left, right = sorted(((here - down) / EPS, (up - here) / EPS))
+        if right - left > KINK * allowed and left - allowed <= exact <= right + allowed:
+            return edge._replace(differences=exact)
+    return edge
+
+
+def _directions(shape: tuple[int, ...], number: int, axes: int, seed: int) -> Iterator[np.ndarray]:
+    size = math.prod(shape)
+    for k in range(number if size else 0):
+        yield np.asarray(normal(shape, seed, "data", k))
+    for place in permutation(size, seed, "data", number)[:axes]:
+        axis = np.zeros(shape)
+        axis.reshape(-1)[place] = 1.0
+        yield axis
+
+
+def _excess(edge: Edge) -> float:
+    """The distance of the slopes over what is allowed; ∞ where one of them is NaN."""
+    far = abs(edge.backward - edge.differences) / edge.allowed
+    return math.inf if math.isnan(far) else far
+
+
+# --- the edges of a graph ---
+
+
 def check_edges(graph: Any, inputs: Sequence[Any]) -> list[Edge]:
-    """All edges of a Graph, the largest error first; the graph itself is not run: a float64 copy is."""
+    """All edges of a Graph, the largest error first. A float64 copy of the graph is run, not the graph itself.
+
+    Each call is checked alone, with the values and gradients that it has in a run of the whole graph.
+    """
     where = next((place_of(a) for a in (*inputs, *graph.params) if hasattr(a, "dtype")), None)
     if where is None:
         raise TypeError("Graph.check_gradients: there is no array among the inputs; give those of forward.")
     copy = move(graph, where, "float64")
     copy.keep_values = True
-    ys = copy.forward(*(_float64(where, a) for a in inputs))
-    ys = ys if isinstance(ys, tuple) else (ys,)
-    douts = [_drawn(where, y, 100 + i) if getattr(y, "shape", ()) else 1 for i, y in enumerate(ys)]
-    copy.backward(*douts, input_grad=True)
-    values, slopes = ([of.get(w) for w in copy.wires] for of in (copy.values, copy.gradients))
-    found = []
-    for k, ((ins, outs), node) in enumerate(zip(copy.wiring.steps, copy.nodes, strict=True)):
-        if any(slopes[s] is not None for s in outs):
-            dys = [zero_gradient(copy.saved_values[s]) if slopes[s] is None else slopes[s] for s in outs]
-            found += [
-                Edge(f"{what} (call {k})", *row)
-                for what, *row in _edges(node, graph.calls[k], [_own(values[s]) for s in ins], dys, where)
-            ]
-    return sorted(found, key=lambda edge: -edge.error if edge.error == edge.error else float("-inf"))
+    ys = _several(copy.forward(*(_float64(where, a) for a in inputs)))
+    drawn = [normal(np.shape(host(y)), 0, "data", 100 + i) for i, y in enumerate(ys)]
+    copy.backward(*(where.asarray(d, "float64") if d.shape else 1 for d in map(np.asarray, drawn)), input_grad=True)
+    values, gradients = copy.values, copy.gradients
+    edges: list[Edge] = []
+    for k, (call, own, node) in enumerate(zip(graph.calls, copy.calls, copy.nodes, strict=True)):
+        if any(w in gradients for w in own.outputs):
+            dys = [gradients[w] if w in gradients else zero_gradient(values[w]) for w in own.outputs]
+            # an input may be the very array of a parameter, which is moved: take a copy
+            xs = [namespace_copy(a) if hasattr(a, "dtype") else a for a in (values[w] for w in own.inputs)]
+            edges += [edge._replace(name=f"{edge.name} (call {k})") for edge in _edges(node, call, xs, dys, where)]
+    return sorted(edges, key=lambda edge: math.inf if math.isnan(edge.error) else edge.error, reverse=True)
 
 
-def _edges(node: Any, call: Any, xs: list[Any], dys: list[Any], where: Place) -> Iterator[tuple[str, Any, Any, Any]]:
-    """(name, by backward, by differences, room) of each input and parameter of one call."""
+def _edges(node: Any, call: Any, xs: list[Any], dys: list[Any], where: Place) -> Iterator[Edge]:
+    """Each input and parameter of one call; ``node`` is the copy that is run, ``call`` has the names."""
+    weights = [host(dy) for dy in dys]
 
-    def total() -> tuple[float, float]:
-        """(Σ dy·y, Σ|dy·y|) of a forward."""
-        ys = node.forward(*xs)
-        ys = ys if isinstance(ys, tuple | list) else (ys,)
-        terms = [dy * y for dy, y in zip(dys, ys, strict=True)]
-        return sum(map(_sum, terms)), sum(_sum(abs(t)) for t in terms)
+    def step_input(i: int, step: np.ndarray) -> tuple[float, float]:
+        moved = [*xs[:i], xs[i] + where.asarray(step), *xs[i + 1 :]]
+        return weighted(weights, _several(node.forward(*moved)))
 
-    total()
-    dxs = node.backward(*dys, input_grad=True) if takes_input_grad(node.backward) else node.backward(*dys)
-    dxs = dxs if isinstance(dxs, tuple | list) else (dxs,)
-    grads = list(getattr(node, "grads", ()))
+    def step_parameter(p: Array, start: Array, step: np.ndarray) -> tuple[float, float]:
+        p[...] = start + where.asarray(step)
+        try:
+            return weighted(weights, _several(node.forward(*xs)))
+        finally:
+            p[...] = start
+
+    node.forward(*xs)
+    options = {"input_grad": True} if takes_input_grad(node.backward) else {}
+    dxs = [None if dx is None else host(dx) for dx in _several(node.backward(*dys, **options))]
+    params = _merged(list(getattr(node, "params", ())), list(getattr(node, "grads", ())))
     who = node_name(call.node)
     for i, (w, dx) in enumerate(zip(call.inputs, dxs, strict=False)):
         if dx is not None:
-            x = xs[i]
-
-            def put(step: Array, i: int = i, x: Array = x) -> None:
-                xs[i] = x + step
-
-            yield (f"{w!r} into {who}, its input {i}", *_slope(put, total, x, dx, where))
-            xs[i] = x
+            name = f"{w!r} into {who}, its input {i}"
+            yield check_slope(name, np.shape(host(xs[i])), dx, partial(step_input, i), axes=2)
     names = getattr(node, "names", ())
-    params = list(getattr(node, "params", ()))
-    for j, p, g in _merged(params, grads):
-        kept = namespace_of(p).asarray(p, copy=True)
-
-        def put_parameter(step: Array, p: Array = p, kept: Array = kept) -> None:
-            p[...] = kept + step
-
-        name = names[j] if j < len(names) else f"parameter {j}"
-        yield (f"{name} of {who}", *_slope(put_parameter, total, kept, g, where))
-        p[...] = kept
+    for j, p, g in params:
+        name = f"{names[j] if j < len(names) else f'parameter {j}'} of {who}"
+        yield check_slope(name, tuple(p.shape), g, partial(step_parameter, p, namespace_copy(p)), axes=2)
 
 
-def _merged(params: list[Array], grads: list[Array]) -> Iterator[tuple[int, Array, Array]]:
+def _merged(params: list[Array], grads: list[Array]) -> list[tuple[int, Array, np.ndarray]]:
     """(number, parameter, gradient) of each distinct parameter: a step of one that is used twice moves both uses."""
-    totals: dict[int, Array] = {}
+    totals: dict[int, Any] = {}
     seen: set[int] = set()  # gradient arrays: one that is listed twice counts once
     for (first, transposed), g in zip(plan(params), grads, strict=True):
         if id(g) not in seen:
             seen.add(id(g))
-            part = namespace_of(g).matrix_transpose(g) if transposed else g
-            totals[first] = totals[first] + part if first in totals else part
-    return ((j, params[j], total) for j, total in totals.items())
+            totals[first] = totals.get(first, 0.0) + (host(g).T if transposed else host(g))
+    return [(j, params[j], total) for j, total in totals.items()]
 
 
-def _own(value: Any) -> Any:
-    """An input apart from the parameters, which move under it where both are one array."""
-    return namespace_copy(value) if hasattr(value, "dtype") else value
-
-
-def _slope(
-    put: Callable[[Array], None], total: Callable[[], tuple[float, float]], x: Array, dx: Array, where: Place
-) -> tuple[float, float, float]:
-    """(by backward, by differences, room) along the random direction in which the two are farthest apart."""
-    if tuple(dx.shape) != tuple(x.shape):
-        return float("nan"), 0.0, 0.0
-    put(0.0 * x)
-    here, size = total()
-    found = [(0.0, 0.0, ABSOLUTE)]
-    for k in range(DIRECTIONS if 0 not in x.shape else 0):
-        v = _drawn(where, x, k)
-        put(EPS * v)
-        up, _ = total()
-        put(-EPS * v)
-        down, _ = total()
-        slope, exact = (up - down) / (2 * EPS), _sum(v * dx)
-        room = ABSOLUTE + RELATIVE * abs(slope) + ROUNDING * size / EPS
-        left, right = (here - down) / EPS, (up - here) / EPS
-        if abs(right - left) > 1e3 * room and min(left, right) - room <= exact <= max(left, right) + room:
-            slope = exact  # a kink, as that of ReLU at 0: any slope between the two is one
-        found.append((exact, slope, room))
-    return max(found, key=lambda row: abs(row[0] - row[1]) / row[2])
-
-
-def _sum(a: Any) -> float:
-    return number(namespace_of(a).sum(a) if getattr(a, "shape", ()) else a)  # sync
-
-
-def _drawn(where: Place, like: Array, index: int) -> Array:
-    return where.asarray(random_numbers.normal(tuple(like.shape), 0, "data", index), "float64")
+def _several(result: Any) -> tuple[Any, ...]:
+    return tuple(result) if isinstance(result, tuple | list) else (result,)
 
 
 def _float64(where: Place, a: Any) -> Any:

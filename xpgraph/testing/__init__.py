@@ -3,6 +3,11 @@
 assert_backends_agree(model, x, t, backends=("numpy", "cupy"))
 assert check_node(MyNode(), inputs=x) == []
 print(grade("student.py").table())
+
+``verification/`` has ``verify``, ``node_checks/`` has ``check_node``, ``grading/`` has ``grade``, and ``formulas/`` the
+textbook's formulas that all of them compare with. ``findings.py`` is what a check found; ``tape.py`` records what the
+nodes of a model are given and return. Everything above this folder in CONTRIBUTING.md may be imported, but not by
+``formulas/``.
 """
 
 from __future__ import annotations
@@ -34,7 +39,7 @@ def assert_backends_agree(
     dtypes: str | Sequence[str] = ("float32", "float64"),
     **options: Any,
 ) -> list[Certificate]:
-    """AssertionError, naming the first node that leaves its tolerance, unless ``verify`` passes in each dtype.
+    """``verify`` in each dtype; AssertionError, with the first node that leaves its tolerance, unless all pass.
 
     ``model``: any object with forward(x, t), backward(), params, grads; copies of it are trained. x, t: NumPy arrays.
     ``backends``: by default, those of numpy and cupy that can be used here. ``optimizer``: SGD(lr=0.1) by default.

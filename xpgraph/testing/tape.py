@@ -1,4 +1,4 @@
-"""What every node of a model was given and returned, in the order in which it ran; no node needs to know."""
+"""Record what every node of a model is given and returns, in the order in which the nodes run."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Use:
 
 
 def leaves(model: Any) -> list[tuple[str, Any]]:
-    """(name, node) of the nodes that hold no other nodes, such as ``("2 Affine", node)``."""
+    """(path, node) of the nodes that hold no other nodes, such as ``("2 Affine", node)``; none if that is the model."""
     found = []
     seen: set[int] = set()
 
@@ -62,7 +62,7 @@ def leaves(model: Any) -> list[tuple[str, Any]]:
                 walk(f"{path}[{name!r}]", part)
 
     walk("", model)
-    return [] if any(node is model for _, node in found) else found  # a model that is all its own code has no parts
+    return [] if any(node is model for _, node in found) else found
 
 
 def as_list(result: Any) -> list[Any]:
@@ -76,61 +76,60 @@ def as_result(results: list[Any]) -> Any:
 
 
 @contextmanager
-def recording(model: Any, formulas: Callable[[Any, str], Any] | None = None) -> Iterator[list[Use]]:
+def recording(
+    model: Any, replace: Callable[[Any], tuple[Callable[..., Any], Callable[..., Any]] | None] = lambda node: None
+) -> Iterator[list[Use]]:
     """Record every use of the model's leaf nodes while the block runs.
 
-    ``formulas(node, kind)`` may give a function to run in place of a node's ``forward`` or ``backward``.
+    ``replace(node)`` may give functions to run in place of a node's ``forward`` and ``backward``.
     """
     uses: list[Use] = []
-    open_uses: dict[int, list[Use]] = {}
-    patched = []
+    patched: list[tuple[Any, str, Any]] = []
     for path, node in leaves(model):
-        for kind in ("forward", "backward"):
-            original = (formulas and formulas(node, kind)) or getattr(node, kind)
-            wrapper = (
-                _forward(path, node, original, uses, open_uses)
-                if kind == "forward"
-                else _backward(path, node, original, open_uses)
-            )
-            had = vars(node).get(kind)
+        forward, backward = replace(node) or (node.forward, node.backward)
+        waiting: list[Use] = []  # uses whose backward is still to come
+        for kind, wrapper in (
+            ("forward", _forward(path, node, forward, uses, waiting)),
+            ("backward", _backward(path, node, backward, waiting)),
+        ):
+            patched.append((node, kind, vars(node).get(kind)))
             setattr(node, kind, wrapper)
-            patched.append((node, kind, had))
     try:
         yield uses
     finally:
-        for node, kind, had in patched:
-            if had is None:
+        for node, kind, before in patched:
+            if before is None:
                 delattr(node, kind)
             else:
-                setattr(node, kind, had)
+                setattr(node, kind, before)
 
 
-def _forward(path: str, node: Any, original: Any, uses: list[Use], open_uses: dict[int, list[Use]]) -> Any:
+def _forward(path: str, node: Any, run: Any, uses: list[Use], waiting: list[Use]) -> Any:
     def forward(*inputs: Any) -> Any:
-        try:
-            result = original(*inputs)
-        except Exception as error:
-            raise NodeError(path, error) from error
+        result = _run(path, run, inputs, {})
         use = Use(path, node, list(inputs), as_list(result))
         uses.append(use)
-        open_uses.setdefault(id(node), []).append(use)
+        waiting.append(use)
         return result
 
     return forward
 
 
-def _backward(path: str, node: Any, original: Any, open_uses: dict[int, list[Use]]) -> Any:
+def _backward(path: str, node: Any, run: Any, waiting: list[Use]) -> Any:
     def backward(*douts: Any, **options: Any) -> Any:
-        try:
-            result = original(*douts, **options)
-        except Exception as error:
-            raise NodeError(path, error) from error
-        pending = open_uses.get(id(node))
-        if pending:
-            use = pending.pop()
+        result = _run(path, run, douts, options)
+        if waiting:
+            use = waiting.pop()
             use.douts = list(douts)
             use.dins = [] if result is None else as_list(result)
             use.grads = list(getattr(node, "grads", ()))
         return result
 
     return backward
+
+
+def _run(path: str, run: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    try:
+        return run(*arguments, **options)
+    except Exception as error:
+        raise NodeError(path, error) from error

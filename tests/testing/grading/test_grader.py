@@ -1,4 +1,4 @@
-"""grade: the chapter's flaws, ten planted mistakes, nothing on correct files, and the file itself run with care."""
+"""``grade``: the chapter's flaws, planted mistakes, no finding on correct files, and how the file is run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pages import ROOT
 from students.slips import MISTAKES, VARIATIONS
 
 import xpgraph
-from xpgraph.testing.grading.grader import grade
+from xpgraph.testing import grade
 
 STUDENTS = ROOT / "tests" / "support" / "students"
 CORRECT = (STUDENTS / "correct.py").read_text("utf-8").partition("# try it out")[0].replace("import matplotlib", "# ")
@@ -21,7 +21,7 @@ KNOWN = 22
 
 
 def submit(folder, text, name="student.py"):
-    """A student's file, graded."""
+    """Write a student's file and grade it."""
     path = folder / name
     path.write_text(text, "utf-8")
     return grade(path)
@@ -103,7 +103,7 @@ def test_a_mistake_is_found_in_its_class_alone_and_explained(tmp_path, right, wr
 
 
 @pytest.mark.parametrize(("one", "other"), VARIATIONS)
-def test_what_is_right_in_other_words_has_no_finding(tmp_path, one, other):
+def test_another_right_way_to_write_it_has_no_finding(tmp_path, one, other):
     assert one in CORRECT
     result = submit(tmp_path, CORRECT.replace(one, other, 1))
     assert result.findings == [], result.table()
@@ -144,7 +144,7 @@ LOSS = "return -log_y[np.arange(len(x)), self.t].mean()"
         ("return -np.log(np.clip(self.y[np.arange(len(x)), self.t], 1e-15, 1)).mean()", "34.5388"),
     ],
 )
-def test_a_capped_loss_is_an_advice_and_no_finding(tmp_path, loss, found):
+def test_a_capped_loss_is_advice_and_not_a_finding(tmp_path, loss, found):
     result = submit(tmp_path, CORRECT.replace(LOSS, loss))
     assert result.findings == [] and result.passed
     (advice,) = result.advice
@@ -220,7 +220,7 @@ def test_a_syntax_error_is_a_finding(tmp_path):
     assert finding.check == "import" and "SyntaxError" in finding.found and "line 4" in finding.found
 
 
-def test_the_file_is_run_without_a_sound_and_leaves_nothing_behind(tmp_path, capsys):
+def test_the_file_runs_without_output_and_leaves_nothing_behind(tmp_path, capsys):
     (tmp_path / "common").mkdir()
     (tmp_path / "common" / "layers.py").write_text(GOOD, "utf-8")
     text = (
@@ -255,7 +255,7 @@ def test_a_module_can_be_graded():
     assert result.source == "notebook" and result.checked == ["Add"] and result.passed
 
 
-def test_a_file_that_is_not_there():
+def test_a_missing_file_is_an_error():
     with pytest.raises(FileNotFoundError, match=r"grade: there is no file .*; give the path"):
         grade("nobody.py")
 

@@ -1,4 +1,4 @@
-"""check_node: nothing to find in xpgraph's nodes on any library, and one class for each thing that it can find."""
+"""``check_node`` finds nothing in xpgraph's nodes on any library, and finds each flaw that it looks for."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from students import chapter_like, flawed, own
 
 import xpgraph as xg
 from xpgraph.arrays.libraries import to_numpy
-from xpgraph.testing.findings import Finding, table
-from xpgraph.testing.node_checks.checks import check_node
+from xpgraph.testing import Finding, check_node
+from xpgraph.testing.findings import table
 
 RNG = np.random.default_rng(0)
 X, W, B = RNG.standard_normal((4, 3)), RNG.standard_normal((3, 2)), RNG.standard_normal(2)
@@ -134,7 +134,7 @@ def test_what_backward_writes_is_found_too():
 
 def test_an_array_of_another_library_is_found(lib):
     if lib.name.startswith("numpy"):
-        pytest.skip("numpy: an array of NumPy is no array of another library here")
+        pytest.skip("numpy: a NumPy array is not an array of another library here")
 
     class Leaves(own.Square):
         def forward(self, x):

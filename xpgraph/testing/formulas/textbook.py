@@ -1,18 +1,8 @@
-"""The textbook formulas once more, in NumPy and written apart from the nodes, to judge them by; and how far is too far.
-
-A formula takes the node (for its options), its parameters and its inputs, and returns lists. ``wide`` is NumPy's
-extended precision where the machine has it, so that the truth of a float64 result is better than float64.
-
-How far (u is half the distance from 1 to the next number of the dtype, K the length of the longest sum):
-
-    ulp     |error| <= n spacings of the true value, for elementwise functions
-    terms   |error| <= 2 (K + 4) u Σ|terms|, for sums and products: the formula itself on absolute values gives Σ|terms|
-"""
+"""The formulas of all nodes, by the name of the class, and the functions softmax and cross-entropy."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,17 +12,15 @@ from .formula import (
     Formula,
     elementwise,
     linear,
+    product_back,
+    reduced,
+    spread,
     stretched,
     unbroadcast,
     unit,
     wide,
 )
-from .operators import OPERATORS
-
-
-def _runs(g: np.ndarray, n: int, axis: int) -> np.ndarray:
-    starts = np.arange(0, g.shape[axis], n)
-    return np.add.reduceat(g, starts, axis=axis) if starts.size else np.zeros_like(g)
+from .operators import ADD, OPERATORS
 
 
 def _repeat(node: Any, p: Arrays, x: Arrays) -> Arrays:
@@ -48,33 +36,25 @@ def _repeat(node: Any, p: Arrays, x: Arrays) -> Arrays:
 
 
 def _repeat_back(node: Any, p: Arrays, x: Arrays, dy: Arrays) -> tuple[Arrays, Arrays]:
-    new = dy[0].ndim - x[0].ndim
+    g, axis, new = dy[0], node.axis, dy[0].ndim - x[0].ndim
     if new:
-        at = node.axis % dy[0].ndim
-        return [dy[0].sum(axis=tuple(range(at, at + new)))], []
-    return [_runs(dy[0], dy[0].shape[node.axis] // max(1, x[0].shape[node.axis]) or 1, node.axis)], []
-
-
-def _unsum(node: Any, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
-    if not node.keepdims and node.axis is not None:
-        dy = np.expand_dims(dy, node.axis)
-    return np.ones_like(x) * dy
-
-
-def _flat(a: np.ndarray) -> np.ndarray:
-    return a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
+        at = axis % g.ndim
+        return [g.sum(axis=tuple(range(at, at + new)))], []
+    n = g.shape[axis] // max(1, x[0].shape[axis]) or 1
+    starts = np.arange(0, g.shape[axis], n)
+    return [np.add.reduceat(g, starts, axis=axis) if starts.size else np.zeros_like(g)], []
 
 
 def _matmul_back(node: Any, p: Arrays, x: Arrays, dy: Arrays) -> tuple[Arrays, Arrays]:
-    grads = [np.einsum("ni,nj->ij", _flat(x[0]), _flat(dy[0])), *([_flat(dy[0]).sum(axis=0)] if p[1:] else [])]
-    return [np.einsum("...j,ij->...i", dy[0], p[0])], grads
+    dx, dW = product_back(x[0], p[0], dy[0])
+    return [dx], [dW, *([dy[0].sum(axis=tuple(range(dy[0].ndim - 1)))] if p[1:] else [])]
 
 
 def _matmul_length(node: Any, p: Arrays, x: Arrays) -> int:
     return max(*p[0].shape, math.prod(x[0].shape[:-1])) + len(p) - 1
 
 
-def _sigmoid(x: Any) -> Any:
+def _sigmoid(node: Any, x: Any) -> Any:
     with np.errstate(over="ignore", invalid="ignore"):
         return np.where(x < 0, np.exp(x) / (1 + np.exp(x)), 1 / (1 + np.exp(-x)))
 
@@ -84,73 +64,75 @@ def _sech2(x: Any) -> Any:
         return 1 / np.cosh(x) ** 2
 
 
-def _softmax(x: Any) -> Any:
+# --- softmax and cross-entropy ---
+
+
+def softmax(x: np.ndarray) -> np.ndarray:
+    """y = e^x / Σ e^x over the last axis."""
     x = x.astype(wide)
     e = np.exp(x - x.max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)
 
 
-def _reach(x: np.ndarray) -> np.ndarray:
-    """1 + max|z| of each row, z = x - max x: what a softmax's relative error grows with."""
+def one_hot(t: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """Labels as probabilities of the shape of ``like``: class indices as rows of 0 and 1, probabilities as they are."""
+    return t.astype(np.float64) if t.shape == like.shape else np.eye(like.shape[-1])[t.reshape(like.shape[:-1])]
+
+
+def reach(x: np.ndarray) -> np.ndarray:
+    """1 + max|z| of each row, z = x - max x: what the relative error of a softmax grows with."""
     return 1 + (x.max(axis=-1, keepdims=True) - x.min(axis=-1, keepdims=True))
 
 
-def _softmax_back(node: Any, p: Arrays, x: Arrays, dy: Arrays) -> tuple[Arrays, Arrays]:
-    y = _softmax(x[0])
-    return [y * (dy[0] - (dy[0] * y).sum(axis=-1, keepdims=True))], []
-
-
-def _softmax_bar(node: Any, p: Arrays, x: Arrays, dtype: str) -> Arrays:
-    return [8 * unit(dtype) * _reach(x[0]) * _softmax(x[0])]
-
-
-def _softmax_back_bar(node: Any, p: Arrays, x: Arrays, dy: Arrays, dtype: str) -> tuple[Arrays, Arrays]:
-    y, size = _softmax(x[0]), np.abs(dy[0])
-    factor = (2 * (x[0].shape[-1] + 4) + 24 * _reach(x[0])) * unit(dtype)  # y comes in three times, with its own error
-    return [factor * y * (size + (size * y).sum(axis=-1, keepdims=True))], []
-
-
-def _chances(x: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """Labels as probabilities: one-hot for class indices."""
-    return t.astype(np.float64) if t.shape == x.shape else np.eye(x.shape[-1])[t.reshape(x.shape[:-1])]
+def cross_entropies(y: np.ndarray, t: np.ndarray, least: float = 0.0, eps: float = 0.0) -> np.ndarray:
+    """-Σ t log max(y + eps, least) of each row, for probabilities y."""
+    return (one_hot(t, y) * -np.log(np.maximum(y.astype(wide) + eps, least))).sum(axis=-1)
 
 
 def _loss_rows(x: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """The same from scores: Σ t (log Σ e^x - x)."""
     wide_x = x.astype(wide)
     top = wide_x.max(axis=-1, keepdims=True)
     log_sum = top + np.log(np.exp(wide_x - top).sum(axis=-1, keepdims=True))
-    return (_chances(x, t) * (log_sum - wide_x)).sum(axis=-1)
+    return (one_hot(t, x) * (log_sum - wide_x)).sum(axis=-1)
+
+
+def mean_tolerance(rows: np.ndarray, classes: int, dtype: str, each: float = 8.0) -> Any:
+    """Of a mean of losses: ``each`` u from its terms, and the roundings of the sums over classes and rows."""
+    return unit(dtype) * (each + 2 * (rows.size + classes + 4) * np.abs(rows).mean())
+
+
+def _softmax_back(node: Any, p: Arrays, x: Arrays, dy: Arrays) -> tuple[Arrays, Arrays]:
+    y = softmax(x[0])
+    return [y * (dy[0] - (dy[0] * y).sum(axis=-1, keepdims=True))], []
+
+
+def _softmax_back_tolerance(node: Any, p: Arrays, x: Arrays, dy: Arrays, dtype: str) -> tuple[Arrays, Arrays]:
+    y, size = softmax(x[0]), np.abs(dy[0])
+    factor = (2 * (x[0].shape[-1] + 4) + 24 * reach(x[0])) * unit(
+        dtype
+    )  # y stands there three times, each with an error
+    return [factor * y * (size + (size * y).sum(axis=-1, keepdims=True))], []
 
 
 def _loss_back(node: Any, p: Arrays, x: Arrays, dy: Arrays) -> tuple[Arrays, Arrays]:
-    chances = _chances(x[0], x[1])
-    count = math.prod(x[0].shape[:-1])
-    return [(_softmax(x[0]) * chances.sum(axis=-1, keepdims=True) - chances) * dy[0] / count], []
+    t = one_hot(x[1], x[0])
+    return [(softmax(x[0]) * t.sum(axis=-1, keepdims=True) - t) * dy[0] / math.prod(x[0].shape[:-1])], []
 
 
-def _loss_bar(node: Any, p: Arrays, x: Arrays, dtype: str) -> Arrays:
-    rows = _loss_rows(x[0], x[1])
-    mean = 2 * (rows.size + x[0].shape[-1] + 4) * np.abs(rows).mean()
-    return [unit(dtype) * (8 * _reach(x[0]).max() + mean)]
-
-
-def _loss_back_bar(node: Any, p: Arrays, x: Arrays, dy: Arrays, dtype: str) -> tuple[Arrays, Arrays]:
-    chances = _chances(x[0], x[1])
-    factor = (2 * (x[0].shape[-1] + 4) + 8 * _reach(x[0])) * unit(dtype)
-    total = _softmax(x[0]) * chances.sum(axis=-1, keepdims=True) + chances
+def _loss_back_tolerance(node: Any, p: Arrays, x: Arrays, dy: Arrays, dtype: str) -> tuple[Arrays, Arrays]:
+    t = one_hot(x[1], x[0])
+    factor = (2 * (x[0].shape[-1] + 4) + 8 * reach(x[0])) * unit(dtype)
+    total = softmax(x[0]) * t.sum(axis=-1, keepdims=True) + t
     return [factor * total * np.abs(dy[0]) / math.prod(x[0].shape[:-1])], []
 
 
 FORMULAS: dict[str, Formula] = {
-    "Add": linear(
-        lambda node, p, x: [x[0] + x[1]],
-        lambda node, p, x, dy: ([unbroadcast(dy[0], x[0]), unbroadcast(dy[0], x[1])], []),
-        lambda node, p, x: stretched(x),
-    ),
+    "Add": ADD,
     "Multiply": linear(
         lambda node, p, x: [x[0] * x[1]],
         lambda node, p, x, dy: ([unbroadcast(dy[0] * x[1], x[0]), unbroadcast(dy[0] * x[0], x[1])], []),
-        lambda node, p, x: stretched(x),
+        stretched,
     ),
     "Branch": linear(
         lambda node, p, x: [x[0]] * node.n,
@@ -160,60 +142,25 @@ FORMULAS: dict[str, Formula] = {
     "Repeat": linear(_repeat, _repeat_back, lambda node, p, x: node.n or x[1].size // max(1, x[0].size)),
     "Sum": linear(
         lambda node, p, x: [np.add.reduce(x[0], axis=node.axis, keepdims=node.keepdims)],
-        lambda node, p, x, dy: ([_unsum(node, x[0], dy[0])], []),
-        lambda node, p, x: x[0].size // max(1, np.add.reduce(x[0], axis=node.axis).size),
+        lambda node, p, x, dy: ([spread(node, x[0], dy[0])], []),
+        reduced,
     ),
     "MatMul": linear(lambda node, p, x: [np.einsum("...i,ij->...j", x[0], p[0])], _matmul_back, _matmul_length),
     "Affine": linear(lambda node, p, x: [np.einsum("...i,ij->...j", x[0], p[0]) + p[1]], _matmul_back, _matmul_length),
-    "Sigmoid": elementwise(_sigmoid, lambda x: _sech2(x / 2) / 4, (4, 8)),
-    "Tanh": elementwise(np.tanh, _sech2, (4, 8)),
-    "ReLU": elementwise(lambda x: np.maximum(x, 0), lambda x: (x > 0).astype(wide), (0, 0)),
-    "Softmax": Formula(lambda node, p, x: [_softmax(x[0])], _softmax_back, _softmax_bar, _softmax_back_bar),
+    "Sigmoid": elementwise(_sigmoid, lambda node, x: _sech2(x / 2) / 4, (4, 8)),
+    "Tanh": elementwise(lambda node, x: np.tanh(x), lambda node, x: _sech2(x), (4, 8)),
+    "ReLU": elementwise(lambda node, x: np.maximum(x, 0), lambda node, x: (x > 0).astype(wide), (0, 0)),
+    "Softmax": Formula(
+        lambda node, p, x: [softmax(x[0])],
+        _softmax_back,
+        lambda node, p, x, dtype: [8 * unit(dtype) * reach(x[0]) * softmax(x[0])],
+        _softmax_back_tolerance,
+    ),
     "SoftmaxWithLoss": Formula(
-        lambda node, p, x: [_loss_rows(x[0], x[1]).mean()], _loss_back, _loss_bar, _loss_back_bar
+        lambda node, p, x: [_loss_rows(*x).mean()],
+        _loss_back,
+        lambda node, p, x, dtype: [mean_tolerance(_loss_rows(*x), x[0].shape[-1], dtype, 8 * float(reach(x[0]).max()))],
+        _loss_back_tolerance,
     ),
     **OPERATORS,
-}
-
-
-# --- optimizers: (params, grads, state, k) -> new params and state, for one array; k counts updates from 1 -------
-
-State = dict[str, Any]
-
-
-def _sgd(w: Any, g: Any, s: State, k: int, h: Any) -> tuple[Any, State]:
-    return w - h.lr * g, {}
-
-
-def _momentum(w: Any, g: Any, s: State, k: int, h: Any) -> tuple[Any, State]:
-    v = h.momentum * s["v"] - h.lr * g
-    return w + v, {"v": v}
-
-
-def _adagrad(w: Any, g: Any, s: State, k: int, h: Any) -> tuple[Any, State]:
-    total = s["h"] + g**2
-    return w - h.lr * g / (np.sqrt(total) + h.eps), {"h": total}
-
-
-def _rmsprop(w: Any, g: Any, s: State, k: int, h: Any) -> tuple[Any, State]:
-    mean = h.decay_rate * s["h"] + (1 - h.decay_rate) * g**2
-    return w - h.lr * g / (np.sqrt(mean) + h.eps), {"h": mean}
-
-
-def _adam(w: Any, g: Any, s: State, k: int, h: Any) -> tuple[Any, State]:
-    m = h.beta1 * s["m"] + (1 - h.beta1) * g
-    v = h.beta2 * s["v"] + (1 - h.beta2) * g**2
-    first, second = m / (1 - h.beta1**k), v / (1 - h.beta2**k)
-    if h.form == "chapter":
-        rate = h.lr * math.sqrt(1 - h.beta2**k) / (1 - h.beta1**k)
-        return w - rate * m / (np.sqrt(v) + h.eps), {"m": m, "v": v}
-    return w - h.lr * first / (np.sqrt(second) + h.eps), {"m": m, "v": v}
-
-
-RULES: dict[str, Callable[[Any, Any, State, int, Any], tuple[Any, State]]] = {
-    "SGD": _sgd,
-    "Momentum": _momentum,
-    "AdaGrad": _adagrad,
-    "RMSprop": _rmsprop,
-    "Adam": _adam,
 }

@@ -1,30 +1,59 @@
-"""Found numbers against true ones, and the mistakes that would explain the difference."""
+"""One class or function of a student, and its numbers beside the true ones."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..findings import Finding
+from .source_file import Source
 
-CLOSE = 1e-6  # of the largest true number: room for float32-like formulas and for the book's 1e-7, not for mistakes
-
-Explanations = Iterable[tuple[Any, str]]  # (what a mistake would give, the hint)
-
+CLOSE = 1e-6  # of the largest true number: enough for formulas like float32 and the book's 1e-7, not for a mistake
+# What a student need not do: own the memory of results, compute in float32, take ranks that the book does not.
+LENIENT = ("aliasing", "dtype", "device", "3-D inputs refused")
 _TRANSPOSED = "This is the transpose: dW = xᵀ dy, so that W's axes come in W's order."
-_NAMES = {
-    "n": ("n", "k", "num", "number", "times", "repeats", "count", "copies", "branches", "reps", "rows"),
-    "d": ("d", "columns", "width"),
-    "axis": ("axis", "axes", "dim"),
-    "keepdims": ("keepdims", "keepdim", "keep_dims"),
-}
+
+Explanations = Iterable[tuple[Any, str]]  # (what a mistake would compute, the hint)
+
+
+class Entry(NamedTuple):
+    """A class or function that the book knows: as which kind, under which name, and the file that has it."""
+
+    kind: str
+    name: str
+    thing: Any
+    source: Source
+
+    def finding(self, check: str, expected: str, found: str, hint: str) -> Finding:
+        return Finding(self.name, check, expected, found, hint)
+
+    def raised(self, check: str, error: Exception, hint: str, expected: str = "no exception", at: str = "") -> Finding:
+        return self.finding(check, expected, at + self.source.words(error), hint)
+
+    def compare(
+        self, check: str, found: Any, truth: Any, explanations: Explanations = (), hint: str = ""
+    ) -> Finding | None:
+        """None if the numbers agree; else the largest difference, with the mistake that explains it or ``hint``."""
+        a, truth = as_numbers(found), np.asarray(truth, np.float64)
+        if a is None:
+            words = "nothing" if found is None else f"a {type(found).__name__}"
+            return self.finding(check, f"an array {truth.shape}", words, "Return the array.")
+        if close(a, truth):
+            return None
+        why = _explain(a, truth, explanations) or hint or "Compare this line with the formula of the book."
+        if a.shape != truth.shape:
+            return self.finding(check, f"shape {truth.shape}", f"shape {a.shape}", why)
+        with np.errstate(all="ignore"):
+            off = np.abs(a - truth)
+            place = np.unravel_index(int(np.argmax(np.where(np.isnan(off), np.inf, off))), truth.shape)
+        where = f" at {[int(i) for i in place]}" if place else ""
+        return self.finding(check, f"{float(truth[place]):.6g}{where}", f"{float(a[place]):.6g}{where}", why)
 
 
 def as_numbers(found: Any) -> np.ndarray | None:
-    """An array of floats, or None for what is none."""
+    """A float64 array; None for what cannot be one."""
     try:
         return None if found is None else np.array(found, dtype=np.float64)
     except (TypeError, ValueError):
@@ -39,97 +68,17 @@ def close(found: np.ndarray, truth: np.ndarray) -> bool:
         return bool(np.all(np.abs(found - truth) <= CLOSE * max(1.0, float(np.max(np.abs(truth), initial=0.0)))))
 
 
-def compare(
-    name: str, check: str, found: Any, truth: np.ndarray, explanations: Explanations = (), hint: str = ""
-) -> Finding | None:
-    """None if the numbers agree; else a finding with the largest difference and the mistake that explains it."""
-    a = as_numbers(found)
-    if a is None:
-        words = "nothing" if found is None else f"a {type(found).__name__}"
-        return Finding(name, check, f"an array {truth.shape}", words, "Return the array.")
-    if close(a, truth):
-        return None
-    why = explain(a, truth, explanations) or hint or "Compare this line with the formula of the book."
-    if a.shape != truth.shape:
-        return Finding(name, check, f"shape {truth.shape}", f"shape {a.shape}", why)
-    with np.errstate(all="ignore"):
-        off = np.abs(a - truth)
-        place = np.unravel_index(int(np.argmax(np.where(np.isnan(off), np.inf, off))), truth.shape)
-    where = f" at {[int(i) for i in place]}" if place else ""
-    return Finding(name, check, f"{float(truth[place]):.6g}{where}", f"{float(a[place]):.6g}{where}", why)
-
-
-def explain(a: np.ndarray, truth: np.ndarray, explanations: Explanations) -> str:
-    """The hint of the first mistake that gives these very numbers; "" if none does."""
-    for wrong, hint in explanations:
-        if wrong is not None and close(a, np.asarray(wrong, np.float64)):
-            return hint
+def _explain(a: np.ndarray, truth: np.ndarray, explanations: Explanations) -> str:
+    """The hint of the first mistake that computes these very numbers; "" if none does."""
     general = [
         (-truth, "The sign is turned around."),
         (2 * truth, "This is twice what it should be: it was counted two times."),
         (truth.T if truth.ndim == 2 else None, _TRANSPOSED),
         (0 * truth if np.any(truth) else None, "It is all zeros: it was never written."),
     ]
-    for wrong, hint in general:
-        if wrong is not None and close(a, wrong):
+    for wrong, hint in (*explanations, *general):
+        if wrong is not None and close(a, np.asarray(wrong, np.float64)):
             return hint
     if a.ndim == truth.ndim == 2 and a.shape == truth.shape[::-1] != truth.shape:
         return _TRANSPOSED
     return "It is not a number: look for a division by zero or a logarithm of zero." if np.isnan(a).any() else ""
-
-
-def construct(cls: type, wanted: dict[str, Any], also: dict[str, Any] | None = None) -> Any:
-    """An object of a student's class from the arguments that it may want, by their names or in their order.
-
-    ``also``: values that only some ask for, by name alone. Raises what the constructor raised, when no way of calling
-    it works.
-    """
-    named = _by_name(cls, wanted, also or {})
-    ways = [] if named is None else [lambda: cls(**named)]
-    return _first([*ways, *in_order(cls, list(wanted.values()))])
-
-
-def in_order(cls: type, values: list[Any]) -> list[Callable[[], Any]]:
-    """Calls with all values by position, then with one less each."""
-    return [lambda k=k: cls(*values[:k]) for k in range(len(values), -1, -1)]  # type: ignore[misc]
-
-
-def _first(ways: list[Callable[[], Any]]) -> Any:
-    """What the first call that works gives; raises what the first one raised if none does."""
-    first: Exception | None = None
-    for way in ways:
-        try:
-            return way()
-        except Exception as error:
-            first = first or error
-    assert first is not None
-    raise first
-
-
-def _by_name(cls: type, wanted: dict[str, Any], also: dict[str, Any]) -> dict[str, Any] | None:
-    """The wanted arguments under the constructor's own names, unknown names in their order; None if one is left."""
-    try:
-        parameters = list(inspect.signature(cls).parameters.values())
-    except (TypeError, ValueError):
-        return None
-    known = {**also, **wanted}
-    keys: dict[str, str] = {}
-    unknown: list[inspect.Parameter] = []
-    for p in parameters:
-        key = next((k for k in known if p.name.lower() in _NAMES.get(k, (k.lower(),))), None)
-        if key is not None:
-            keys[p.name] = key
-        elif p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
-            unknown.append(p)
-    for p in unknown:
-        key = next((k for k, v in wanted.items() if k not in keys.values() and _fits(p.default, v)), None)
-        if key is not None:
-            keys[p.name] = key
-        elif p.default is p.empty:
-            return None
-    return {name: known[key] for name, key in keys.items()}
-
-
-def _fits(default: Any, value: Any) -> bool:
-    """May an argument with this default be the one that the value is for?"""
-    return default is None or default is inspect.Parameter.empty or type(default) is type(value)

@@ -1,4 +1,4 @@
-"""An autograder for a course: finds the classes of the book in a file by their names, and checks each.
+"""An autograder for a course: it finds the classes of the book in a file by their names, and checks each.
 
 print(grade("student.py").table())
 """
@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from ..findings import Finding, table
+from .compare import Entry
 from .functions import FUNCTIONS, mended
 from .losses import CAPPED
 from .nodes import NODES, check_class
@@ -20,11 +20,9 @@ from .optimizers import OPTIMIZERS, check_optimizer
 from .source_file import Source, quiet, read
 from .trainer import check_trainer
 
-Check = Callable[[str, Any, Source], Iterator[Finding]]
-
-_CLASSES: dict[str, Check] = {
-    **{kind: partial(check_class, kind) for kind in NODES},
-    **{kind: partial(check_optimizer, kind) for kind in OPTIMIZERS},
+_CLASSES: dict[str, Callable[[Entry], Iterator[Finding]]] = {
+    **dict.fromkeys(NODES, check_class),
+    **dict.fromkeys(OPTIMIZERS, check_optimizer),
     "Trainer": check_trainer,
 }
 _KNOWN = (*_CLASSES, *FUNCTIONS)
@@ -40,7 +38,7 @@ _OTHER_NAMES = {
 class Grade:
     """What ``grade`` found: ``findings``, the names that were ``checked``, the known ones that were ``missing``.
 
-    ``advice``: what could be better and is no mistake; it counts for nothing.
+    ``advice``: what could be better but is not a mistake; a file with advice still passes.
     """
 
     source: str
@@ -87,54 +85,55 @@ def grade(path_or_module: str | Path | ModuleType) -> Grade:
 
     Known are Add, Multiply, Branch, Repeat, Sum, MatMul, Affine, Sigmoid, Tanh, ReLU, Softmax, SoftmaxWithLoss, SGD,
     Momentum, AdaGrad, RMSprop, Adam, Trainer, and the functions softmax, cross_entropy_loss, remove_duplicates and
-    clip_grads; AddLayer, MulLayer, Relu, cross_entropy_error and the like count too. Their results are compared with
-    the textbook's and given to ``check_node``; inputs must stay as they are, parameters and gradients be overwritten
-    in place. Arrays may be shared and other ranks than the book's refused. What the book does too, as
-    log(y + 1e-7), is ``advice`` alone. A class that calls a wrong function of the file is judged with a right one in
-    its place. The file is run once, as an import would, what it prints is dropped; an exception in it is a finding,
-    and what it had defined by then is still checked.
-    Raises FileNotFoundError if there is no such file. A file that never ends is never done: set a time limit outside.
+    clip_grads; AddLayer, MulLayer, Relu, cross_entropy_error and the like count too. Results are compared with the
+    textbook's, and the classes go through ``check_node``. Inputs must stay as they are; parameters and gradients must
+    be overwritten in place. Results may share memory, and other ranks than the book's may be refused. A flaw that the
+    book has too, such as log(y + 1e-7), is only ``advice``. A class that calls a wrong function of the file is checked
+    with a right one in its place. The file is run once, as an import would, without its output; an exception in it is
+    a finding, and what it defined before is still checked.
+    Raises FileNotFoundError if there is no such file. There is no time limit: set one outside.
     """
     with quiet():
         source = read(path_or_module)
         known = _known(source)
-        functions = [row for row in known if row[0] in FUNCTIONS]
-        found = {row: list(dict.fromkeys(_checked(*row, source))) for row in functions}
-        wrong = {name: kind for (kind, name, _), findings in found.items() if findings}
-        with mended(source, wrong):
-            found |= {row: list(dict.fromkeys(_checked(*row, source))) for row in known if row not in functions}
-    kinds = {kind for kind, _, _ in known}
-    everything = [f for row in known for f in found[row]]
+        found = {e.name: _checked(e) for e in known if e.kind in FUNCTIONS}
+        with mended(source, {e.name: e.kind for e in known if found.get(e.name)}):
+            found |= {e.name: _checked(e) for e in known if e.kind not in FUNCTIONS}
+    kinds = {e.kind for e in known}
+    everything = [f for e in known for f in found[e.name]]
     return Grade(
         source.name,
         [*source.findings, *(f for f in everything if f.check != CAPPED)],
-        [name for _, name, _ in known],
+        [e.name for e in known],
         [kind for kind in _KNOWN if kind not in kinds],
         [f for f in everything if f.check == CAPPED],
     )
 
 
-def _checked(kind: str, name: str, thing: Any, source: Source) -> Iterator[Finding]:
-    """The findings about one class or function; an exception that no check expected is one too."""
-    check = _CLASSES.get(kind) or FUNCTIONS[kind]
+def _checked(entry: Entry) -> list[Finding]:
+    """The findings about one class or function, each once; an exception that no check expected is one too."""
+    check = _CLASSES.get(entry.kind) or FUNCTIONS[entry.kind]
+    found: list[Finding] = []
     try:
-        yield from check(name, thing, source)
+        found.extend(check(entry))
     except Exception as error:
         hint = "Run this line by itself; the checks of this class ended here."
-        yield Finding(name, "exception", "no exception", source.words(error), hint)
+        found.append(entry.raised("exception", error, hint))
+    return list(dict.fromkeys(found))
 
 
-def _known(source: Source) -> list[tuple[str, str, Any]]:
-    """(kind, name, class or function) of what the file defines and the book knows, in the order of the book."""
-    found: list[tuple[str, str, Any]] = []
+def _known(source: Source) -> list[Entry]:
+    """What the file defines and the book knows, in the order of the book."""
+    found: list[Entry] = []
     for name, thing in source.defined():
         kind = _kind(name, isinstance(thing, type))
-        if kind is not None and not any(thing is other for _, _, other in found):
-            found.append((kind, name, thing))
-    return sorted(found, key=lambda row: _KNOWN.index(row[0]))
+        if kind is not None and not any(thing is other.thing for other in found):
+            found.append(Entry(kind, name, thing, source))
+    return sorted(found, key=lambda entry: _KNOWN.index(entry.kind))
 
 
 def _kind(name: str, is_class: bool) -> str | None:
+    """What the book calls a class or function of this name; None if it has none."""
     if not is_class:
         kind = _OTHER_NAMES.get(name, name)
         return kind if kind in FUNCTIONS else None

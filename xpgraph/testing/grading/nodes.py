@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -12,23 +13,20 @@ from ..findings import Finding
 from ..formulas.textbook import FORMULAS
 from ..node_checks.checks import check_node
 from ..tape import as_list
-from .compare import compare, construct
+from .compare import LENIENT, Entry
+from .construction import construct, counts, first_that_works
 from .losses import check_loss
-from .mistakes import Letters, mistakes
-from .results import counts, several
-from .source_file import Source
+from .mistakes import Letters, node_mistakes
 
 NODES = (
     "Add", "Multiply", "Branch", "Repeat", "Sum", "MatMul", "Affine", "Sigmoid", "Tanh", "ReLU", "Softmax",
     "SoftmaxWithLoss",
 )  # fmt: skip
-# What a student need not do: own the memory of results, compute in float32, take ranks that the book does not.
-LENIENT = ("aliasing", "dtype", "device", "3-D inputs refused")
 _SHAPES = {
     "MatMul": "Look at the shapes: dW = xᵀ dout is (D, H) as W is, dx = dout Wᵀ is (N, D).",
     "Affine": "Look at the shapes: dW = xᵀ dout is (D, H) as W is, db = Σ dout over axis 0 is (H,) as b is.",
 }
-OF_GRADIENTS = ("gradient of", "shape of gradient", "number of gradients")
+_OF_GRADIENTS = ("gradient of", "shape of gradient", "number of gradients")
 
 
 class Setting(NamedTuple):
@@ -48,8 +46,8 @@ class Setting(NamedTuple):
         return construct(cls, wanted, {"n": rows, "d": columns})
 
 
-def setting(kind: str, square: bool = False, copies: int = 2) -> Setting:
-    """Lengths 5, 3 and 4 that cannot be taken for each other; 3, 3 and 3 to see what a wrong order would compute.
+def _setting(kind: str, square: bool = False, copies: int = 2) -> Setting:
+    """Lengths 5, 3 and 4, which cannot be confused; ``square``: 3, 3 and 3, to see what a wrong order computes.
 
     ``copies``: of Branch and Repeat; Sum adds as many rows, or all 5 for more than the book's 2.
     """
@@ -67,114 +65,104 @@ def setting(kind: str, square: bool = False, copies: int = 2) -> Setting:
     }.get(kind, Setting({}, [x]))
 
 
-def check_class(kind: str, name: str, cls: Any, source: Source) -> Iterator[Finding]:
+def check_class(entry: Entry) -> Iterator[Finding]:
     """Every finding about one class of a student."""
-    given = setting(kind)
+    given = _setting(entry.kind)
     try:
-        node = given.make(cls)
+        node = given.make(entry.thing)
     except Exception as error:
-        wants = ", ".join(given.wanted) or "nothing"
-        yield Finding(name, "cannot construct", f"{name}({wants})", source.words(error), "Let __init__ take just that.")
+        call = f"{entry.name}({', '.join(given.wanted) or 'nothing'})"
+        yield entry.raised("cannot construct", error, "Let __init__ take just that.", call)
         return
     missing = [m for m in ("forward", "backward") if not callable(getattr(node, m, None))]
     if missing:
         hint = "A node has forward(x) and backward(dout)."
-        yield Finding(name, "forward and backward", "both methods", f"no {', no '.join(missing)}", hint)
+        yield entry.finding("forward and backward", "both methods", f"no {', no '.join(missing)}", hint)
         return
-    if kind == "SoftmaxWithLoss":
-        yield from check_loss(name, cls, source)
+    if entry.kind == "SoftmaxWithLoss":
+        yield from check_loss(entry)
         return
-    found = list(_lists(name, node, given)) or list(_known_values(kind, name, cls, source, given))
-    if not found and kind in ("Branch", "Repeat", "Sum"):
-        found = list(_known_values(kind, name, cls, source, setting(kind, copies=3)))
+    found = list(_lists(entry, node, given)) or list(_values(entry, given))
+    if not found and entry.kind in ("Branch", "Repeat", "Sum"):
+        found = list(_values(entry, _setting(entry.kind, copies=3)))
     yield from found
     if not any(f.check in ("params and grads", "forward", "backward raises") for f in found):
-        drop = (*LENIENT, *(OF_GRADIENTS if found else ()))
-        fresh = check_node(several(kind, node), tuple(given.inputs), name=name)
-        yield from (f for f in fresh if not f.check.startswith(drop))
+        drop = (*LENIENT, *(_OF_GRADIENTS if found else ()))
+        more = check_node(_one_by_one(entry.kind, node), tuple(given.inputs), name=entry.name)
+        yield from (f for f in more if not f.check.startswith(drop))
 
 
-def _lists(name: str, node: Any, given: Setting) -> Iterator[Finding]:
-    """A node with parameters keeps them in two lists; one without need not have any."""
-    if not given.params:
-        return
-    for which in ("params", "grads"):
+def _lists(entry: Entry, node: Any, given: Setting) -> Iterator[Finding]:
+    """A node with parameters has two lists, params and grads; one without parameters may have none."""
+    for which in ("params", "grads") if given.params else ():
         arrays = getattr(node, which, None)
-        if not isinstance(arrays, list | tuple) or [np.shape(a) for a in arrays] != [a.shape for a in given.params]:
+        shapes = [np.shape(a) for a in arrays] if isinstance(arrays, list | tuple) else None
+        if shapes != [a.shape for a in given.params]:
             letters = ", ".join(k for k, v in given.wanted.items() if isinstance(v, np.ndarray))
             what = f"zeros like {letters}" if which == "grads" else letters
-            words = "no such list" if not isinstance(arrays, list | tuple) else f"{len(arrays)} others"
+            words = "no such list" if shapes is None else f"{len(shapes)} others"
             hint = f"Set self.{which} = [...] in __init__: the optimizer updates what it finds there."
-            yield Finding(name, "params and grads", f"{which}: a list of {what}", words, hint)
+            yield entry.finding("params and grads", f"{which}: a list of {what}", words, hint)
 
 
-def _known_values(kind: str, name: str, cls: Any, source: Source, given: Setting) -> Iterator[Finding]:
+def _values(entry: Entry, given: Setting) -> Iterator[Finding]:
     """Forward and backward once, each result against the formula."""
-    node = several(kind, given.make(cls))
+    node = _one_by_one(entry.kind, given.make(entry.thing))
     try:
         outputs = as_list(node.forward(*(np.array(a) for a in given.inputs)))
     except Exception as error:
-        yield Finding(name, "forward", "no exception", source.words(error), "Run forward on an array of these shapes.")
+        yield entry.raised("forward", error, "Run forward on an array of these shapes.")
         return
-    options, hint = _options(kind, given.inputs[0], outputs)
+    options, expected = _options(entry.kind, given.inputs[0], outputs)
     if options is None:
         shapes = ", ".join(str(np.shape(y)) for y in outputs)
-        yield Finding(name, "forward", hint, f"{len(outputs)} results, {shapes}", "Look at the shapes in the book.")
+        yield entry.finding("forward", expected, f"{len(outputs)} results, {shapes}", "Look at the shapes in the book.")
         return
     n = getattr(options, "n", None)
-    if n != given.wanted.get("n", n) and counts(kind, cls):
-        yield Finding(
-            name, "forward", f"{given.wanted['n']} copies of x", str(n),
-            "Keep the number that __init__ is given, and make so many copies.",
-        )  # fmt: skip
+    if n != given.wanted.get("n", n) and counts(entry.kind, entry.thing):
+        hint = "Keep the number that __init__ is given, and make so many copies."
+        yield entry.finding("forward", f"{given.wanted['n']} copies of x", str(n), hint)
         return
-    truth = FORMULAS[kind].forward(options, given.params, given.inputs)
+    truth = FORMULAS[entry.kind].forward(options, given.params, given.inputs)
     rng = np.random.Generator(np.random.Philox(12))
-    douts = [rng.standard_normal(y.shape) for y in truth]
-    letters = Letters(given.inputs, given.params, truth, douts)
-    wrong = False
-    for y, true in zip(outputs, truth, strict=False):
-        finding = compare(name, "forward", y, np.asarray(true, np.float64), mistakes(kind, "y", letters))
-        if finding is not None:
-            wrong = True
-            yield finding
-    if not wrong:
-        yield from _gradients(kind, name, node, source, given, options, letters, cls)
+    letters = Letters(given.inputs, given.params, truth, [rng.standard_normal(y.shape) for y in truth])
+    mistakes = node_mistakes(entry.kind, "y", letters)
+    findings = [entry.compare("forward", y, true, mistakes) for y, true in zip(outputs, truth, strict=False)]
+    if any(findings):
+        yield from filter(None, findings)
+    else:
+        yield from _gradients(entry, node, given, options, letters)
 
 
-def _gradients(
-    kind: str, name: str, node: Any, source: Source, given: Setting, options: Any, letters: Letters, cls: Any
-) -> Iterator[Finding]:
+def _gradients(entry: Entry, node: Any, given: Setting, options: Any, letters: Letters) -> Iterator[Finding]:
     try:
         found = as_list(node.backward(*(np.array(d) for d in letters.douts)))
     except Exception as error:
-        hint = _SHAPES.get(kind, "Run backward on a gradient of the shape that forward returned.")
-        hint = _square_hint(kind, name, cls, source, given) or hint
-        yield Finding(name, "backward raises", "no exception", source.words(error), hint)
+        hint = _SHAPES.get(entry.kind, "Run backward on a gradient of the shape that forward returned.")
+        yield entry.raised("backward raises", error, _square_hint(entry, given) or hint)
         return
-    dins, grads = FORMULAS[kind].backward(options, given.params, given.inputs, letters.douts)
+    dins, grads = FORMULAS[entry.kind].backward(options, given.params, given.inputs, letters.douts)
     if len(found) != len(dins):
         hint = "Return a gradient for each input, in order."
-        yield Finding(name, "number of gradients", str(len(dins)), str(len(found)), hint)
+        yield entry.finding("number of gradients", str(len(dins)), str(len(found)), hint)
         return
     rows = list(zip(("dx", "dy"), found, dins, strict=False))
     rows += zip(("dW", "db"), node.grads if grads else [], grads, strict=False)
     for letter, d, true in rows:
-        finding = compare(name, f"gradient {letter}", d, np.asarray(true, np.float64), mistakes(kind, letter, letters))
+        finding = entry.compare(f"gradient {letter}", d, true, node_mistakes(entry.kind, letter, letters))
         if finding is not None:
             yield finding
 
 
-def _square_hint(kind: str, name: str, cls: Any, source: Source, given: Setting) -> str:
-    """Lengths that are all 3 fit in any order: what was computed then shows what was wrong."""
-    if kind not in _SHAPES or len(given.inputs[0]) == 3:
+def _square_hint(entry: Entry, given: Setting) -> str:
+    """With all lengths 3, any order of the factors runs: the numbers then show which one it was."""
+    if entry.kind not in _SHAPES or len(given.inputs[0]) == 3:
         return ""
-    findings = _known_values(kind, name, cls, source, setting(kind, square=True))
-    return next((f.hint for f in findings), "")
+    return next((f.hint for f in _values(entry, _setting(entry.kind, square=True))), "")
 
 
 def _options(kind: str, x: np.ndarray, outputs: list[Any]) -> tuple[Any, str]:
-    """What the node was made to do, read from the shapes of its results; (None, what they should be) if unknown."""
+    """(options of the formula, read from the shapes of the results, or None; which shapes there should be)."""
     shapes = [np.shape(y) for y in outputs]
     n, d = x.shape
     if kind == "Branch":
@@ -189,3 +177,46 @@ def _options(kind: str, x: np.ndarray, outputs: list[Any]) -> tuple[Any, str]:
         sums = {np.sum(x, axis=a, keepdims=k).shape: SimpleNamespace(axis=a, keepdims=k) for a, k in ways}
         return sums.get(shapes[0]), f"shape {(1, d)}"
     return (SimpleNamespace() if len(outputs) == 1 else None), "1 result"
+
+
+# --- nodes with several results: students return a tuple, a list, or one array with one more axis in front ---
+
+
+def _one_by_one(kind: str, node: Any) -> Any:
+    """The node with its results as a tuple, for the kinds that have several; else the node itself."""
+    return _Branch(node) if kind == "Branch" else _Pair(node) if kind in ("Add", "Multiply") else node
+
+
+class _Branch:
+    """``backward`` takes the gradients one by one, as one list or as one array: all are usual."""
+
+    def __init__(self, node: Any) -> None:
+        self.node = node
+
+    def forward(self, x: np.ndarray) -> Any:
+        return _unstacked(self.node.forward(x), x)
+
+    def backward(self, *douts: np.ndarray) -> Any:
+        forms: list[Any] = [douts, (list(douts),), (np.array(douts),)]
+        ways: list[Any] = [partial(self.node.backward, *form) for form in forms]
+        return first_that_works(ways, (TypeError, AttributeError))
+
+
+class _Pair:
+    """``backward`` may return both gradients as one array."""
+
+    def __init__(self, node: Any) -> None:
+        self.node = node
+
+    def forward(self, x: np.ndarray, y: np.ndarray) -> Any:
+        return self.node.forward(x, y)
+
+    def backward(self, dout: np.ndarray) -> Any:
+        return _unstacked(self.node.backward(dout), dout)
+
+
+def _unstacked(result: Any, like: np.ndarray) -> Any:
+    """A list, or an array with one more axis in front, as a tuple."""
+    if isinstance(result, np.ndarray) and result.ndim == np.ndim(like) + 1 and result.shape[1:] == np.shape(like):
+        return tuple(np.array(a) for a in result)
+    return tuple(result) if isinstance(result, list) else result

@@ -1,4 +1,4 @@
-"""A student's file: run once without a sound, its names, and where in it an exception came from."""
+"""A student's file: it is run once, without output; its names, and the line that an exception came from."""
 
 from __future__ import annotations
 
@@ -63,13 +63,13 @@ def read(path_or_module: str | Path | ModuleType) -> Source:
     try:
         _run(path, source)
     except (Exception, SystemExit) as error:
-        hint = "Run the file by itself and mend this line first; what comes after it was not seen."
+        hint = "Run the file by itself and correct this line first; what comes after it was not checked."
         source.findings.append(Finding(path.name, "import", "a file that runs to its end", source.words(error), hint))
     return source
 
 
 def _run(path: Path, source: Source) -> None:
-    """Run the file as ``python path`` would find its neighbours; they are forgotten again after it."""
+    """Run the file as ``python path`` would find its neighbours; these are forgotten again."""
     before, places = set(sys.modules), list(sys.path)
     backend = os.environ.get("MPLBACKEND")
     sys.path.insert(0, str(path.parent))
@@ -88,11 +88,9 @@ def _run(path: Path, source: Source) -> None:
         for name in set(sys.modules) - before:
             module = sys.modules[name]
             homes = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
-            if any(
-                home and Path(home).is_relative_to(path.parent) for home in homes
-            ):  # the next student's neighbours have the same names
+            if any(home and Path(home).is_relative_to(path.parent) for home in homes):
                 source.own.add(name)
-                del sys.modules[name]
+                del sys.modules[name]  # the next student's neighbours have the same names
 
 
 @contextlib.contextmanager

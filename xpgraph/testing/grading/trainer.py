@@ -1,4 +1,4 @@
-"""The Trainer of a student: what it does with the data, the model and the optimizer, watched by stand-ins."""
+"""The Trainer of a student: what it does with the data, a model and an optimizer that note their calls."""
 
 from __future__ import annotations
 
@@ -9,19 +9,14 @@ from typing import Any
 import numpy as np
 
 from ..findings import Finding
-from .source_file import Source
+from .compare import Entry
+from .construction import meaning
 
 ROWS, BATCH, EPOCHS = 12, 4, 2
-_NAMES = {
-    "max_epoch": ("max_epoch", "max_epochs", "epochs", "n_epochs", "num_epochs", "epoch"),
-    "batch_size": ("batch_size", "batchsize", "batch", "minibatch_size"),
-    "eval_interval": ("eval_interval",),
-    "shuffle": ("shuffle",),
-}
 
 
 class _Model:
-    """Writes down what it is given; its loss is 1."""
+    """Notes what it is given; its loss is 1."""
 
     def __init__(self) -> None:
         self.params, self.grads = [np.zeros((2, 2)), np.zeros(2)], [np.zeros((2, 2)), np.zeros(2)]
@@ -47,41 +42,41 @@ class _Optimizer:
         self.model.calls.append("update")
 
 
-def check_trainer(name: str, cls: Any, source: Source) -> Iterator[Finding]:
+def check_trainer(entry: Entry) -> Iterator[Finding]:
     """Every finding about a class with ``fit(x, t, max_epoch, batch_size)``."""
     try:
-        model, x, t, trainer, result = _fit(cls, ROWS, BATCH)
+        model, x, t, trainer, result = _fit(entry.thing, ROWS, BATCH)
     except Exception as error:
         hint = "Trainer(model, optimizer).fit(x, t, max_epoch=2, batch_size=4) must run."
-        yield Finding(name, "fit", "no exception", source.words(error), hint)
+        yield entry.raised("fit", error, hint)
         return
     if not np.array_equal(x, _data(ROWS)[0]) or not np.array_equal(t, _data(ROWS)[1]):
         hint = "x = x[idx] makes a new array; np.random.shuffle(x) writes into the caller's."
-        yield Finding(name, "inputs untouched", "x and t as they were", "another order", hint)
-    yield from _order(name, model)
+        yield entry.finding("inputs untouched", "x and t as they were", "another order", hint)
+    yield from _order(entry, model)
     if not _losses(trainer, result):
         hint = "Append the mean loss of the last iterations to self.loss_list."
-        yield Finding(name, "loss_list", "losses of the run", "none", hint)
-    yield from _short(name, cls, source)
+        yield entry.finding("loss_list", "losses of the run", "none", hint)
+    yield from _short(entry)
 
 
-def _order(name: str, model: _Model) -> Iterator[Finding]:
+def _order(entry: Entry, model: _Model) -> Iterator[Finding]:
     steps = EPOCHS * ROWS // BATCH
     if model.calls != ["forward", "backward", "update"] * steps:
         hint = "Each iteration is forward, backward, update; an epoch has data_size // batch_size of them."
         words = ", ".join(f"{model.calls.count(c)} {c}" for c in ("forward", "backward", "update"))
-        yield Finding(name, "iterations", f"{steps} of each, in turn", words, hint)
+        yield entry.finding("iterations", f"{steps} of each, in turn", words, hint)
         return
     rows, labels = (_column([pair[i] for pair in model.batches]) for i in (0, 1))
     if rows and labels and any(not np.array_equal(x, t) for x, t in zip(rows, labels, strict=True)):
         hint = "Put x and t in the same order: one idx for both."
-        yield Finding(name, "order", "each row with its own label", "labels of other rows", hint)
+        yield entry.finding("order", "each row with its own label", "labels of other rows", hint)
     if not rows and labels and len(np.unique(np.concatenate(labels))) < ROWS:
         return  # classes, which many rows share
-    yield from _epochs(name, rows or labels, steps // EPOCHS)
+    yield from _epochs(entry, rows or labels, steps // EPOCHS)
 
 
-def _epochs(name: str, batches: list[np.ndarray], per_epoch: int) -> Iterator[Finding]:
+def _epochs(entry: Entry, batches: list[np.ndarray], per_epoch: int) -> Iterator[Finding]:
     """Each row once an epoch, and in another order in the next; nothing where the rows cannot be told apart."""
     if not batches:
         return
@@ -89,26 +84,24 @@ def _epochs(name: str, batches: list[np.ndarray], per_epoch: int) -> Iterator[Fi
     for rows in orders:
         if sorted(rows) != list(range(ROWS)):
             hint = "Slice rows i * batch_size to (i + 1) * batch_size of one permutation."
-            yield Finding(name, "order", f"each of {ROWS} rows once an epoch", f"{len(set(rows))} different rows", hint)
+            yield entry.finding("order", f"each of {ROWS} rows once an epoch", f"{len(set(rows))} different rows", hint)
             return
     if np.array_equal(orders[0], orders[1]):
         given = np.array_equal(orders[0], np.arange(ROWS))
-        yield Finding(
-            name, "shuffling", "another order of the rows in each epoch",
-            "that of the data in both" if given else "the same in both",
-            "Draw idx = np.random.permutation(len(x)) at the start of each epoch.",
-        )  # fmt: skip
+        words = "that of the data in both" if given else "the same in both"
+        hint = "Draw idx = np.random.permutation(len(x)) at the start of each epoch."
+        yield entry.finding("shuffling", "another order of the rows in each epoch", words, hint)
 
 
 def _column(batches: list[np.ndarray]) -> list[np.ndarray]:
-    """The numbers of the rows in each batch; [] if one hides them, as x does that was scaled."""
+    """The numbers of the rows in each batch; [] if one does not tell them, as scaled data does not."""
     numbers = [_numbers(batch) for batch in batches]
     seen = [n for n in numbers if n is not None]
     return seen if len(seen) == len(numbers) else []
 
 
 def _numbers(batch: np.ndarray) -> np.ndarray | None:
-    """The numbers of the rows that a batch of x, of labels or of one-hot labels holds; None if that is hidden."""
+    """The numbers of the rows in a batch of x, of labels or of one-hot labels; None if it does not tell them."""
     if batch.dtype.kind not in "fiu" or batch.ndim not in (1, 2):
         return None
     one_hot = batch.ndim == 2 and batch.shape[1] == ROWS and bool(np.all(batch.sum(axis=1) == 1))
@@ -116,26 +109,24 @@ def _numbers(batch: np.ndarray) -> np.ndarray | None:
     return rows if np.all(np.isin(rows, np.arange(ROWS))) else None
 
 
-def _short(name: str, cls: Any, source: Source) -> Iterator[Finding]:
-    """Fewer rows than a batch: train on them, or say so; a last short batch may be left out."""
+def _short(entry: Entry) -> Iterator[Finding]:
+    """Fewer rows than a batch: train on them, or raise an error; a last short batch may be left out."""
     try:
-        model, *_ = _fit(cls, 3, BATCH)
+        model, *_ = _fit(entry.thing, 3, BATCH)
     except Exception:
-        return  # it said so
+        return  # an error is right too
     if not model.calls:
-        yield Finding(
-            name, "few rows", f"an update, or an error, for 3 rows and batch_size={BATCH}", "no update and no word",
-            "Use the last, shorter batch too, or raise an error when there is no full one.",
-        )  # fmt: skip
+        expected = f"an update, or an error, for 3 rows and batch_size={BATCH}"
+        hint = "Use the last, shorter batch too, or raise an error when there is no full one."
+        yield entry.finding("few rows", expected, "no update and no word", hint)
 
 
 def _losses(trainer: Any, result: Any) -> bool:
-    """Are the losses kept: in ``loss_list``, in another attribute that says so, or in what ``fit`` returns?"""
-    kept = [
-        v for k, v in getattr(trainer, "__dict__", {}).items() if any(word in k.lower() for word in ("loss", "hist"))
-    ]
+    """Are there losses: in ``loss_list``, in another attribute with such a name, or in what ``fit`` returns?"""
+    own = getattr(trainer, "__dict__", {}).items()
+    named = [value for name, value in own if any(word in name.lower() for word in ("loss", "hist"))]
     lists = (list, tuple, dict, np.ndarray)
-    return any(isinstance(v, lists) and len(v) > 0 for v in (*kept, getattr(trainer, "loss_list", None), result))
+    return any(isinstance(v, lists) and len(v) > 0 for v in (*named, getattr(trainer, "loss_list", None), result))
 
 
 def _fit(cls: Any, rows: int, batch: int) -> tuple[_Model, np.ndarray, np.ndarray, Any, Any]:
@@ -143,10 +134,9 @@ def _fit(cls: Any, rows: int, batch: int) -> tuple[_Model, np.ndarray, np.ndarra
     x, t = _data(rows)
     trainer = cls(model, _Optimizer(model))
     values = {"max_epoch": EPOCHS, "batch_size": batch, "eval_interval": 1, "shuffle": True}
-    names = list(inspect.signature(trainer.fit).parameters)
-    own = {key: next((n for n in names if n.lower() in _NAMES[key]), None) for key in values}
-    needed = {"max_epoch", "batch_size"}  # by the book's names where no usual one is there: fit says what it wants
-    options = {own[key] or key: value for key, value in values.items() if own[key] or key in needed}
+    own = {meaning(name, values): name for name in reversed(inspect.signature(trainer.fit).parameters)}
+    needed = ("max_epoch", "batch_size")  # under the book's names if fit has no usual ones: fit then says what it wants
+    options = {own.get(key, key): value for key, value in values.items() if key in own or key in needed}
     result = trainer.fit(x, t, **options)
     return model, x, t, trainer, result
 

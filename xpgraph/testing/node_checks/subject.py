@@ -1,4 +1,4 @@
-"""A node on subject: copies of it and of its inputs, in any place and dtype, and what it returned, on the host."""
+"""The node under test: copies of it and of its inputs, in any place and dtype, and what it returned, in NumPy."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...arrays.libraries import Place, is_array, to_numpy
+from ...graph.gradient_check import host
 from ...nodes.copying import rebuild
 from ...nodes.node import takes_input_grad
+from ..findings import Finding
 from ..tape import as_list
 
 LABELS = ("t", "target", "targets", "label", "labels")  # an argument of such a name holds class indices
 
 
 class Gradients(NamedTuple):
-    """What a backward gave, on the host: one entry for each input (None where it has none), one for each parameter."""
+    """What a backward gave, on the host: one entry for each input (None: no gradient), one for each parameter."""
 
     inputs: list[np.ndarray | None]
     params: list[np.ndarray]
@@ -35,7 +37,7 @@ class FunctionNode:
 
 
 class Subject:
-    """One node, its inputs (NumPy, floating ones in float64) and where it runs; the node itself is never run."""
+    """A node, inputs for it (NumPy, floating ones in float64) and where it runs. Only copies of the node are run."""
 
     def __init__(self, thing: Any, inputs: Any, where: Place, name: str | None = None) -> None:
         self.node, self.where = node_of(thing), where
@@ -50,28 +52,32 @@ class Subject:
         self.hides_loss = False  # it is called a loss, and returned something else
 
     def fresh(self, dtype: str = "float64") -> Any:
-        """A copy of the node here, its floating arrays in a dtype."""
+        """A copy of the node where it is to run, its floating arrays in a dtype."""
 
         def replace(a: Any) -> Any:
-            host = to_numpy(a)
-            return self.where.asarray(host, dtype if host.dtype.kind == "f" else None, copy=True)
+            there = to_numpy(a)
+            return self.where.asarray(there, dtype if there.dtype.kind == "f" else None, copy=True)
 
         new = rebuild(self.node, replace, {})
         return copy.deepcopy(new) if new is self.node and not self.is_function else new
 
     def put(self, a: np.ndarray, dtype: str = "float64") -> Any:
+        """A fresh array where the node runs; labels keep their dtype."""
         return self.where.asarray(a.astype(dtype) if a.dtype.kind == "f" else a, copy=True)
 
     def forward(self, node: Any, inputs: Sequence[np.ndarray], dtype: str = "float64") -> list[Any]:
         return as_list(node.forward(*(self.put(a, dtype) for a in inputs)))
 
-    def look(self, outputs: Sequence[Any]) -> None:
-        """Learn from a first forward whether this is a loss."""
+    def finding(self, check: str, expected: str, found: str, hint: str) -> Finding:
+        return Finding(self.name, check, expected, found, hint)
+
+    def note_loss(self, outputs: Sequence[Any]) -> None:
+        """Learn from the outputs of a first forward whether this is a loss."""
         self.is_loss = len(outputs) == 1 and np.ndim(host(outputs[0])) == 0
         self.hides_loss = not self.is_loss and "loss" in self.name.lower()
 
     def douts(self, outputs: Sequence[Any], scale: float = 1.0, dtype: str = "float64") -> list[Any]:
-        """Gradients of the outputs, random but the same each time; a Python number for a loss that is one."""
+        """Gradients for the outputs, random but the same each time; a Python number for a loss that is one."""
         if self.hides_loss or not self.takes_douts:
             return [scale]
         rng = np.random.Generator(np.random.Philox(1))
@@ -84,8 +90,8 @@ class Subject:
         return d.astype(dtype) if isinstance(y, np.generic) else float(d)
 
     def call_backward(self, node: Any, douts: Sequence[Any]) -> list[Any]:
-        """What backward returned, one entry for each input; shorter or longer where it does not fit."""
-        more = {"input_grad": True} if self.takes_input_grad else {}  # a model with a loss leaves them out else
+        """What backward returned, one entry for each input; as it came where the number fits neither way."""
+        more = {"input_grad": True} if self.takes_input_grad else {}  # a model with a loss leaves them out by default
         result = node.backward(*douts, **more) if self.takes_douts else node.backward(**more)
         dins = [] if result is None else as_list(result)
         if len(dins) == len(self.inputs):
@@ -99,7 +105,7 @@ class Subject:
 
     @property
     def first_only(self) -> bool:
-        """A loss needs a gradient for its first input alone: the others are what is known to be true."""
+        """Does only the first input need a gradient? The others of a loss are labels or targets."""
         return self.is_loss or self.hides_loss
 
     def backward(self, node: Any, douts: Sequence[Any]) -> Gradients:
@@ -108,29 +114,27 @@ class Subject:
 
 
 def node_of(thing: Any) -> Any:
-    """The node that is meant: an object with ``forward``, what a class or a factory makes, or a plain function."""
-    if not inspect.isclass(thing) and callable(getattr(thing, "forward", None)):
-        return thing
-    if callable(thing) and (inspect.isclass(thing) or arguments(thing) == []):
+    """The node to test: the object itself, what a class or a factory makes, or a plain function as a node."""
+    if callable(thing) and (inspect.isclass(thing) or (arguments(thing) == [] and not hasattr(thing, "forward"))):
         try:
-            made = thing()
+            thing = thing()
         except TypeError as error:
             raise TypeError(
                 f"check_node: {getattr(thing, '__name__', thing)}() says: {error}; "
                 "make the node with what it needs and give the object."
             ) from error
-        if callable(getattr(made, "forward", None)):
-            return made
-        raise TypeError(f"check_node: found a {type(made).__name__} without forward; give a node or a function of x.")
-    if callable(thing):
+    elif callable(thing) and not hasattr(thing, "forward"):
         return FunctionNode(thing)
-    raise TypeError(f"check_node: found a {type(thing).__name__} without forward; give a node or a function of x.")
+    if not callable(getattr(thing, "forward", None)):
+        kind = type(thing).__name__
+        raise TypeError(f"check_node: found a {kind} without forward; give a node or a function of x.")
+    return thing
 
 
 def draw(node: Any) -> tuple[np.ndarray, ...]:
     """Inputs that fit: 4 rows, as many columns as the first matrix of the parameters has rows; labels for ``t``."""
     rng = np.random.Generator(np.random.Philox(0))
-    params = list(getattr(node, "params", ()))
+    params = params_of(node)
     columns = params[0].shape[0] if params and len(params[0].shape) == 2 else 3
     names = arguments(node.forward) or ["x"]
     return tuple(rng.integers(0, columns, 4) if n in LABELS else rng.standard_normal((4, columns)) for n in names)
@@ -140,9 +144,8 @@ def grads_of(node: Any) -> list[Any]:
     return list(getattr(node, "grads", ()))
 
 
-def host(a: Any) -> np.ndarray:
-    """A copy on the host of an array, or of a number."""
-    return np.array(to_numpy(a)) if is_array(a) else np.array(a)
+def params_of(node: Any) -> list[Any]:
+    return list(getattr(node, "params", ()))
 
 
 def _name(thing: Any, node: Any) -> str:
@@ -152,15 +155,11 @@ def _name(thing: Any, node: Any) -> str:
 
 
 def arguments(function: Any, optional: bool = False) -> list[str]:
-    """The names of what a caller must give by position, or also may; a function that hides them takes an ``x``."""
+    """The names of a function's positional arguments: those without a default, or all; ["x"] where it does not tell."""
     try:
-        parameters = list(inspect.signature(function).parameters.values())
+        parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return ["x"]
-    if optional:
-        kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        return [p.name for p in parameters if p.kind in (*kinds, inspect.Parameter.VAR_POSITIONAL)]
-    return [
-        p.name for p in parameters
-        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]  # fmt: skip
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)]
+    needed = (p.name for p in positional if p.default is p.empty and p.kind is not p.VAR_POSITIONAL)
+    return [p.name for p in positional] if optional else list(needed)

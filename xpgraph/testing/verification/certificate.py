@@ -12,17 +12,17 @@ from ...graph.text_table import columns
 
 @dataclass
 class Failure:
-    """Something left its tolerance: ``strain`` is the error over what is allowed."""
+    """Something left its tolerance. ``ratio``: error over tolerance; ∞ for an exception or a training that diverges."""
 
     step: int
     node: str
     backend: str
     what: str
-    strain: float
+    ratio: float
 
     def __str__(self) -> str:
-        if math.isfinite(self.strain):
-            return f"step {self.step}: {self.node} on {self.backend}: {self.what} is {self.strain:.3g} x its tolerance"
+        if math.isfinite(self.ratio):
+            return f"step {self.step}: {self.node} on {self.backend}: {self.what} is {self.ratio:.3g} x its tolerance"
         return f"step {self.step}: {self.node} on {self.backend}: {self.what}"
 
 
@@ -30,9 +30,9 @@ class Failure:
 class Certificate:
     """What ``verify`` found. ``local`` and ``accumulated`` are keyed by (node, backend), in the order of the nodes.
 
-    ``local``: the largest error of a node given the oracle's own inputs, over its tolerance. ``accumulated``: its
-    largest relative error inside the run. ``weights``: distance from the oracle's at the end, and from it of an oracle
-    that is disturbed by one rounding a step ("roundings"). ``records``: a row per step, backend and node.
+    ``local``: the largest error over tolerance of a node that is given the oracle's own inputs. ``accumulated``: its
+    largest relative error inside the run. ``weights``: how far the weights of each backend are from the oracle's at
+    the end; "roundings": how far roundings alone take an oracle. ``records``: a row for each step, backend and node.
     """
 
     network: str
@@ -55,7 +55,7 @@ class Certificate:
 
     @property
     def first_failure(self) -> Failure | None:
-        """The first that left its tolerance, in the order in which a step runs: the place to look."""
+        """The first in the order in which a step runs: the place to look."""
         return self.failures[0] if self.failures else None
 
     def text(self) -> str:
@@ -80,23 +80,8 @@ class Certificate:
 
     def data(self) -> dict[str, Any]:
         """The certificate for machines: everything, as plain data."""
-        return {
-            "network": self.network,
-            "dtype": self.dtype,
-            "steps": self.steps,
-            "seed": self.seed,
-            "optimizer": self.optimizer,
-            "max_grad": self.max_grad,
-            "backends": self.backends,
-            "passed": self.passed,
-            "failures": [
-                {"step": f.step, "node": f.node, "backend": f.backend, "what": f.what, "strain": _plain(f.strain)}
-                for f in self.failures
-            ],
-            "weights": {b: _plain(w) for b, w in self.weights.items()},
-            "accuracy": self.accuracy,
-            "records": [{k: _plain(v) for k, v in row.items()} for row in self.records],
-        }
+        own = {key: value for key, value in vars(self).items() if key not in ("local", "accumulated", "failures")}
+        return dict(_plain({**own, "passed": self.passed, "failures": [vars(f) for f in self.failures]}))
 
     def json(self) -> str:
         return json.dumps(self.data(), ensure_ascii=False)
@@ -113,5 +98,9 @@ def _number(value: float | None) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """JSON knows no infinity."""
+    """A copy as JSON takes it, which has no infinity."""
+    if isinstance(value, dict):
+        return {key: _plain(v) for key, v in value.items()}
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value

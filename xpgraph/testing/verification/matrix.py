@@ -1,9 +1,9 @@
-"""The matrix of docs/backends.md: which node is right on which array library, and where the standard is in the way.
+"""The matrix of docs/backends.md: which node is right on which array library, and what the array API standard lacks.
 
     python -m xpgraph.testing.verification.matrix docs/backends.md            write it
     python -m xpgraph.testing.verification.matrix docs/backends.md --check    exit 1 if it says something else
 
-A library that cannot be used here keeps what the page says of it.
+The cells of a library that cannot be used here are taken from the page.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from ...nodes import basic as nodes
 from ..node_checks.checks import check_node
 
 _ISSUE = "https://github.com/data-apis/array-api/issues/"
-# Kernels whose generic body takes a way round what the standard lacks, and the issue that discusses it.
-DETOURS = {
+# Kernels whose generic body works around a function that the standard lacks: the function, the issue, and how.
+WORKAROUNDS = {
     "matmul": ("out=", 24, "the product is made beside the gradient array and copied into it"),
     "softmax_cross_entropy_grad": ("put_along_axis", 979, "a whole one-hot matrix is made to subtract 1 in each row"),
 }
@@ -36,16 +36,16 @@ HEAD = """# Backends, node by node
 Written by `ci/matrix`, which runs `xpgraph.testing.check_node` on every node and library; CI compares. Do not edit.
 
 * **pass**: the checks find nothing.
-* **slow**: they find nothing, but the array API standard lacks a function, so the generic body takes a way round, and
-  the library has no fast body for it; the note says which.
-* **fail**: something was found.
-* **not run**: never yet run on a machine where the library can be used.
+* **slow**: they find nothing, but the array API standard lacks a function, so the generic body works around it, and the
+  library has no fast body; the note says which function.
+* **fail**: the checks find something.
+* **not run**: not yet run on a machine where the library can be used.
 
 """
 
 
 def cases() -> dict[str, tuple[Any, Any]]:
-    """(node, inputs) to try each node with."""
+    """A node of each class, and inputs for it."""
     rng = np.random.Generator(np.random.Philox(0))
     x, W, b = rng.standard_normal((4, 5)), rng.standard_normal((5, 3)), rng.standard_normal(3)
     return {
@@ -77,7 +77,7 @@ def cases() -> dict[str, tuple[Any, Any]]:
 
 
 def kernels_of(thing: Any) -> list[str]:
-    """The kernels that a node's methods call, in whatever depth, by name."""
+    """The names of the kernels that a node's methods call, directly or through functions of the library."""
     seen: set[str] = set()
     todo = [thing]
     while todo:
@@ -96,24 +96,28 @@ def cell(name: str, library: str) -> str:
     if check_node(node, inputs, backend=library):
         return "fail"
     load_fast(library)
-    detours = [k for k in kernels_of(type(node)) if k in DETOURS and library not in TABLE[k].fast_bodies]
-    return "slow: " + ", ".join(f"[{DETOURS[k][0]}](#{k.replace('_', '-')})" for k in detours) if detours else "pass"
+    workarounds = [k for k in kernels_of(type(node)) if k in WORKAROUNDS and library not in TABLE[k].fast_bodies]
+    return (
+        "slow: " + ", ".join(f"[{WORKAROUNDS[k][0]}](#{k.replace('_', '-')})" for k in workarounds)
+        if workarounds
+        else "pass"
+    )
 
 
 def page(before: str = "") -> str:
-    """The whole page; what cannot be run here is taken from the page as it was."""
-    kept = dict(_cells(before))
+    """The whole page; the cells of libraries that cannot be used here are those of the page ``before``."""
+    known = dict(_cells(before))
     lines = ["| node | " + " | ".join(LIBRARIES) + " |", "|---|" + "---|" * len(LIBRARIES)]
     for name in cases():
         cells = [
-            cell(name, library) if usable(library).usable else kept.get((name, library), "not run")
+            cell(name, library) if usable(library).usable else known.get((name, library), "not run")
             for library in LIBRARIES
         ]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     notes = [
         f'* <a id="{k.replace("_", "-")}"></a>`{k}` would use `{function}`: {why} '
         f"([array-api #{issue}]({_ISSUE}{issue}))."
-        for k, (function, issue, why) in DETOURS.items()
+        for k, (function, issue, why) in WORKAROUNDS.items()
     ]
     last = (
         "Libraries whose arrays cannot be changed in place, such as JAX, are impossible: parameters and gradients are "
@@ -134,7 +138,7 @@ def main(arguments: list[str]) -> int:
     after = page(before)
     if "--check" in arguments:
         if after != before:
-            print(f"{path} says something else than the checks here; write it anew: ci/matrix", file=sys.stderr)
+            print(f"{path} does not agree with the checks here; run ci/matrix", file=sys.stderr)
         return int(after != before)
     path.write_text(after, "utf-8")
     return 0

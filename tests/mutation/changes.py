@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -38,7 +38,13 @@ class Mutant(NamedTuple):
     after: str
     place: Place
     new: str
-    about: tuple[str, ...] = ()  # of a kernel: its name, the library of the body ("": generic), the dtype
+    kernel: str = ""  # these three for the kernels on NumPy
+    library: str = ""  # of the body; "": the generic one
+    dtype: str = ""
+
+    @property
+    def where(self) -> tuple[str, int]:
+        return self.function, self.line
 
     @property
     def text(self) -> str:
@@ -47,7 +53,8 @@ class Mutant(NamedTuple):
         return source[: self.place[0]] + self.new + source[self.place[1] :]
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line} {self.function}, {', '.join(filter(None, (self.operator, *self.about)))}"
+        kind = ", ".join(filter(None, (self.operator, self.kernel, self.library, self.dtype)))
+        return f"{self.file}:{self.line} {self.function}, {kind}"
 
 
 @cache
@@ -73,8 +80,8 @@ def declared(table: Sequence[tuple[str, str, str, str, str]], m: Mutant, below: 
     )  # fmt: skip
 
 
-def draw(mutants: Sequence[Mutant], count: int, seed: int, *keys: Callable[[Mutant], Any]) -> list[Mutant]:
-    """``count`` different mutants: of any value of the first key, then any of the second that is left, and so on."""
+def draw(mutants: Sequence[Mutant], count: int, seed: int, *fields: str) -> list[Mutant]:
+    """``count`` different mutants: of any value of the first field, then any of the second that is left, and so on."""
     if count >= len(mutants):
         return list(mutants)
     bits = np.random.Philox(key=seed)  # its raw output is the same in every version of NumPy
@@ -85,8 +92,8 @@ def draw(mutants: Sequence[Mutant], count: int, seed: int, *keys: Callable[[Muta
     drawn: dict[int, Mutant] = {}
     while len(drawn) < count:
         left: Sequence[int] = range(len(mutants))
-        for key in keys:
-            values = {i: key(mutants[i]) for i in left}
+        for field in fields:
+            values = {i: getattr(mutants[i], field) for i in left}
             chosen = one_of(sorted(set(values.values())))
             left = [i for i in left if values[i] == chosen]
         i = one_of(left)
@@ -144,7 +151,7 @@ def brackets(node: ast.AST) -> str:
     return f"({ast.unparse(node)})"
 
 
-def codes(text: str, path: str) -> dict[str, CodeType]:
+def codes(text: str, path: str = "") -> dict[str, CodeType]:
     """The code of each function of a Python source, by its name."""
     found, more = {}, [compile(text, path, "exec", dont_inherit=True)]
     while more:

@@ -154,8 +154,7 @@ def _syncs(source: Source, name: str, function: ast.FunctionDef) -> Changes:
 
 def drawn(count: int, seed: int) -> list[Mutant]:
     """By any operator, of any file that has it, of any function, of any line."""
-    keys = (lambda m: m.operator, lambda m: m.file, lambda m: m.function, lambda m: m.line)
-    return draw(mutants(), count, seed, *keys)
+    return draw(mutants(), count, seed, "operator", "file", "function", "line")
 
 
 # --- one mutant -----------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """The kernels on NumPy, their generic and fast bodies, against ``verify`` and ``check_node``: ci/faults.
 
-A mutant is *named* when what kills it says a node, or an optimizer, that runs the kernel. Of 100 mutants, 95 must be
-killed and 90 named. Left out are changes that are the same by construction:
+A mutant is *named* when what kills it says a node, or an optimizer, that runs the changed function. Of 100 mutants,
+95 must be killed and 90 named. Left out are changes that are the same by construction:
 
 * the arguments of add and multiply swapped: IEEE sums and products commute, bit for bit;
 * strict= of zip: it decides only whether lists of unequal length raise, and Optimizer.update raises before that;
@@ -20,33 +20,25 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Iterator
+from functools import cache, partial
 from pathlib import Path
-from types import CodeType, FunctionType
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 
 import xpgraph
-from mutation.changes import Changes, Mutant, Source, codes, common_changes, draw, mutant, python_source
+from mutation import kernel_checks
+from mutation.changes import Changes, Mutant, Source, brackets, codes, common_changes, draw, mutant, python_source
 from mutation.trials import Finding, Group, run
-from xpgraph import Adam, Affine, Chain, Momentum, cross_entropy_loss
+from xpgraph import cross_entropy_loss
 from xpgraph.arrays.kernels import TABLE, load_fast
-from xpgraph.nodes.basic import Add, Repeat
-from xpgraph.nodes.losses import SoftmaxWithLoss
 from xpgraph.nodes.node import Node
-from xpgraph.nodes.operators import Power
-from xpgraph.nodes.reductions import Max, Sum
 from xpgraph.nodes.sharing import merge
-from xpgraph.testing import check_node
-from xpgraph.testing.verification import agreement as verify
-from xpgraph.testing.verification.matrix import cases
-from xpgraph.testing.verification.networks import Network, network, networks
 from xpgraph.training.clipping import clip_grads
 from xpgraph.training.optimizers import OPTIMIZERS
 
-STEPS = 5
 EPS = {"float64": 1e-5, "float32": 1e-2}  # how far a changed constant is off
 NARROW = {"float64": "float32", "float32": "float16"}
 NO_MATHEMATICS = {"_generic", "_packed", "_for_product"}  # which body, and where the result lies
@@ -102,7 +94,7 @@ def mutants(kernel: str, library: str, dtype: str) -> list[Mutant]:
                 continue
             for node in ast.walk(statement):
                 for operator, place, new in changes(source, node, dtype, types):
-                    more = {"line": node.lineno, "about": (kernel, library, dtype)}
+                    more = {"line": node.lineno, "kernel": kernel, "library": library, "dtype": dtype}
                     found.append(mutant(source.file, name, operator, place, new, **more))
     return [m for m in found if m.before != m.after]
 
@@ -117,7 +109,7 @@ def changes(source: Source, node: ast.AST, dtype: str, types: dict[str, str]) ->
         case ast.stmt():
             yield from _values(source, node, dtype)
         case ast.BinOp(left, ast.Sub() | ast.Div() | ast.FloorDiv() as op, right):
-            yield "order", whole, f"({ast.unparse(ast.BinOp(right, op, left))})"
+            yield "order", whole, brackets(ast.BinOp(right, op, left))
         case ast.UnaryOp(operand=ast.Constant(int(value))):
             yield "axis", whole, "0"
             yield "index", whole, str(-value - 1)
@@ -126,7 +118,7 @@ def changes(source: Source, node: ast.AST, dtype: str, types: dict[str, str]) ->
         case ast.Constant(float(value)):
             yield "constant", whole, repr(value * (1 + EPS[dtype]))
         case ast.IfExp(test, a, b):
-            yield "order", whole, f"({ast.unparse(ast.IfExp(test, b, a))})"
+            yield "order", whole, brackets(ast.IfExp(test, b, a))
         case ast.Name(name, ast.Load()):
             yield from (
                 (operator, whole, new) for operator, new in _parameter(node, parent, types.get(name, ""), dtype)
@@ -177,105 +169,57 @@ def _parameter(node: ast.Name, parent: ast.AST, annotation: str, dtype: str) -> 
 def drawn(count: int, seed: int) -> list[Mutant]:
     """Of any kernel, in any dtype, of either body, of any line, by any operator."""
     every = [
-        m for kernel in sorted(TABLE.keys() - NO_NODE) for dtype in EPS
-        for library in bodies(kernel) for m in mutants(kernel, library, dtype)
-    ]  # fmt: skip
-    keys = (
-        lambda m: m.about[0], lambda m: m.about[2], lambda m: m.about[1], lambda m: (m.function, m.line),
-        lambda m: m.operator,
-    )  # fmt: skip
-    return draw(every, count, seed, *keys)
+        m for kernel in TABLE.keys() - NO_NODE for d in EPS for lib in bodies(kernel) for m in mutants(kernel, lib, d)
+    ]
+    return draw(every, count, seed, "kernel", "dtype", "library", "where", "operator")
+
+
+# --- one mutant ----------------------------------------------------------------------------------------------
 
 
 def plant(m: Mutant) -> None:
-    """Put the mutant into the table, for good; NumPy runs the generic bodies where it is one."""
-    kernel, library, dtype = m.about
-    body, helper, row = body_of(kernel, library), functions(kernel, library)[m.function], TABLE[kernel]
-    code = codes(m.text, "<mutant>")[helper.__qualname__]
-    wrong = _with(helper, code, {f"through_{NARROW[dtype]}": cast(NARROW[dtype])})
-    if helper is not body:
-        wrong = _with(body, body.__code__, {m.function: wrong})
-    if library:
-        row.fast_bodies[library] = wrong
-    else:
-        row.generic = wrong
-    os.environ |= {"XPGRAPH_GENERIC": "0" if library else "1", "XPGRAPH_NUMBA": "0"}
-    for each in TABLE.values():
-        each.bodies.clear()  # each kernel looks its body up anew
+    """Give the function the mutant's code, for good; NumPy runs the generic bodies where it belongs to one."""
+    function, narrow = functions(m.kernel, m.library)[m.function], NARROW[m.dtype]
+    function.__code__ = codes(m.text)[function.__qualname__]
+    function.__globals__[f"through_{narrow}"] = partial(through, narrow)
+    os.environ |= {"XPGRAPH_GENERIC": "0" if m.library else "1", "XPGRAPH_NUMBA": "0"}
+    for row in TABLE.values():
+        row.bodies.clear()  # each kernel looks its body up anew
 
 
-def _with(function: FunctionType, code: CodeType, names: dict[str, Any]) -> FunctionType:
-    """The function with other code and more names to call; it itself and its module stay as they are."""
-    new = FunctionType(code, {**function.__globals__, **names}, function.__name__, function.__defaults__)
-    new.__kwdefaults__ = function.__kwdefaults__
-    return new
-
-
-def cast(narrow: str) -> Callable[[Any], Any]:
-    def through(value: Any) -> Any:
-        if isinstance(value, np.ndarray | np.generic):
-            return value.astype(narrow).astype(value.dtype) if value.dtype.kind == "f" else value
-        return float(np.dtype(narrow).type(value)) if isinstance(value, float) else value
-
-    return through
-
-
-# --- the checks -----------------------------------------------------------------------------------------------
-
-
-@cache
-def trained() -> list[Network]:
-    """The usual networks; probabilities as labels; arrays longer than a block of the fast updates, in either order."""
-    usual = networks(0)
-    soft = network("64-16-10", 0)
-    soft = soft._replace(name="soft labels", t=0.9 * np.eye(10)[soft.t] + 0.05)
-    long = [network("784-100-10", 0, rule) for rule in (None, Momentum(0.1), Adam(0.01, eps=0.1))]
-    return [*usual, soft, *long, *(n._replace(name=f"{n.name} by columns", model=by_columns(n.model)) for n in long)]
-
-
-def by_columns(model: Chain) -> Chain:
-    """The same perceptron, the elements of its matrices in the order of their columns."""
-    nodes = [Affine(np.asfortranarray(n.W), n.b) if isinstance(n, Affine) else n for n in model.nodes]
-    return Chain(*nodes, loss=model.loss)
-
-
-@cache
-def checked() -> list[tuple[Any, Any]]:
-    """The cases of docs/backends.md, and the other ways to call their nodes."""
-    usual = cases()
-    x = usual["Sum"][1]
-    counts = np.array([[2, 0, 1, 0, 1], [0, 1, 0, 0, 0], [0, 0, 0, 3, 0], [1, 1, 1, 1, 1]])
-    more = [(Sum(axis=None), x), (Sum(axis=1, keepdims=False), x), (Repeat(3), x), (Add(), (x[None], x[:, :1]))]
-    return [*usual.values(), *more, (SoftmaxWithLoss(), (x, counts)), (Max(axis=()), x), (Power(0), x)]
+def through(narrow: str, value: Any) -> Any:
+    """A value with the digits of ``narrow``; what holds no floats stays as it is."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.astype(narrow).astype(value.dtype) if value.dtype.kind == "f" else value
+    return float(np.dtype(narrow).type(value)) if isinstance(value, float) else value
 
 
 def judge(m: Mutant | None) -> Finding | None:
-    """What a user sees first: the first failure of ``verify``, else a finding of ``check_node``."""
     warnings.simplefilter("ignore")
-    right = names(m.about[0]) if m else set()
+    right = names(m) if m else set()
     if m:
         plant(m)
-    for dtype in [m.about[2]] if m else EPS:
-        for n in trained():
-            try:
-                found = verify(n.model, n.x, n.t, n.optimizer, max_grad=n.max_grad, dtype=dtype, steps=STEPS)
-            except Exception as error:
-                return Finding(f"verify {n.name}", f"{type(error).__name__}: {error}", named=False)
-            if found.first_failure:
-                named = found.first_failure.node.split()[-1] in right
-                return Finding(f"verify {n.name}", str(found.first_failure), named)
-        for node, inputs in checked():
-            for finding in check_node(node, inputs):
-                return Finding("check_node", str(finding), finding.name in right)
+    for dtype in [m.dtype] if m else EPS:
+        for by, node, words in kernel_checks.findings(dtype):
+            return Finding(by, words, node in right)
     return None
 
 
-def names(kernel: str) -> set[str]:
-    """The nodes and pseudo-nodes that run a kernel."""
+def names(m: Mutant) -> set[str]:
+    """The nodes and pseudo-nodes that run a kernel that runs the mutant's function."""
+    function = functions(m.kernel, m.library)[m.function]
+    fitting = [kernel for kernel in TABLE if m.library in bodies(kernel)]
+    kernels = {kernel for kernel in fitting if functions(kernel, m.library).get(m.function) is function}
+    return {name for name, theirs in users().items() if kernels & theirs}
+
+
+@cache
+def users() -> dict[str, set[str]]:
+    """The kernels that each node or pseudo-node runs."""
     ours = [c for c in Node.__subclasses__() if c.__module__.startswith("xpgraph.")]  # other tests make some too
     things: dict[str, Any] = {c.__name__: c for c in (*ours, *OPTIMIZERS.values())}
     things |= {"sharing": merge, "clip_grads": clip_grads, "cross_entropy_loss": cross_entropy_loss}
-    return {name for name, thing in things.items() if kernel in _kernels(thing)}
+    return {name: _kernels(thing) for name, thing in things.items()}
 
 
 @cache
@@ -294,5 +238,5 @@ def _kernels(thing: Any) -> set[str]:
 
 def main(asked: argparse.Namespace) -> int:
     some = drawn(asked.count or 100, asked.seed)
-    trained(), checked()  # once, for all processes
+    _ = kernel_checks.trained(), kernel_checks.checked(), users()  # once, for all processes
     return run([Group("kernels", judge, some)], killed=0.95, named=0.90, jobs=asked.jobs)

@@ -11,6 +11,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import wait
 from typing import Any, NamedTuple
@@ -61,19 +62,18 @@ class Child:
 
     def trial(self) -> Trial:
         """After it has answered, died or run out of time."""
-        seconds, answered = time.monotonic() - self.start, self.pipe.poll()
-        answer: Any = Finding(TIME, f"no end after {self.limit:.0f} s")
-        with contextlib.suppress(EOFError):
-            answer = self.pipe.recv() if answered else answer
+        seconds, answer = time.monotonic() - self.start, None
+        try:
+            answer = self.pipe.recv() if self.pipe.poll() else Finding(TIME, f"no end after {self.limit:.0f} s")
+        except EOFError:
+            self.process.join()
+            late = self.process.exitcode == -signal.SIGPROF
+            answer = Finding(TIME if late else "a crash", f"the process ends with {self.process.exitcode}")
+        finally:
             self.end()
-            if isinstance(answer, str):
-                raise RuntimeError(f"{self.mutant or 'the source as it is'} cannot be tried: {answer}")
-            return Trial(self.mutant, answer, seconds)
-        self.process.join()
-        code = self.process.exitcode
-        self.end()
-        late = code in (-signal.SIGPROF, -signal.SIGXCPU)
-        return Trial(self.mutant, Finding(TIME if late else "a crash", f"the process ends with {code}"), seconds)
+        if isinstance(answer, str):
+            raise RuntimeError(f"{self.mutant or 'the source as it is'} cannot be tried: {answer}")
+        return Trial(self.mutant, answer, seconds)
 
     def end(self) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -86,13 +86,12 @@ class Child:
 def _child(judge: Callable[..., Any], mutant: Mutant | None, limit: float, pipe: Any, folder: str) -> None:
     os.setsid()
     faulthandler.disable()  # a crash is no news here
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     seconds = int(limit) + 10  # of processor time: should nobody be left who ends it
-    limits = {"AS": MEMORY, "CPU": seconds, "CORE": 0}
-    for name, most in limits.items():
-        resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (most, most))
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, 1)
-    os.dup2(nothing, 2)
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    for number in (1, 2):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), number)
     os.environ["TMPDIR"] = tempfile.tempdir = folder
     try:
         answer: Any = judge(mutant)
@@ -147,20 +146,19 @@ def run(groups: Sequence[Group], killed: float = 1.0, named: float = 0.0, jobs: 
 def report(trials: Sequence[Trial], killed: float, named: float) -> int:
     dead = [t for t in trials if t.finding]
     elsewhere = [t for t in dead if not t.finding.named]
-    for title, some in (("survivors", [t for t in trials if not t.finding]), ("named elsewhere", elsewhere)):
-        print(f"\n{title}: {len(some)}", *map(_change, some), sep="\n")
+    print(f"\nsurvivors: {len(trials) - len(dead)}", *(_change(t) for t in trials if not t.finding), sep="\n")
+    if elsewhere:
+        print(f"\nnamed elsewhere: {len(elsewhere)}", *map(_change, elsewhere), sep="\n")
     print()
-    for title, key in (("file", lambda m: m.file), ("operator", lambda m: m.operator)):
-        count = {
-            value: [bool(t.finding) for t in trials if key(t.mutant) == value]
-            for value in sorted({key(t.mutant) for t in trials})
-        }
-        print(f"by {title}: " + ", ".join(f"{value} {sum(some)} of {len(some)}" for value, some in count.items()))
+    for title in ("file", "operator"):
+        every, gone = (Counter(getattr(t.mutant, title) for t in some) for some in (trials, dead))
+        print(f"by {title}: " + ", ".join(f"{value} {gone[value]} of {every[value]}" for value in sorted(every)))
     late = sum(t.finding.by == TIME for t in dead)
-    print(f"killed {len(dead)} of {len(trials)} ({late} by time), named {len(dead) - len(elsewhere)}")
+    right = f", named {len(dead) - len(elsewhere)}" if named else ""
+    print(f"killed {len(dead)} of {len(trials)} ({late} by time){right}")
     return int(len(dead) < killed * len(trials) or len(dead) - len(elsewhere) < named * len(trials))
 
 
 def _change(t: Trial) -> str:
-    said = [f"      said: {t.finding.words}"] if t.finding else []
-    return "\n".join([f"  {t.mutant}", f"      was: {t.mutant.before}", f"      is:  {t.mutant.after}", *said])
+    said = f"\n      said: {t.finding.words}" if t.finding else ""
+    return f"  {t.mutant}\n      was: {t.mutant.before}\n      is:  {t.mutant.after}{said}"

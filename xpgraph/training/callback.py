@@ -69,6 +69,8 @@ class CallbackList:
 
     They are called in this order: those that set rates, the user's, the history, the report; checkpoints last, so that
     what the others did is saved. An epoch that was trained and validated is in the history whatever a callback raises.
+    While they are called, ``due`` is not later than the steps made: an error then leaves some that were not called, so
+    the state is not whole.
     """
 
     def __init__(self, own: Sequence[Callback], history: Callback, *others: Callback) -> None:
@@ -88,9 +90,11 @@ class CallbackList:
                 callback.begin(state)
                 begun.append(callback)
             yield
+            self.due = 0
             while begun:  # each is told of one end: this, or an interrupt
                 begun.pop(0).end(state)
         except BaseException as error:
+            state.whole = state.whole and self.due > state.steps
             _interrupt(begun, state, error)
             raise
         finally:
@@ -110,14 +114,18 @@ class CallbackList:
         self.due = min(self.next)
 
     def epoch(self, state: TrainingState, record: dict[str, Any]) -> None:
-        """After an epoch."""
+        """Count the epoch as finished, with its record."""
+        self.due = 0
         try:
+            state.finish_epoch()
             for callback in self.own:
                 callback.epoch(state, record)
         finally:
-            self.others[0].epoch(state, record)
+            if state.epoch == record["epoch"]:
+                self.others[0].epoch(state, record)
         for callback in self.others[1:]:
             callback.epoch(state, record)
+        self.due = float("inf")
 
 
 def _interrupt(callbacks: Sequence[Callback], state: TrainingState, error: BaseException) -> None:

@@ -14,13 +14,13 @@ from .finite import check_parameters
 from .state import TrainingState
 
 
-def finish_epoch(state: TrainingState, validation: tuple[Array, Array] | None) -> dict[str, Any]:
-    """The record of the epoch, which counts as finished once the record is whole."""
+def epoch_record(state: TrainingState, validation: tuple[Array, Array] | None) -> dict[str, Any]:
+    """The record of the epoch whose batches are all done."""
     losses = state.losses
     losses.read(state.steps)
     check_parameters(state.model, state.steps)
     loss, accuracy = (None, None) if validation is None else evaluate(state.model, *validation)
-    record = {
+    return {
         "epoch": state.epoch + 1,
         "loss": losses.total / losses.rows,
         "val_loss": loss,
@@ -29,9 +29,6 @@ def finish_epoch(state: TrainingState, validation: tuple[Array, Array] | None) -
         "samples": losses.rows,
         "seconds": losses.seconds(),
     }
-    state.epoch += 1
-    state.begin_epoch()
-    return record
 
 
 def evaluate(model: Any, x: Array, t: Array) -> tuple[float | None, float | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NoReturn
 
 from ..arrays.libraries import Array, namespace_of, to_numpy
 from ..errors import NonFiniteError
@@ -23,10 +23,8 @@ def check_parameters(model: Any, steps: int) -> None:
             )
 
 
-def check_step(model: Any, step: int, loss: float, norm: Any) -> None:
-    """Before update ``step``: NonFiniteError unless loss and gradient norm (None: there is none) are finite."""
-    if math.isfinite(loss) and (norm is None or math.isfinite(norm)):
-        return
+def refuse_step(model: Any, step: int, loss: float, norm: Any) -> NoReturn:
+    """NonFiniteError before update ``step``, whose loss or gradient norm is not finite."""
     bad = next((name for name, _, g in _named(model) if not _finite(g)), None)
     what = (
         f"loss is {loss}" if not math.isfinite(loss) else f"loss is {loss:.4g} but the gradient norm is {float(norm)}"

@@ -8,6 +8,7 @@ So a checkpoint takes at most twice the room of a short run's, or ``LEAST`` more
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from ..storage.checkpoints import Checkpoints
@@ -19,39 +20,46 @@ NUMBER = 8  # bytes
 
 
 class HistoryParts:
-    """The parts that the checkpoints of one folder name. ``names``: their files, in order."""
+    """The parts that the checkpoints of one folder name.
 
-    def __init__(self, names: tuple[str, ...], state: TrainingState, held: tuple[int, int]) -> None:
-        """``held``: how many losses and records of the state stand in them."""
-        self.names = list(names)
-        self._remember(state, held)
+    ``names``: their files, in order. ``ends``: of each, how many losses and records stand in it and those before it.
+    """
 
-    @property
-    def held(self) -> tuple[int, int]:
-        """How many losses and records they hold."""
-        return len(self.losses), len(self.records)
+    def __init__(self, names: Sequence[str], ends: Sequence[Sequence[int]], state: TrainingState) -> None:
+        self.names, self.ends = list(names), [(losses, records) for losses, records in ends]
+        self._remember(state)
 
     def grow(self, state: TrainingState, files: Checkpoints) -> None:
-        """Before a checkpoint: put what has become long into a new part."""
-        losses, records = self.held
-        if state.loss_list[:losses] != self.losses or not _same(state.history[:records], self.records):
-            self.names, losses, records = [], 0, 0  # somebody changed what they hold
-            self._remember(state, (0, 0))
-        values = len(state.loss_list) - losses + sum(len(record) + 1 for record in state.history[records:])
+        """Before a checkpoint: put what has become long into a new part, with those before it that are no longer."""
+        if state.loss_list[: len(self.losses)] != self.losses or not _same(state.history, self.records):
+            self.names, self.ends = [], []  # somebody changed what they hold
+        end = len(state.loss_list), len(state.history)
         weights = sum(math.prod(p.shape) for p in state.model.params)
-        if values * NUMBER > max(LEAST, weights * NUMBER):
-            end = len(state.loss_list), len(state.history)
-            self.names.append(files.save_part(*history_part(state, (losses, records), end)))
-            self._remember(state, end)
+        if _size(state, self._begin(), end) <= max(LEAST, NUMBER * weights):
+            return
+        while self.ends and _size(state, self._begin(-1), self.ends[-1]) <= _size(state, self.ends[-1], end):
+            self.names.pop(), self.ends.pop()  # so a record is written again a few times, and parts stay few
+        self.names.append(files.save_part(*history_part(state, self._begin(), end)))
+        self.ends.append(end)
+        self._remember(state)
 
-    def _remember(self, state: TrainingState, held: tuple[int, int]) -> None:
-        self.losses = state.loss_list[: held[0]]
-        self.records = [dict(record) for record in state.history[: held[1]]]
+    def _begin(self, part: int = 0) -> tuple[int, int]:
+        """Where the next part begins; or the last one, of -1."""
+        return (0, 0) if len(self.ends) + part < 1 else self.ends[part - 1]
+
+    def _remember(self, state: TrainingState) -> None:
+        losses, records = self._begin()
+        self.losses, self.records = state.loss_list[:losses], [dict(record) for record in state.history[:records]]
 
 
-def _same(records: list[dict[str, Any]], others: list[dict[str, Any]]) -> bool:
-    """Are they equal? Where values have no plain answer, as arrays, they count as changed."""
+def _size(state: TrainingState, begin: tuple[int, int], end: tuple[int, int]) -> int:
+    """Bytes of the losses and records between two places, about."""
+    return NUMBER * (end[0] - begin[0] + sum(len(record) for record in state.history[begin[1] : end[1]]))
+
+
+def _same(records: list[dict[str, Any]], before: list[dict[str, Any]]) -> bool:
+    """Do the records begin as before? Where values have no plain answer, as arrays, they count as changed."""
     try:
-        return records == others
+        return records[: len(before)] == before
     except ValueError:
         return False

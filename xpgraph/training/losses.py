@@ -9,18 +9,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence, Sized
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from ..errors import CheckpointError, NonFiniteError
 
-
-class Pending(NamedTuple):
-    """The loss of one batch that nobody has looked at: a number, or what its step's ``read`` takes; and its rows."""
-
-    loss: Any
-    rows: int
+Pending = tuple[Any, int]  # the loss of a batch that nobody has looked at, a number or what ``read`` takes; its rows
 
 
 class LossSource(Protocol):
@@ -53,7 +48,7 @@ class EpochLosses:
             losses = self.values()
         finally:
             self.source = None
-        self.pending = [Pending(loss, rows) for loss, (_, rows) in zip(losses, self.pending, strict=True)]
+        self.pending = [(loss, rows) for loss, (_, rows) in zip(losses, self.pending, strict=True)]
 
     def seconds(self) -> float:
         """How long the epoch has taken so far; between two fits, the clock stands."""
@@ -100,8 +95,7 @@ class EpochLosses:
         """What ``as_data`` has put into ``data``, taken out of it; the time between does not count."""
         new = cls()
         new.total, new.rows, new.earlier = (data.pop(f"epoch_{name}") for name in ("total", "samples", "seconds"))
-        pairs = zip(data.pop("losses").tolist(), data.pop("rows").tolist(), strict=True)
-        new.pending = [Pending(loss, rows) for loss, rows in pairs]
+        new.pending = list(zip(data.pop("losses").tolist(), data.pop("rows").tolist(), strict=True))
         return new
 
 

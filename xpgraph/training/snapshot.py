@@ -7,7 +7,7 @@ seed and the epoch are the whole of its randomness. ``restore`` gives it back to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,11 +26,11 @@ from .state import TrainingState
 
 
 def snapshot(
-    state: TrainingState, more: Mapping[str, Any] | None = None, earlier: tuple[int, int] = (0, 0)
+    state: TrainingState, more: Mapping[str, Any] | None = None, ends: Sequence[Sequence[int]] = ()
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays, and a description for JSON. ``more``: what else ``restore`` shall return, of what ``pack`` takes.
 
-    ``earlier``: how many losses and records are left out, because ``history_part`` has them in other files.
+    ``ends``: of each file of ``history_part``, how many losses and records stand in it and in those before it.
 
     The arrays may share memory with the model on the CPU: write them before the next update. Raises CheckpointError
     where the optimizer, or a node's ``state``, holds what a file cannot.
@@ -51,12 +51,13 @@ def snapshot(
         "more": pack({**place, **(more or {})}, "more", arrays),
         "versions": versions(model),
     }
-    rest = _pack_history(state.loss_list[earlier[0] :], state.history[earlier[1] :], "", arrays)
-    return arrays, {**meta, **({"rest": rest, "earlier": list(earlier)} if any(earlier) else rest)}
+    losses, records = ends[-1] if ends else (0, 0)
+    rest = _pack_history(state.loss_list[losses:], state.history[records:], "", arrays)
+    return arrays, {**meta, **({"rest": rest, "ends": [list(end) for end in ends]} if ends else rest)}
 
 
 def history_part(
-    state: TrainingState, begin: tuple[int, int], end: tuple[int, int]
+    state: TrainingState, begin: Sequence[int], end: Sequence[int]
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Losses and records ``begin`` to ``end``, for a file of their own that later checkpoints name."""
     arrays: dict[str, np.ndarray] = {}

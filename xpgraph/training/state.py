@@ -28,21 +28,21 @@ class TrainingState:
     ``steps``: updates made. ``epoch``: epochs finished. ``batch``: batches done of the epoch under way.
     ``loss_list``: the mean losses that were reported; ``history``: a record for each epoch; ``losses``: those of the
     epoch under way.
-    Of this fit: ``batch_size``, ``batches`` and ``rows`` of an epoch, ``last_epoch``, ``eval_interval``,
-    ``stop_reason`` (None: nobody has called ``stop``).
+    Of this fit: ``resumed``, whether it goes on where one was cut off; ``batch_size``, ``batches`` and ``rows`` of an
+    epoch; ``last_epoch``, ``eval_interval``; ``stop_reason`` (None: nobody has called ``stop``).
     """
 
     _model: Any
     _optimizer: Any
 
     def __init__(self, model: Any, optimizer: Any, seed: int = 0) -> None:
-        self.fitting = False  # is a fit under way?
+        self.fitting, self.resumed = False, False
         self.model, self.optimizer, self.seed = model, optimizer, seed
         self.steps = self.epoch = self.batch = 0
         self.loss_list: list[float] = []
         self.history: list[dict[str, Any]] = []
         self.losses = EpochLosses()
-        self.whole = True  # False: an update was cut off halfway, so the weights are those of no step
+        self.whole = True  # False: cut off within an update or a callback, so that it is the state after no step
         self.batch_size = self.batches = self.rows = self.last_epoch = 0
         self.eval_interval: int | None = None
         self.stop_reason: str | None = None
@@ -94,7 +94,9 @@ class TrainingState:
         """Plan ``max_epoch`` epochs from here, or from where the fit began that goes on; False: nothing is left."""
         if start is None:
             self.begin_epoch()
-            start, self.whole = Start(self.epoch), True
+            start, self.whole, self.resumed = Start(self.epoch), True, False
+        else:
+            self.resumed = True
         self.last_epoch, self.stop_reason = start.epoch + max_epoch, start.stop_reason
         if start.skipped or (not self.epochs_left and (start.over or self.batch)):
             return False
@@ -105,6 +107,11 @@ class TrainingState:
         """Nothing of the next epoch has been done."""
         self.batch = 0
         self.losses.begin_epoch()
+
+    def finish_epoch(self) -> None:
+        """All batches are done, and the record of the epoch is made."""
+        self.epoch += 1
+        self.begin_epoch()
 
 
 def _check_part(part: Any, needs: tuple[str, ...]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import isfinite
 from typing import Any, NamedTuple, Protocol
 
 from ..arrays.libraries import Array, is_array, namespace_of, on_host, to_numpy
@@ -14,8 +15,7 @@ from .arguments import FitData
 from .batches import Batches
 from .callbacks.report import Report
 from .clipping import clip_rate, scale
-from .finite import check_step
-from .losses import Pending
+from .finite import refuse_step
 from .memory import out_of_memory
 from .optimizers import Optimizer
 from .state import TrainingState
@@ -57,6 +57,7 @@ class Steps:
         self.slots = plan(list(self.model.params))
         self.distinct = all(slot.first == i for i, slot in enumerate(self.slots))  # then there is nothing to merge
         _check_slots(self.slots, list(self.model.grads))
+        self.optimizer, self.clips = state.optimizer, takes_clip(state.optimizer)
         self.first, self.host = True, True  # is this the first step? do losses lie on the host?
         self.loss: Any = None  # of the last step
         self._before: tuple[int, int, int, Any] | None = None  # the counts before the update that is under way
@@ -71,7 +72,8 @@ class Steps:
         self.loss = loss = step.loss
         if self.host:
             loss = float(loss)
-            check_step(self.model, self.state.steps + 1, loss, step.norm)  # before clipping makes all NaN if one is
+            if not isfinite(loss) or (step.norm is not None and not isfinite(step.norm)):  # clipping would make all NaN
+                refuse_step(self.model, self.state.steps + 1, loss, step.norm)
         self.begin_update()
         self.update(step)
         self.count(loss, self.batches.rows(i))
@@ -96,17 +98,22 @@ class Steps:
 
     def update(self, step: Gradients, *numbers: Any) -> None:
         """The second half. ``numbers``: what the optimizer's rule takes where a captured step has them elsewhere."""
-        update(self.state.optimizer, step.params, step.grads, step.clip, *numbers)
+        if self.clips:
+            self.optimizer.update(step.params, step.grads, step.clip, *numbers)
+        else:
+            update(self.optimizer, step.params, step.grads, step.clip)
 
     def begin_update(self) -> None:
-        """From here until ``count``, the update is under way."""
+        """From here until ``count``, the update is under way, by the optimizer that the state has now."""
         state = self.state
-        self._before = state.steps, state.batch, len(state.losses.pending), getattr(state.optimizer, "iter", None)
+        if state.optimizer is not self.optimizer:
+            self.optimizer, self.clips = state.optimizer, takes_clip(state.optimizer)
+        self._before = state.steps, state.batch, len(state.losses.pending), getattr(self.optimizer, "iter", None)
 
     def count(self, loss: Any, rows: int) -> None:
         """The update was made: ``loss``, a number or what ``read`` takes, is kept until somebody looks."""
         state = self.state
-        state.losses.pending.append(Pending(loss, rows))
+        state.losses.pending.append((loss, rows))
         state.batch += 1
         state.steps += 1
         self._before = None
@@ -151,7 +158,7 @@ class Steps:
         _, state.batch, pending, updates = before
         del state.losses.pending[pending:]
         if isinstance(updates, int):
-            state.optimizer.iter = updates
+            self.optimizer.iter = updates
         state.whole, self._before = False, None
 
     def _check_first(self, loss: Any) -> None:
@@ -178,10 +185,10 @@ class Steps:
             check_labels(f"Trainer.fit: {name}", self.model, t)
 
 
-def update(optimizer: Any, params: list[Array], grads: list[Array], clip: Array | None, *numbers: Any) -> None:
+def update(optimizer: Any, params: list[Array], grads: list[Array], clip: Array | None) -> None:
     """One update by any optimizer, its gradients times ``clip`` if there is one."""
     if takes_clip(optimizer):
-        optimizer.update(params, grads, clip, *numbers)
+        optimizer.update(params, grads, clip)
         return
     if clip is not None:
         scale(grads, clip)

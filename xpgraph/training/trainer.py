@@ -14,7 +14,7 @@ from .callbacks.checkpointing import Checkpointing
 from .callbacks.history import History
 from .callbacks.plot import plot_loss
 from .callbacks.report import Report, Reporting
-from .epoch import finish_epoch
+from .epoch import epoch_record
 from .replay import replay
 from .settings import settings_of
 from .state import TrainingState
@@ -97,6 +97,7 @@ class Trainer:
                 return
             steps = Steps(state, data, max_grad, report)
             step = steps if graph is False else replay(steps.batches.like, steps, graph)
+            signals = self.checkpointing.signals
             saving = [] if self.checkpoint is None else [self.checkpointing]
             watch = CallbackList(own, History(eval_interval), Reporting(report, eval_interval), *saving)
             with on_device(steps.batches.home), watch.around(state), without_values(state.model), steps.running(step):
@@ -108,9 +109,9 @@ class Trainer:
                         if state.steps >= watch.due:
                             step.settle()
                             watch.step(state)
-                        self.checkpointing.signals.check()
-                    watch.epoch(state, finish_epoch(state, data.validation))
-                    self.checkpointing.signals.check()
+                        signals.check()
+                    watch.epoch(state, epoch_record(state, data.validation))
+                    signals.check()
 
     def stop(self) -> None:
         """End ``fit`` after this epoch."""

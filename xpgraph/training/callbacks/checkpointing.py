@@ -44,6 +44,8 @@ class Checkpointing(Callback):
         self.folder, self.every = check_folder(folder), check_every(every)
         self.config: dict[str, Any] = {}
         self.saved_step: int | None = None
+        self.saved_fit = 0  # the number of the fit in which it was written
+        self.tried_step: int | None = None  # of the last save, which may have been cut off once its file was there
         self.fits = 0  # how many fits are finished
         self.unfinished: dict[str, Any] | None = None  # what the checkpoint says of the fit in which the state stands
         self.skipped = False  # was the last fit finished before that one?
@@ -113,20 +115,21 @@ class Checkpointing(Callback):
         self.fits = self.number
 
     def interrupt(self, state: TrainingState, error: BaseException) -> None:
-        """A signal is saved. The same fit, called again in this process, goes on where it was cut off in any case."""
-        if error is self.signals.raised:
-            self.save(state)
-            error.add_note(self._saved_words())
+        """After a signal, save. The same fit, called again in this process, goes on in any case."""
         arrays: dict[str, np.ndarray] = {}
         about = unpack(pack(self._about(state), "about", arrays), arrays)
         self.unfinished = {**about, "iteration": state.batch, "failed": isinstance(error, Exception)}
+        if error is self.signals.raised:
+            self.save(state)
+            error.add_note(self._saved_words())
 
     def save(self, state: TrainingState, ended: bool = False) -> Any:
         """Write the checkpoint of this moment, between two steps; its path."""
         self.parts.grow(state, self.files)
-        arrays, meta = snapshot(state, self._about(state, ended), self.parts.held)
+        arrays, meta = snapshot(state, self._about(state, ended), self.parts.ends)
         if not np.isfinite(arrays["more.losses"]).all():  # on a device nobody has looked: such weights replace none
             state.losses.read(state.steps)
+        self.tried_step, self.saved_fit = state.steps, self.number
         path = self.files.save(state.steps, arrays, meta, self.parts.names)
         self.saved_step, self.time = state.steps, time.monotonic()
         self._tell()
@@ -149,13 +152,15 @@ class Checkpointing(Callback):
         self._tell(loud=newest is not None and bool(newest.notes))
         if self.saved_step is None:
             self._restore_first(state, newest)
-        elif self.saved_step != (None if newest is None else newest.step):
+        elif newest is None or newest.step not in (self.saved_step, self.tried_step):
             raise CheckpointError(
                 f"Trainer.fit: {self.files.folder} has a checkpoint of step {newest and newest.step}, this trainer "
                 f"wrote that of step {self.saved_step}: another run has written there. Give each run a folder."
             )
-        elif newest is not None and (self.skipped or not state.whole):  # what was set or done since then is older
+        elif self.skipped or (self.saved_fit == self.number and not state.whole):  # what was set since then is older
             self._restore(state, newest)
+        else:
+            self.saved_step = newest.step
         known, self.skipped, self.resumed, self.start = self.unfinished, False, False, state.epoch
         if known is None or known["fit"]["number"] < self.number:
             return None
@@ -177,7 +182,7 @@ class Checkpointing(Callback):
 
     def _restore_first(self, state: TrainingState, newest: Checkpoint | None) -> None:
         """Give the state what the folder's checkpoint says, if it has one."""
-        self.parts = HistoryParts((), state, (0, 0))
+        self.parts = HistoryParts((), (), state)
         if newest is None or "weights" not in newest.meta:  # or a run that ended before it had a model
             return
         if state.steps:
@@ -192,8 +197,9 @@ class Checkpointing(Callback):
 
     def _restore(self, state: TrainingState, newest: Checkpoint) -> None:
         more = restore(state, newest.arrays, newest.meta, lambda more: self._check(more, more, state.batches))
-        self.unfinished, self.saved_step = {**more, "iteration": state.batch}, newest.step
-        self.parts = HistoryParts(newest.parts, state, newest.meta.get("earlier", (0, 0)))
+        self.unfinished = {**more, "iteration": state.batch}
+        self.saved_step, self.saved_fit = newest.step, more["fit"]["number"]
+        self.parts = HistoryParts(newest.parts, newest.meta.get("ends", ()), state)
 
     def _check(self, more: Any, place: Mapping[str, Any], batches: int) -> None:
         """Refuse a fit that is not the one the checkpoint stands in; before anything is changed."""

@@ -21,7 +21,7 @@ from xpgraph.training import snapshot as snapshots
 from xpgraph.training.arguments import FitData
 from xpgraph.training.callback import CallbackList
 from xpgraph.training.callbacks.history import History
-from xpgraph.training.epoch import finish_epoch
+from xpgraph.training.epoch import epoch_record
 from xpgraph.training.losses import EpochLosses, check_place
 from xpgraph.training.replay import replay
 from xpgraph.training.snapshot import restore, snapshot
@@ -52,7 +52,7 @@ def run_on(by, lib, resumed=False, stop=None, kept=None, every=3, max_grad=0.5, 
                     kept.save(by.steps, *snapshot(state))
                 if by.steps == stop:
                     return by
-            watch.epoch(state, finish_epoch(state, (x, t)))
+            watch.epoch(state, epoch_record(state, (x, t)))
     return by
 
 

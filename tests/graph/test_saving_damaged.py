@@ -6,6 +6,7 @@ import os
 import pickle
 import stat
 
+import hostile
 import numpy as np
 import pytest
 from nets import weights
@@ -139,6 +140,16 @@ def test_a_damaged_graph_is_refused(path, hashed):
         path.write_bytes(with_meta(data, wrong, hashed))
         with pytest.raises(ModelFileError, match="load: "):
             xpgraph.load(path)
+
+
+def test_a_hostile_file_is_refused_as_a_checkpoint_is(tmp_path):
+    """The files of hostile.py: none is a model, most have right hashes."""
+    files = list(hostile.checkpoints())
+    assert len(files) > 25
+    for what, raw in files:
+        (tmp_path / "m").write_bytes(raw)
+        with pytest.raises(ModelFileError, match=r"^load: .*(Give|Save|Update)"):
+            pytest.fail(f"{what}: loaded {xpgraph.load(tmp_path / 'm')}")
 
 
 def test_a_file_that_is_missing(tmp_path):

@@ -102,7 +102,7 @@ def test_dtypes_that_are_not_read_are_refused_in_words(tmp_path, kind):
     path.write_bytes(with_header(header, body))
     with pytest.raises(
         ModelFileError,
-        match=rf"^load: .*array 0\.b in the header: expected a dtype of F64, .*found {kind}\. Convert it",
+        match=rf"^load: .*array 0\.b in the header: expected a dtype of F64, .*found {kind}\. Save it again as F32",
     ):
         xg.load(path)
 

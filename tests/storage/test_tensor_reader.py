@@ -111,7 +111,7 @@ HEADERS = [  # headers whose own sha256 is right: what they claim is compared wi
     (sealed({"a": {"dtype": "F32", "shape": [2]}}, EIGHT), "expected dtype, shape and offsets"),
     (sealed({"a": row([])}, EIGHT), "expected dtype, shape and offsets"),
     (sealed({"a": row("BF16", [4])}, EIGHT), "array a in the header: expected a dtype of F64, F32, F16, I64"),
-    (sealed({"a": row("F8_E4M3", [8])}, EIGHT), "U8, found F8_E4M3. Convert it to F32 with the program that wrote"),
+    (sealed({"a": row("F8_E4M3", [8])}, EIGHT), "U8, found F8_E4M3. Save it again as F32, with the program that wrote"),
     (sealed({"a": row("F32", [-2], [8, 0])}, EIGHT), "expected dtype, shape and offsets"),
     (sealed({"a": row("F32", [True, 2])}, EIGHT), "expected dtype, shape and offsets"),
     (sealed({"a": row("U8", [-1, 0], [0, 0])}), "expected dtype, shape and offsets"),

@@ -17,9 +17,20 @@ from ..errors import Error
 from ..nodes.basic import add
 from ..nodes.copying import namespace_copy
 from ..nodes.wires import Wire
-from . import slots
 from .evaluation import graph_loss_and_scores, graph_scores
 from .gradient_check import Edge, check_edges
+from .slots import (
+    WireValues,
+    add_gradients,
+    distribute,
+    gradient_like,
+    input_gradients,
+    note_call,
+    output_gradients,
+    store_own_gradients,
+    zero_gradient,
+    zero_grads,
+)
 from .wired import WiredNetwork
 
 _SEVERAL = (tuple, list)
@@ -75,9 +86,9 @@ class Graph(WiredNetwork):
                 if target.__class__ is int and y.__class__ is not tuple:
                     values[target] = y
                 else:
-                    slots.distribute(values, target, y)
+                    distribute(values, target, y)
         except Exception as error:
-            slots.note_call(error, self, "forward", next(k for k, other in enumerate(w.fetch) if other is step))
+            note_call(error, self, "forward", next(k for k, other in enumerate(w.fetch) if other is step))
             raise
         self.saved_values = {s: values[s] for s in w.saved}
         if self.keep_values:
@@ -96,7 +107,7 @@ class Graph(WiredNetwork):
         if self.saved_values is None:
             raise Error("Graph.backward: forward has not been called; call it before backward.")
         input_grad = not w.loss if input_grad is None else bool(input_grad)
-        gradients = slots.output_gradients(self, douts)
+        gradients = output_gradients(self, douts)
         labels: set[int] = set()  # slots of inputs for which no gradient came
         try:
             for step in w.back[input_grad]:
@@ -105,17 +116,17 @@ class Graph(WiredNetwork):
                 if target.__class__ is int:
                     dy = gradients[target]
                     if dy is None:
-                        slots.zero_grads(node)
+                        zero_grads(node)
                         continue
                     dx = node.backward(dy) if option is None else node.backward(dy, input_grad=option)
                     if not keep:
                         gradients[target] = None
                 elif all(gradients[s] is None for s in target):
-                    slots.zero_grads(node)
+                    zero_grads(node)
                     continue
                 else:
                     saved = self.saved_values
-                    dys = [slots.zero_gradient(saved[s]) if gradients[s] is None else gradients[s] for s in target]
+                    dys = [zero_gradient(saved[s]) if gradients[s] is None else gradients[s] for s in target]
                     dx = node.backward(*dys) if option is None else node.backward(*dys, input_grad=option)
                 if not wanted:
                     continue
@@ -130,27 +141,27 @@ class Graph(WiredNetwork):
                             before = gradients[s]
                             gradients[s] = d if before is None else add(before, d)
                 else:
-                    slots.add_gradients(self, gradients, labels, step, dx)
+                    add_gradients(self, gradients, labels, step, dx)
         except Exception as error:
-            slots.note_call(error, self, "backward", step.node)
+            note_call(error, self, "backward", step.node)
             raise
-        slots.store_own_gradients(self, gradients)
+        store_own_gradients(self, gradients)
         if keep:
             self._gradients = gradients
-        return slots.input_gradients(self, gradients, labels) if input_grad else None
+        return input_gradients(self, gradients, labels) if input_grad else None
 
     # --- looking at the last run ---
 
     @property
-    def values(self) -> slots.WireValues:
+    def values(self) -> WireValues:
         """The value on each wire in the last forward; empty before it, in a copy, and without ``keep_values``."""
-        return slots.WireValues(self.wires, self._values or ())
+        return WireValues(self.wires, self._values or ())
 
     @property
-    def gradients(self) -> slots.WireValues:
+    def gradients(self) -> WireValues:
         """The gradient on each wire in the last backward, summed over the wire's uses."""
-        gradients = [slots.gradient_like(v, d) for v, d in zip(self._values or (), self._gradients or (), strict=False)]
-        return slots.WireValues(self.wires, gradients)
+        gradients = [gradient_like(v, d) for v, d in zip(self._values or (), self._gradients or (), strict=False)]
+        return WireValues(self.wires, gradients)
 
     def clear_values(self) -> None:
         """Drop the values and gradients of the last run."""

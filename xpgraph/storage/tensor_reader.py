@@ -135,7 +135,7 @@ class Reader:
             if not _are_counts(row["data_offsets"]) or len(row["data_offsets"]) != 2:
                 self._refuse(where, "dtype, shape and offsets", repr(row)[:80])
             if row["dtype"] not in DTYPES:
-                advice = "Convert it to F32 with the program that wrote it."
+                advice = "Save it again as F32, with the program that wrote it."
                 self._refuse(where, f"a dtype of {', '.join(DTYPES)}", row["dtype"][:20], advice)
             dtype, shape, (begin, end) = np.dtype(DTYPES[row["dtype"]]), tuple(row["shape"]), row["data_offsets"]
             needed = math.prod(shape) * dtype.itemsize

@@ -20,7 +20,7 @@ from xpgraph.testing import assert_backends_agree, formulas, verify
 from xpgraph.testing.formulas.textbook import FORMULAS
 from xpgraph.testing.formulas.update_rules import RULES
 from xpgraph.testing.tape import NodeError, leaves, recording
-from xpgraph.testing.verification.networks import EveryNode, network, networks
+from xpgraph.testing.verification.networks import network, networks, nodes
 
 X, T = toy(24, 4, 3)
 
@@ -69,10 +69,10 @@ def test_every_node_and_optimizer_has_a_formula():
 @pytest.mark.parametrize(
     ("kernel", "node", "body"),
     [
-        ("sigmoid", "sigmoid Sigmoid", lambda x: 1.0000005 / (1 + np.exp(-x))),
-        ("relu_grad", "relu ReLU", lambda dy, x: np.where(x < -0.1, 0, dy).astype(x.dtype)),
-        ("tanh_grad", "tanh Tanh", lambda dy, x: dy * (1 - np.tanh(x) ** 2) * x.dtype.type(1.00001)),
-        ("stable_softmax", "softmax Softmax", lambda x: np.exp(x) / np.exp(x).sum(axis=0)),
+        ("sigmoid", "11 Sigmoid", lambda x: 1.0000005 / (1 + np.exp(-x))),
+        ("relu_grad", "7 ReLU", lambda dy, x: np.where(x < -0.1, 0, dy).astype(x.dtype)),
+        ("tanh_grad", "1 Tanh", lambda dy, x: dy * (1 - np.tanh(x) ** 2) * x.dtype.type(1.00001)),
+        ("stable_softmax", "13 Softmax", lambda x: np.exp(x) / np.exp(x).sum(axis=0)),
         ("momentum", "Momentum", lambda params, grads, v, lr, mu: [p.__isub__(lr * g) for p, g in zip(params, grads)]),  # noqa: B905
     ],
 )  # fmt: skip
@@ -92,7 +92,7 @@ def test_a_node_that_raises_is_named(broken):
     broken("sigmoid_grad", lambda dy, x: 1 / 0)
     chosen = network("nodes", 0)
     found = verify(chosen.model, chosen.x, chosen.t, chosen.optimizer, steps=3)
-    assert found.first_failure.node == "sigmoid Sigmoid"
+    assert found.first_failure.node == "11 Sigmoid"
     assert "division by zero" in found.first_failure.what
     assert not math.isfinite(found.first_failure.ratio)
 
@@ -101,7 +101,7 @@ def test_a_wrong_dtype_or_shape_is_a_failure(broken):
     broken("relu", lambda x: np.maximum(x, 0).astype("float64"))
     chosen = network("nodes", 0)
     found = verify(chosen.model, chosen.x, chosen.t, chosen.optimizer, dtype="float32", steps=1)
-    assert found.first_failure.node == "relu ReLU"
+    assert found.first_failure.node == "7 ReLU"
 
 
 def test_the_model_and_the_optimizer_are_not_changed(lib):
@@ -115,9 +115,7 @@ def test_the_model_and_the_optimizer_are_not_changed(lib):
 
 
 def test_a_readers_own_net(lib):
-    W1, W2 = np.random.default_rng(0).normal(size=(4, 5)), np.random.default_rng(1).normal(size=(5, 3))
-    model = TwoLayerNet(W1, np.zeros(5), W2, np.zeros(3), xg.Affine, xg.Sigmoid, xg.SoftmaxWithLoss)
-    certificates = assert_backends_agree(model, X, T, backends=[lib.place], steps=10)
+    certificates = assert_backends_agree(own_net(), X, T, backends=[lib.place], steps=10)
     assert [c.dtype for c in certificates] == ["float32", "float64"]
 
 
@@ -261,15 +259,25 @@ def test_the_certificate_is_data():
     assert data["weights"].keys() == {"numpy", "roundings"}
 
 
-def test_a_recording_leaves_the_nodes_as_they_were():
-    model = EveryNode(4, 3, 0)
+def own_net():
+    draw = np.random.default_rng(0).normal
+    shapes = ((4, 5), (5,), (5, 3), (3,))
+    return TwoLayerNet(*(draw(size=s) for s in shapes), xg.Affine, xg.Sigmoid, xg.SoftmaxWithLoss)
+
+
+@pytest.mark.parametrize(
+    ("model", "first", "last"),
+    [(nodes(4, 3, 0), "0 Affine", "15 SoftmaxWithLoss"), (own_net(), "layers[0] Affine", "loss_layer SoftmaxWithLoss")],
+    ids=["Graph", "own"],
+)
+def test_a_recording_leaves_the_nodes_as_they_were(model, first, last):
     with recording(model) as uses:
         model.forward(X, T)
         model.backward()
-    assert [use.path for use in uses][:2] == ["affine Affine", "tanh Tanh"]
+    assert (uses[0].path, uses[-1].path) == (first, last)
     assert all(use.douts is not None for use in uses)
     assert not any({"forward", "backward"} & set(vars(node)) for _, node in leaves(model))
-    with pytest.raises(NodeError, match=r"^affine Affine: ShapeError: "), recording(model):
+    with pytest.raises(NodeError, match=rf"^{re.escape(first)}: ShapeError: "), recording(model):
         model.forward(X[:, :2], T)
 
 

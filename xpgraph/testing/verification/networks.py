@@ -1,7 +1,8 @@
-"""The networks that ``xpgraph verify`` trains when none is given: between them, every node and every optimizer."""
+"""The networks that ``xpgraph verify`` trains when none is given; together they have every node and every optimizer."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,59 +34,35 @@ class Network(NamedTuple):
     batch_size: int = 32
 
 
-class EveryNode:
-    """Every node of xpgraph once, wired by hand; V is used twice, as it is and transposed.
+def _weights(scale: float, seed: int, i: int, *shape: int) -> Array:
+    return place("numpy").asarray(scale * random_numbers.normal(shape, seed, "init", i))
+
+
+def nodes(inputs: int, classes: int, seed: int) -> Graph:
+    """The nodes of networks of layers, once each; V is used twice, as it is and transposed.
 
     h = tanh(x W + b); h₁, h₂ = branch h; p = h₁ · (Σ h₂ over columns); p₁, p₂ = branch p
-    r = repeat(relu(p₁ V), 2);  s = sigmoid(r Vᵀ...) + p₂;  y = softmax(s) U + c
+    r = repeat(relu(p₁ V), 2);  s = sigmoid(r Z Vᵀ) + p₂;  loss of y = softmax(s) U + c
     """
 
-    def __init__(self, inputs: int, classes: int, seed: int) -> None:
-        def draw(i: int, *shape: int) -> np.ndarray:
-            return 0.4 * random_numbers.normal(shape, seed, "init", i)
-
-        V = draw(2, 12, 6)
-        self.affine, self.tanh = Affine(draw(0, inputs, 12), draw(1, 12)), Tanh()
-        self.branch, self.total, self.multiply, self.again = Branch(2), Sum(axis=1), Multiply(), Branch(2)
-        self.down, self.relu, self.repeat = MatMul(V), ReLU(), Repeat(2, axis=1)
-        self.narrow, self.up, self.sigmoid, self.add = MatMul(draw(3, 12, 6)), MatMul(V.T), Sigmoid(), Add()
-        self.softmax, self.out, self.loss = (
-            Softmax(),
-            Affine(3.0 * draw(4, 12, classes), draw(5, classes)),
-            SoftmaxWithLoss(),
-        )
-        weighted = (self.affine, self.down, self.narrow, self.up, self.out)
-        self.params = [p for node in weighted for p in node.params]
-        self.grads = [g for node in weighted for g in node.grads]
-
-    def predict(self, x: Any) -> Any:
-        h1, h2 = self.branch.forward(self.tanh.forward(self.affine.forward(x)))
-        p1, p2 = self.again.forward(self.multiply.forward(h1, self.total.forward(h2)))
-        r = self.repeat.forward(self.relu.forward(self.down.forward(p1)))
-        s = self.add.forward(self.sigmoid.forward(self.up.forward(self.narrow.forward(r))), p2)
-        return self.out.forward(self.softmax.forward(s))
-
-    def forward(self, x: Any, t: Any) -> Any:
-        return self.loss.forward(self.predict(x), t)
-
-    def backward(self) -> None:
-        ds, dp2 = self.add.backward(self.softmax.backward(self.out.backward(self.loss.backward())))
-        dr = self.narrow.backward(self.up.backward(self.sigmoid.backward(ds)))
-        dp1 = self.down.backward(self.relu.backward(self.repeat.backward(dr)))
-        dh1, dtotal = self.multiply.backward(self.again.backward(dp1, dp2))
-        self.affine.backward(self.tanh.backward(self.branch.backward(dh1, self.total.backward(dtotal))))
+    draw = partial(_weights, 0.4, seed)
+    x, t, V = wire("x"), wire("t"), draw(2, 12, 6)
+    h1, h2 = Branch(2)(Tanh()(Affine(draw(0, inputs, 12), draw(1, 12))(x)))
+    p1, p2 = Branch(2)(Multiply()(h1, Sum(axis=1)(h2)))
+    r = Repeat(2, axis=1)(ReLU()(MatMul(V)(p1)))
+    s = Add()(Sigmoid()(MatMul(V.T)(MatMul(draw(3, 12, 6))(r))), p2)
+    y = Affine(3.0 * draw(4, 12, classes), draw(5, classes))(Softmax()(s))
+    return Graph((x, t), SoftmaxWithLoss()(y, t))
 
 
 def formulas(inputs: int, classes: int, seed: int) -> Graph:
-    """The nodes that formulas are written with, once each, as a Graph of data x and probabilities t.
+    """The nodes that formulas are written with, once each; t are probabilities.
 
     h = x U;  a, b = the halves of h, its columns reordered;  c = a², b - max b, max b, repeated d
     q = e^(c V) / Σ e^(c V);  loss = mean over rows of Σ t · ln 1/q
     """
 
-    def draw(i: int, *shape: int) -> Array:
-        return place("numpy").asarray(0.3 * random_numbers.normal(shape, seed, "init", i))
-
+    draw = partial(_weights, 0.3, seed)
     x, t = wire("x"), wire("t")
     h = Dot()(x, parameter(draw(10, inputs, 12), "U"))
     turned = Transpose((0, 2, 1))(Reshape((-1, 3, 4))(h))
@@ -103,11 +80,10 @@ def network(name: str, seed: int, optimizer: Any = None, max_grad: float | None 
 
     Sizes that do not fit those train on drawn data.
     """
+    x, t = _data(64, 10, seed)
     if name == "nodes":
-        x, t = _data(64, 10, seed)
-        return Network(name, EveryNode(64, 10, seed), x, t, optimizer or Momentum(lr=0.1), max_grad or 0.5)
+        return Network(name, nodes(64, 10, seed), x, t, optimizer or Momentum(lr=0.1), max_grad or 0.5)
     if name == "formulas":
-        x, t = _data(64, 10, seed)
         return Network(name, formulas(64, 10, seed), x, np.eye(10)[t], optimizer or SGD(lr=0.1), max_grad)
     try:
         sizes = [int(n) for n in name.split("-")]

@@ -95,8 +95,7 @@ def owns_results(subject: Subject) -> Iterator[Finding]:
     dins = [d for d in subject.call_backward(node, douts) if d is not None]
     own = [*params_of(node), *grads_of(node)]
     for what, new, old in (("forward", outputs, [*given, *own]), ("backward", dins, [*douts, *own])):
-        arrays, others = ([a for a in each if is_array(a) and 0 not in a.shape] for each in (new, old))
-        if any(_overlap(a, b) for k, a in enumerate(arrays) for b in (*others, *arrays[:k])):
+        if any(overlap(a, b) for k, a in enumerate(new) for b in (*old, *new[:k])):
             hint = "Return copies: whoever changes one must not change the other."
             yield subject.finding("aliasing", f"{what} returns arrays of its own", "memory of another array", hint)
     kept, wiped = (subject.backward(_after_forward(subject, wipe), douts).arrays() for wipe in (False, True))
@@ -115,8 +114,13 @@ def _after_forward(subject: Subject, wipe: bool) -> Any:
     return node
 
 
-def _overlap(a: Any, b: Any) -> bool:
-    """Do two arrays lie on common bytes (or between each other's: views of one array)?"""
+def overlap(a: Any, b: Any) -> bool:
+    """Do two arrays share memory? In other libraries than NumPy also true for views with alternating elements.
+
+    False for numbers, and for arrays without elements.
+    """
+    if not all(is_array(each) and 0 not in each.shape for each in (a, b)):
+        return False
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         return bool(np.shares_memory(a, b))
     (start_a, end_a), (start_b, end_b) = _extent(a), _extent(b)

@@ -33,6 +33,7 @@ class HistoryParts:
         """Before a checkpoint: put what has become long into a new part, with those before it that are no longer."""
         if state.loss_list[: len(self.losses)] != self.losses or not _same(state.history, self.records):
             self.names, self.ends = [], []  # somebody changed what they hold
+            self._remember(state)
         end = len(state.loss_list), len(state.history)
         weights = sum(math.prod(p.shape) for p in state.model.params)
         if _size(state, self._begin(), end) <= max(LEAST, NUMBER * weights):

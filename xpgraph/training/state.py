@@ -29,7 +29,8 @@ class TrainingState:
     ``loss_list``: the mean losses that were reported; ``history``: a record for each epoch; ``losses``: those of the
     epoch under way.
     Of this fit: ``batch_size``, ``batches`` and ``rows`` of an epoch, ``last_epoch``, ``eval_interval``,
-    ``stop_reason`` (None: nobody has called ``stop``).
+    ``stop_reason`` (None: nobody has called ``stop``); ``resumed``: does it go on from a checkpoint? ``notes``: lines
+    that the report has not told yet.
     """
 
     _model: Any
@@ -46,6 +47,8 @@ class TrainingState:
         self.batch_size = self.batches = self.rows = self.last_epoch = 0
         self.eval_interval: int | None = None
         self.stop_reason: str | None = None
+        self.resumed = False
+        self.notes: list[str] = []
 
     @property
     def model(self) -> Any:
@@ -81,6 +84,10 @@ class TrainingState:
         """End ``fit`` after this epoch."""
         self.stop_reason = reason
 
+    def note(self, text: str) -> None:
+        """Have the report tell a line, after the epoch's own or at the end."""
+        self.notes.append(text)
+
     def plan(self, n: int, batch_size: int, drop_last: bool) -> None:
         """How an epoch over n rows is cut into batches."""
         if self.fitting:
@@ -92,6 +99,7 @@ class TrainingState:
 
     def begin_fit(self, max_epoch: int, eval_interval: int | None, start: Start | None) -> bool:
         """Plan ``max_epoch`` epochs from here, or from where the fit began that goes on; False: nothing is left."""
+        self.resumed, self.notes = start is not None, []
         if start is None:
             self.begin_epoch()
             start, self.whole = Start(self.epoch), True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import cuda_runs
 import numpy as np
 import pytest
 from checkpointing import T, X, trainer
@@ -295,3 +296,55 @@ def test_adam_takes_the_rate_of_each_step():
 def test_a_factor_of_one_changes_nothing():
     plain, rates = fit(rated()), fit(rated(), Schedule(lambda i: 1.0, "step"))
     assert [{**r, "seconds": 0} for r in plain.history] == [{**r, "seconds": 0} for r in rates.history]
+
+
+# --- captured steps ---
+
+
+def run_on_device(rig, *callbacks, graph=True):
+    """(calls of the device by epoch, the trainer) of a training with these callbacks."""
+    by_epoch = []
+
+    class Marks(Callback):
+        def begin(self, state):
+            rig.calls.clear()
+
+        def epoch(self, state, record):
+            by_epoch.append(list(rig.calls))
+            rig.calls.clear()
+
+    by, _ = cuda_runs.fit(rig, Adam(lr=0.05), graph, callbacks=[*callbacks, Marks()])
+    return by_epoch, by
+
+
+@pytest.mark.cuda
+def test_a_schedule_leaves_captured_steps_alone_unless_the_rate_changes(rig):
+    run_on_device(rig)  # loads what is loaded once
+    plain, straight = run_on_device(rig)
+    assert ("replay", "") in plain[-1]
+    for schedule in (
+        Schedule(schedules.step(1, 0.5), "epoch"),  # another rate in each epoch
+        Schedule(lambda i: 1.0, "step"),
+        Schedule(schedules.step(7, 0.5), "step"),  # the same by steps: 7 batches an epoch
+    ):
+        calls, by = run_on_device(rig, schedule)
+        assert calls == plain, schedule.by
+    assert by.optimizer.iter == straight.optimizer.iter
+    calls, _ = run_on_device(rig, Schedule(schedules.warmup(7), "step"))
+    assert calls[0] != plain[0] and calls[1:] == plain[1:]
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize(
+    ("function", "by"),
+    [
+        (schedules.warmup(10, schedules.cosine(18)), "step"),
+        (schedules.step(3, 0.5), "step"),
+        (schedules.cosine(4), "epoch"),
+    ],
+)
+def test_captured_steps_take_the_rates_to_the_bit(cuda, function, by):
+    runs = [cuda_runs.fit(cuda, Adam(lr=0.05), graph, callbacks=[Schedule(function, by)])[0] for graph in (False, True)]
+    cuda_runs.same(*runs)
+    other = cuda_runs.fit(cuda, Adam(lr=0.05), True)[0]
+    assert cuda_runs.state(other)[0][0].tobytes() != cuda_runs.state(runs[0])[0][0].tobytes()

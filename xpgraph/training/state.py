@@ -25,19 +25,19 @@ class TrainingState:
 
     ``model``, ``optimizer``, ``seed``: what is trained, by what, in the order of which seed. ``optimizer`` may be
     replaced while ``fit`` runs: the next step takes the new one.
+    ``notes``: lines that the report has not told yet; ``note(text)`` adds one.
     ``steps``: updates made. ``epoch``: epochs finished. ``batch``: batches done of the epoch under way.
     ``loss_list``: the mean losses that were reported; ``history``: a record for each epoch; ``losses``: those of the
     epoch under way.
-    Of this fit: ``batch_size``, ``batches`` and ``rows`` of an epoch, ``last_epoch``, ``eval_interval``,
-    ``stop_reason`` (None: nobody has called ``stop``); ``resumed``: does it go on from a checkpoint? ``notes``: lines
-    that the report has not told yet.
+    Of this fit: ``resumed``, whether it goes on where one was cut off; ``batch_size``, ``batches`` and ``rows`` of an
+    epoch; ``last_epoch``, ``eval_interval``; ``stop_reason`` (None: nobody has called ``stop``).
     """
 
     _model: Any
     _optimizer: Any
 
     def __init__(self, model: Any, optimizer: Any, seed: int = 0) -> None:
-        self.fitting = False  # is a fit under way?
+        self.fitting, self.resumed = False, False
         self.model, self.optimizer, self.seed = model, optimizer, seed
         self.steps = self.epoch = self.batch = 0
         self.loss_list: list[float] = []
@@ -47,7 +47,6 @@ class TrainingState:
         self.batch_size = self.batches = self.rows = self.last_epoch = 0
         self.eval_interval: int | None = None
         self.stop_reason: str | None = None
-        self.resumed = False
         self.notes: list[str] = []
 
     @property
@@ -99,10 +98,11 @@ class TrainingState:
 
     def begin_fit(self, max_epoch: int, eval_interval: int | None, start: Start | None) -> bool:
         """Plan ``max_epoch`` epochs from here, or from where the fit began that goes on; False: nothing is left."""
-        self.resumed, self.notes = start is not None, []
         if start is None:
             self.begin_epoch()
-            start, self.whole = Start(self.epoch), True
+            start, self.whole, self.resumed = Start(self.epoch), True, False
+        else:
+            self.resumed = True
         self.last_epoch, self.stop_reason = start.epoch + max_epoch, start.stop_reason
         if start.skipped or (not self.epochs_left and (start.over or self.batch)):
             return False

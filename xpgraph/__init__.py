@@ -40,8 +40,11 @@ from .nodes.reductions import Max, Mean, Sum
 from .nodes.sharing import remove_duplicates
 from .nodes.wires import Wire, parameter, record, wire
 from .training.callback import Callback
+from .training.callbacks import schedules
+from .training.callbacks.early_stopping import EarlyStopping, KeepBest
 from .training.callbacks.live import Live
 from .training.callbacks.report import Lines, Report
+from .training.callbacks.schedules import Plateau, Schedule
 from .training.clipping import clip_grads
 from .training.optimizers import SGD, AdaGrad, Adam, Momentum, Optimizer, RMSprop
 from .training.trainer import Trainer
@@ -63,10 +66,12 @@ __all__ = [
     "DataError",
     "Divide",
     "Dot",
+    "EarlyStopping",
     "Error",
     "Evaluation",
     "Exp",
     "Graph",
+    "KeepBest",
     "LibraryError",
     "Lines",
     "Live",
@@ -81,12 +86,14 @@ __all__ = [
     "NonFiniteError",
     "Optimizer",
     "OutOfMemoryError",
+    "Plateau",
     "Power",
     "RMSprop",
     "ReLU",
     "Repeat",
     "Report",
     "Reshape",
+    "Schedule",
     "ShapeError",
     "Sigmoid",
     "Softmax",
@@ -112,6 +119,7 @@ __all__ = [
     "precision",
     "record",
     "remove_duplicates",
+    "schedules",
     "softmax",
     "to_numpy",
     "wire",

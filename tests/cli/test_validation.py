@@ -13,7 +13,6 @@ from cutting import Cut, cut_at
 from xpgraph import Chain, datasets, load
 from xpgraph.arrays.random_numbers import permutation
 from xpgraph.cli.app import main
-from xpgraph.cli.callbacks import callbacks_of
 from xpgraph.cli.choices import Choices
 from xpgraph.cli.validation import split_validation
 from xpgraph.errors import DataError
@@ -163,11 +162,3 @@ def test_a_run_from_before_there_were_these_options_resumes(capsys, monkeypatch,
     assert code == 6 and "config.json has validation 0.1, its checkpoint was made with None" in err[-1]
     path.write_text(text, "utf-8")
     assert run(capsys, "train", "--resume", "r")[0] == 0
-
-
-def test_a_warmup_must_end_before_the_training_does():
-    choices = Choices(warmup=30, epochs=6).with_defaults()
-    assert callbacks_of(choices, steps_per_epoch=6) == []
-    with pytest.raises(ValueError, match="--warmup is 30 steps, and the training makes 30; give fewer steps"):
-        callbacks_of(choices, steps_per_epoch=5)
-    assert callbacks_of(Choices(warmup=30, epochs=0).with_defaults(), 5) == []

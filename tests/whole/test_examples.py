@@ -23,6 +23,11 @@ SAYS = {
     "tied_weights": r"4 arrays, 3 parameters\nmean square 0\.1\d+ at first, 0\.0[01]\d at last\n([ .:*#]{34}\n){8}",
     "killed": r"killed:\n.*step 61 is saved in kept\nrun again:\n.* at step 61\nand again:\n.* at step 135\n.*\nnever"
     r" disturbed:\n61 steps, then up to 135 and the same bits: True\naccuracy 0\.9\d+\n",
+    "early_stopping": r"to the end: 60 epochs, validation loss 0\.\d{3}\nstopped after epoch \d+: val_loss has not "
+    r"been lower than in epoch \d+ \(0\.\d+\) for 5 epochs\nthe weights of epoch \d+ are kept: val_loss 0\.\d+\n"
+    r"stopped early: \d+ epochs, validation loss 0\.\d{3}\nthe weights of epoch \d+ are kept: val_loss 0\.\d+\n"
+    r"with a schedule: 60 epochs, validation loss 0\.\d{3}\nrates: 0\.0030 0\.0093 .* then 0\.0000\n"
+    r"test accuracy 0\.9\d+\n",
     "cupy_or_numpy": r"(backend 'cupy' .*\n)?arrays by (numpy|cupy)\n\S+ \(360, 10\) accuracy 0\.9\d+\n\[\[.*\]\]\n",
 }
 

@@ -29,7 +29,7 @@ from ..training.signals import Signals, ended_by
 from ..training.snapshot import config_of
 from ..training.trainer import Trainer
 from ..version import __version__
-from .callbacks import callbacks_of
+from .callbacks import callbacks_of, selected
 from .choices import Choices
 from .run_folder import CONFIG, changeable_on_resume, check_settings, remove_unstarted, write_history, write_json
 from .streams import printer
@@ -77,7 +77,12 @@ def train_once(choices: Choices, where: Place, folder: Path, quiet: bool, new: b
             _plot(trainer, folder / "loss.png")
         if signals.caught is not None:
             raise ended_by(signals.caught)
-        config["result"] = {"test_loss": result.loss, "test_accuracy": result.accuracy, "epochs": trainer.current_epoch}
+        config["result"] = {
+            "test_loss": result.loss,
+            "test_accuracy": result.accuracy,
+            "epochs": trainer.current_epoch,
+            **selected(training.callbacks, trainer.state),
+        }
         write_json(folder / CONFIG, config)
         return float(result.accuracy)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, NamedTuple
 
 from ..arrays.libraries import (
@@ -23,6 +23,7 @@ from ..graph.evaluation import check_two_inputs
 from ..graph.inputs import check_lengths, first_parameter, import_data
 from .callback import Callback
 from .callbacks.report import Lines, Report
+from .checks import check_whole
 
 
 class FitData(NamedTuple):
@@ -44,11 +45,10 @@ def check_arguments(
     """ValueError for an argument of ``fit`` that cannot be right."""
     if graph not in (True, False, "auto"):
         raise ValueError(f"Trainer.fit: graph is {graph!r}; give 'auto', True or False.")
-    wholes = [("max_epoch", max_epoch, 0), ("batch_size", batch_size, 1)]
-    wholes += [] if eval_interval is None else [("eval_interval", eval_interval, 1)]
-    for name, value, least in wholes:
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-            raise ValueError(f"Trainer.fit: {name} is {value!r}; give a whole number from {least} up.")
+    check_whole("Trainer.fit", "max_epoch", max_epoch, 0)
+    check_whole("Trainer.fit", "batch_size", batch_size)
+    if eval_interval is not None:
+        check_whole("Trainer.fit", "eval_interval", eval_interval)
     if max_grad is not None and (
         isinstance(max_grad, bool) or not isinstance(max_grad, Real) or not 0 < max_grad < math.inf
     ):

@@ -14,7 +14,7 @@ class Callback:
     """The base of every callback: ``fit(..., callbacks=[...])`` calls what a subclass overrides, and nothing else.
 
     A callback reads the ``TrainingState``. It may set ``state.optimizer``, the optimizer's numbers such as ``lr``, and
-    call ``state.stop(reason)``; what it finds in ``state.model`` it may change in place.
+    call ``state.stop(reason)`` and ``state.note(text)``; what it finds in ``state.model`` it may change in place.
 
     One that remembers something gives it as ``state`` and takes it back by ``load_state``, as an Optimizer does. It
     is saved in the checkpoint, under the name of the class, so that a run that goes on has the same bits.
@@ -23,7 +23,7 @@ class Callback:
     schedules: ClassVar[bool] = False  # True: called before the other callbacks, as it sets what they report
 
     def begin(self, state: TrainingState) -> None:
-        """The fit begins, or goes on: after ``load_state``, before the first step."""
+        """The fit begins, or goes on (``state.resumed``): after ``load_state``, before the first step."""
 
     def step(self, state: TrainingState) -> None:
         """An update was made, which ``next_step`` has asked for."""

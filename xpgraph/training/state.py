@@ -25,6 +25,7 @@ class TrainingState:
 
     ``model``, ``optimizer``, ``seed``: what is trained, by what, in the order of which seed. ``optimizer`` may be
     replaced while ``fit`` runs: the next step takes the new one.
+    ``notes``: lines that the report has not told yet; ``note(text)`` adds one.
     ``steps``: updates made. ``epoch``: epochs finished. ``batch``: batches done of the epoch under way.
     ``loss_list``: the mean losses that were reported; ``history``: a record for each epoch; ``losses``: those of the
     epoch under way.
@@ -46,6 +47,7 @@ class TrainingState:
         self.batch_size = self.batches = self.rows = self.last_epoch = 0
         self.eval_interval: int | None = None
         self.stop_reason: str | None = None
+        self.notes: list[str] = []
 
     @property
     def model(self) -> Any:
@@ -80,6 +82,10 @@ class TrainingState:
     def stop(self, reason: str = "stopped") -> None:
         """End ``fit`` after this epoch."""
         self.stop_reason = reason
+
+    def note(self, text: str) -> None:
+        """Have the report tell a line, after the epoch's own or at the end."""
+        self.notes.append(text)
 
     def plan(self, n: int, batch_size: int, drop_last: bool) -> None:
         """How an epoch over n rows is cut into batches."""

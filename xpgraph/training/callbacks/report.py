@@ -100,12 +100,23 @@ class Reporting(Callback):
 
     def epoch(self, state: TrainingState, record: dict[str, Any]) -> None:
         self.report.epoch(record)
+        self._tell_notes(state)
 
     def end(self, state: TrainingState) -> None:
         self.report.end()
+        if state.stop_reason is not None and state.epoch < state.last_epoch:
+            self.report.note(f"stopped after epoch {state.epoch}: {state.stop_reason}")
+        self._tell_notes(state)
 
     def interrupt(self, state: TrainingState, error: BaseException) -> None:
         self.report.end()
+        self._tell_notes(state)
+
+    def _tell_notes(self, state: TrainingState) -> None:
+        """What callbacks have to say."""
+        for note in state.notes:
+            self.report.note(note)
+        state.notes.clear()
 
 
 def _samples(state: TrainingState) -> int:

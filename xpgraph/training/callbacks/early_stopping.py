@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...arrays.libraries import Array, place_of
-from ...nodes.node import namespace_copy
+from ...nodes.copying import namespace_copy
 from ..callback import Callback
 from ..checks import check_whole
 from ..snapshot import named_parameters

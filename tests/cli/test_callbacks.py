@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -189,7 +190,8 @@ def test_seeds_each_have_callbacks_of_their_own(capsys, tmp_path):
 
 
 def test_what_is_selected_is_none_where_nothing_was():
-    from types import SimpleNamespace
-
-    assert selected([EarlyStopping(2)], SimpleNamespace(stop_reason=None)) == {"stopped": None, "kept_epoch": None}
-    assert selected([KeepBest()], SimpleNamespace(stop_reason="x")) == {"stopped": "x", "kept_epoch": None}
+    """A reason to stop after the last epoch has not stopped anything."""
+    for epoch, reason, stopped in ((3, None, None), (3, "x", "x"), (6, "x", None)):
+        state = SimpleNamespace(stop_reason=reason, epoch=epoch, last_epoch=6)
+        for callbacks in ([EarlyStopping(2)], [KeepBest()]):
+            assert selected(callbacks, state) == {"stopped": stopped, "kept_epoch": None}

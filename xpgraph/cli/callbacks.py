@@ -31,7 +31,8 @@ def callbacks_of(choices: Choices, steps_per_epoch: int) -> list[Callback]:
 def selected(callbacks: list[Callback], state: TrainingState) -> dict[str, Any]:
     """For config.json: why a run stopped early, and the epoch whose weights were kept; None where nothing was."""
     kept = [callback.best_epoch for callback in callbacks if isinstance(callback, KeepBest)]
-    return {"stopped": state.stop_reason, "kept_epoch": kept[0] if kept else None}
+    stopped = state.stop_reason if state.epoch < state.last_epoch else None
+    return {"stopped": stopped, "kept_epoch": kept[0] if kept else None}
 
 
 def _rates(choices: Choices, steps_per_epoch: int, steps: int) -> list[Callback]:

@@ -30,14 +30,15 @@ class EarlyStopping(Callback):
         By how much more than this a value must be better to count.
 
     ``best`` is the best value of this fit and ``best_epoch`` its epoch; None where no epoch had a number. NaN is never
-    better, so a loss that has become NaN stops the fit, too. Each fit starts anew; one that goes on from a checkpoint
-    goes on counting. The weights stay those of the last epoch: ``KeepBest`` puts the best ones back.
+    better, so a validation loss that has become NaN stops the fit, too. Each fit starts anew; one that goes on from a
+    checkpoint goes on counting. The weights stay those of the last epoch: ``KeepBest`` puts the best ones back.
 
     Raises ValueError at the end of the first epoch where its record has no such number.
 
-    Keras counts alike, but takes the first value for the best even if it is NaN; a name that is not there is a
-    warning there and an error here; ``restore_best_weights`` is ``KeepBest`` here; ``baseline`` and
-    ``start_from_epoch``: there are none. skorch's ``threshold`` is relative to the best value, ``min_delta`` is not.
+    Keras counts alike (its ``patience=0`` is 1 here), but takes the first value for the best even if it is NaN. A name
+    that is not there is a warning there and an error here; ``restore_best_weights`` is ``KeepBest`` here; there is no
+    ``baseline`` and no ``start_from_epoch``. skorch's ``threshold`` is relative to the best value, ``min_delta`` is
+    not.
     """
 
     def __init__(self, patience: int, monitor: str = "val_loss", mode: str = "auto", min_delta: float = 0.0) -> None:
@@ -46,10 +47,12 @@ class EarlyStopping(Callback):
 
     @property
     def best(self) -> float | None:
+        """The best value of this fit."""
         return self.monitor.best
 
     @property
     def best_epoch(self) -> int | None:
+        """The epoch that had it, from 1."""
         return self.monitor.epoch
 
     def begin(self, state: TrainingState) -> None:
@@ -98,10 +101,12 @@ class KeepBest(Callback):
 
     @property
     def best(self) -> float | None:
+        """The best value of this fit."""
         return self.monitor.best
 
     @property
     def best_epoch(self) -> int | None:
+        """The epoch that had it, from 1."""
         return self.monitor.epoch
 
     def begin(self, state: TrainingState) -> None:

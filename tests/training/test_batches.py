@@ -23,7 +23,7 @@ class Seen:
 
 
 def batches(staged, monkeypatch, n=23, size=4, epochs=2, drop_last=False, x=None):
-    monkeypatch.setattr(batching, "STAGED", staged)
+    monkeypatch.setattr(batching, "GATHERED", staged)
     x = np.arange(n * 6, dtype=np.float64).reshape(n, 2, 3) if x is None else x
     model = Seen()
     trainer = xg.Trainer(model, xg.SGD(0.1), seed=3)
@@ -52,11 +52,11 @@ def test_data_that_is_not_packed(monkeypatch):
 
 
 def test_an_epoch_can_begin_at_any_batch(monkeypatch):
-    monkeypatch.setattr(batching, "STAGED", 192 * 3)
+    monkeypatch.setattr(batching, "GATHERED", 192 * 3)
     x = np.arange(23 * 6, dtype=np.float64).reshape(23, 2, 3)
     several = batching.Batches(x, np.arange(23), 4)
     several.begin_epoch(seed=0, epoch=0)
-    assert several.ahead == 3
+    assert several.at_once == 3
     for i in (4, 5, 2, 3, 4, 0):
         bx, bt = several.take(i)
         assert np.array_equal(bt, several.permutation[4 * i : 4 * i + 4])

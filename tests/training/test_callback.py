@@ -13,7 +13,7 @@ from cutting import ROWS, SIZE, Told, bits, program
 import xpgraph as xg
 from xpgraph import SGD, Adam, Callback, Momentum, Report
 from xpgraph.storage.checkpoints import Checkpoints
-from xpgraph.training.callback import CallbackList, keys
+from xpgraph.training.callback import CallbackList, with_state
 from xpgraph.training.callbacks.plot import LossPlot
 
 MOMENTS = ("begin", "step", "epoch", "end", "interrupt")
@@ -406,7 +406,7 @@ def test_the_keys_of_callbacks_are_class_and_place():
     class Counts(Callback):
         state = property(lambda self: {"n": 1})
 
-    found = keys([Heard(), a := Counts(), Heard(), b := Counts()])
+    found = with_state([Heard(), a := Counts(), Heard(), b := Counts()])
     assert found == {"Counts 0": a, "Counts 1": b}
 
 

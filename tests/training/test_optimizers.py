@@ -253,8 +253,8 @@ def test_a_decay_is_from_0_to_1(wrong):
 
 def test_parameters_are_looked_at_when_they_are_new(lib, monkeypatch):
     """Not at each step: it takes as long as a small update."""
-    looks, look = [], SGD._begin
-    monkeypatch.setattr(SGD, "_begin", lambda self, params, grads: (looks.append(params), look(self, params, grads)))
+    looks, look = [], SGD._check
+    monkeypatch.setattr(SGD, "_check", lambda self, params, grads: (looks.append(params), look(self, params, grads)))
     optimizer, g = SGD(), lib.array([1.0])
     p, q = lib.param([1.0]), lib.param([1.0, 2.0])
     for params in ([p], [p], [lib.param([3.0])]):

@@ -32,7 +32,7 @@ def test_the_first_signal_is_noted_and_the_handlers_come_back(number):
     before = handlers()
     with Signals() as signals:
         assert signals.caught is None
-        assert handlers() == [signals._note] * len(STOPPING)
+        assert handlers() == [signals._catch] * len(STOPPING)
         signal.raise_signal(number)
         assert signals.caught == number
     assert handlers() == before
@@ -66,7 +66,7 @@ def test_a_handler_set_from_c_is_left_alone(monkeypatch):
     monkeypatch.setattr(signal, "getsignal", lambda number: None)
     monkeypatch.setattr(signal, "signal", lambda *_: pytest.fail("it could not be given back"))
     with Signals() as signals:
-        assert signals._before == {}
+        assert signals._handlers == {}
 
 
 def test_one_object_can_be_used_twice_and_gives_back_what_it_finds():

@@ -216,7 +216,7 @@ def test_what_check_refuses_is_told_as_it_is_and_changes_nothing():
     ("n", "told"), [(0, "none"), (1, "0"), (8, "0, 1, 2, 3, 4, 5, 6, 7"), (9, "0, 1, 2, 3, 4, 5, 6, 7, ...")]
 )
 def test_eight_names_are_told_and_that_there_are_more(n, told):
-    assert snapshots._words([str(i) for i in range(n)]) == told
+    assert snapshots._join([str(i) for i in range(n)]) == told
 
 
 def test_the_version_of_the_layer_beneath_is_among_those_kept():

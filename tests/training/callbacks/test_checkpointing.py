@@ -410,7 +410,7 @@ def written(monkeypatch, folder, epochs, least=400):
         return write(path, pieces)
 
     with monkeypatch.context() as patch:
-        patch.setattr(history_parts, "LEAST", least)
+        patch.setattr(history_parts, "MIN_BYTES", least)
         patch.setattr(checkpoints, "write_whole", counted)
         by = long_run(folder, epochs)
     return total[0], by
@@ -432,7 +432,7 @@ def test_checkpoints_do_not_grow_with_the_square_of_the_run(tmp_path, monkeypatc
 
 
 def test_a_long_history_comes_back_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr(history_parts, "LEAST", 400)
+    monkeypatch.setattr(history_parts, "MIN_BYTES", 400)
     straight = bits(long_run(None, 60))
     for step in (7, 60, 61, 99, 120):
         folder = tmp_path / str(step)
@@ -446,7 +446,7 @@ def test_a_long_history_comes_back_whole(tmp_path, monkeypatch):
 
 @fork
 def test_a_kill_at_any_moment_of_a_save_with_parts_loses_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(history_parts, "LEAST", 100)
+    monkeypatch.setattr(history_parts, "MIN_BYTES", 100)
     straight, write = bits(long_run(None, 12)), checkpoints.write_whole
 
     def killed(at, after):
@@ -471,7 +471,7 @@ def test_a_kill_at_any_moment_of_a_save_with_parts_loses_nothing(tmp_path, monke
 
 @pytest.mark.parametrize("damage", ["gone", "a byte", "another"])
 def test_a_checkpoint_whose_part_is_damaged_is_passed_over(tmp_path, monkeypatch, damage):
-    monkeypatch.setattr(history_parts, "LEAST", 400)
+    monkeypatch.setattr(history_parts, "MIN_BYTES", 400)
     straight = bits(long_run(None, 60))
     with monkeypatch.context() as patch, pytest.raises(Cut):
         cut_at(patch, 100)
@@ -493,7 +493,7 @@ def test_a_checkpoint_whose_part_is_damaged_is_passed_over(tmp_path, monkeypatch
 
 
 def test_who_changes_an_old_record_finds_it_changed(tmp_path, monkeypatch):
-    monkeypatch.setattr(history_parts, "LEAST", 400)
+    monkeypatch.setattr(history_parts, "MIN_BYTES", 400)
 
     def run(folder, cut=None):
         def change(by, record):

@@ -22,10 +22,10 @@ from xpgraph.training.arguments import FitData
 from xpgraph.training.callback import CallbackList
 from xpgraph.training.callbacks.history import History
 from xpgraph.training.epoch import epoch_record
-from xpgraph.training.losses import EpochLosses, check_place
+from xpgraph.training.losses import EpochLosses, check_position
 from xpgraph.training.replay import replay
 from xpgraph.training.snapshot import restore, snapshot
-from xpgraph.training.state import Start
+from xpgraph.training.state import Resumed
 from xpgraph.training.steps import Steps
 
 EPOCHS, SIZE, ROWS = 4, 7, 24
@@ -36,8 +36,8 @@ def run_on(by, lib, resumed=False, stop=None, kept=None, every=3, max_grad=0.5, 
     """The loop of ``Trainer.fit`` with its two seams: where it begins in an epoch, and a checkpoint after an update."""
     state, kind = by.state, dtype_name(by.model.params[0])
     x, t = lib.place.asarray(X[:ROWS].astype(kind)), lib.place.asarray(T[:ROWS])
-    state.plan(ROWS, SIZE, drop_last=False)
-    assert state.begin_fit(EPOCHS, every, Start(0) if resumed else None)
+    state.plan_epochs(ROWS, SIZE, drop_last=False)
+    assert state.begin_fit(EPOCHS, every, Resumed(0) if resumed else None)
     steps, watch = Steps(state, FitData(x, t, (x, t)), max_grad, Report()), CallbackList([], History(every))
     step = replay(by.model.params[0], steps, True) if graph else steps
     with on_device(steps.batches.home), steps.running(step):
@@ -104,17 +104,21 @@ def test_half_an_epoch_on_one_backend_and_half_on_another(lib, tmp_path):
 
 
 def test_another_batch_size_does_not_fit():
-    with pytest.raises(CheckpointError, match=r"stands at batch 3 of an epoch, in which this fit makes 2; nothing was"):
-        check_place(3, np.zeros(1), np.ones(1, int), 2)
-    check_place(3, np.zeros(1), np.ones(1, int), 3)
+    with pytest.raises(
+        CheckpointError, match=r"written after batch 3 of an epoch, but an epoch of this fit has 2; nothing was"
+    ):
+        check_position(3, np.zeros(1), np.ones(1, int), 2)
+    check_position(3, np.zeros(1), np.ones(1, int), 3)
 
 
 @pytest.mark.parametrize(
     ("iteration", "losses", "rows"), [(-1, [], []), (1, [0.5, 0.5], [1, 1]), (2, [0.5], []), (2, [], [7]), (5, [], [])]
 )
 def test_counts_that_contradict_each_other_are_refused(iteration, losses, rows):
-    with pytest.raises(CheckpointError, match=f"stands at batch {iteration} of an epoch, in which this fit makes 4"):
-        check_place(iteration, losses, rows, BATCHES)
+    with pytest.raises(
+        CheckpointError, match=f"written after batch {iteration} of an epoch, but an epoch of this fit has 4"
+    ):
+        check_position(iteration, losses, rows, BATCHES)
 
 
 def test_the_seconds_of_an_epoch_go_on_and_a_pause_does_not_count(monkeypatch):

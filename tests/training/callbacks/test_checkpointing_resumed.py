@@ -126,7 +126,7 @@ def test_when_it_saves(tmp_path, monkeypatch):
         (1, 60, [*range(17)]), (3, 60, [0, 3, 6, 9, 12, 15, 16]), (5, 60, [0, 5, 10, 15, 16]), (100, 60, [0, 16]),
         (None, 60, [0, 16]), (None, 0, [0, 4, 8, 12, 16]),
     ):  # fmt: skip
-        monkeypatch.setattr(checkpointing, "PAUSE", pause)
+        monkeypatch.setattr(checkpointing, "INTERVAL", pause)
         saved.clear()
         program(tmp_path / f"{every}-{pause}", every)
         assert saved == steps

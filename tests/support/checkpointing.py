@@ -18,20 +18,20 @@ from xpgraph.training.snapshot import snapshot
 X, T = toy()
 
 
-def trainer(optimizer="Adam", seed=0, place=None, dtype="float64", **sizes):
-    """A small net and its trainer; ``place``: where it lives."""
+def make_trainer(optimizer="Adam", seed=0, place=None, dtype="float64", **sizes):
+    """A trainer of a small net. ``seed``: of the weights; ``place``: where they lie."""
     W1, b1, W2, b2 = (a.astype(dtype) for a in weights(seed, **sizes))
     model = Chain(Affine(W1, b1), Sigmoid(), Affine(W2, b2), loss=SoftmaxWithLoss())
     return Trainer(model if place is None else model.to(place), MAKE[optimizer](lr=0.05), seed=3)
 
 
-def train(by, epochs=2):
-    by.fit(X, T, epochs, 8, eval_interval=2, report=Report())
-    return by
+def train(trainer, epochs=2):
+    trainer.fit(X, T, epochs, 8, eval_interval=2, report=Report())
+    return trainer
 
 
 def small(value=1.0, n=5):
-    """(arrays, meta) of no training at all."""
+    """(arrays, meta) of a checkpoint that no training wrote."""
     return {"weights.0.W": np.full((n, 3), value), "optimizer.iter": np.arange(n, dtype=np.int32)}, {"value": value}
 
 
@@ -40,7 +40,7 @@ def file_bytes(arrays, meta, step=1):
 
 
 def value_of(found):
-    """The value that ``small`` was made with, told three times."""
+    """The value that ``small`` was made with, from all the places that it stands in."""
     values = {found.meta["value"], *found.arrays["weights.0.W"].ravel().tolist()}
     assert len(values) == 1, "a mixture of two checkpoints"
     return values.pop()
@@ -75,27 +75,25 @@ class Calls:
         return self
 
 
-__all__ = ["Calls", "T", "X", "file_bytes", "small", "train", "trainer", "value_of"]
-
-
-def through_a_file(tmp_path, by, more=None):
-    """What another process would read."""
-    with Checkpoints(tmp_path) as kept:
-        kept.save(by.steps, *snapshot(by.state, more))
-        found = kept.latest()
+def through_a_file(tmp_path, trainer, more=None):
+    """(arrays, meta) of a trainer's checkpoint, written to a file and read again."""
+    with Checkpoints(tmp_path) as files:
+        files.save(trainer.steps, *snapshot(trainer.state, more))
+        found = files.latest()
     return found.arrays, found.meta
 
 
-def params(by):
-    return [np.array(to_numpy(p)) for p in by.model.params]
+def params(trainer):
+    return [np.array(to_numpy(p)) for p in trainer.model.params]
 
 
 def same(a, b):
+    """Assert that two trainers have the same bits, counts, losses and history."""
     assert [p.tobytes() for p in params(a)] == [p.tobytes() for p in params(b)]
     assert (
         a.eval_interval == b.eval_interval
         and a.loss_list == b.loss_list
         and (a.steps, a.current_epoch) == (b.steps, b.current_epoch)
     )
-    told = [[{**record, "seconds": 0} for record in each.history] for each in (a, b)]
-    assert told[0] == told[1] and repr(a.optimizer) == repr(b.optimizer)
+    histories = [[{**record, "seconds": 0} for record in each.history] for each in (a, b)]
+    assert histories[0] == histories[1] and repr(a.optimizer) == repr(b.optimizer)

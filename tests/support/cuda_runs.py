@@ -1,4 +1,4 @@
-"""Small trainings on the CUDA path, and the state that they leave, to compare."""
+"""Small trainings on the CUDA path, and the comparison of their results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ X, T = _rng.standard_normal((50, 12)).astype(np.float32), _rng.integers(0, 3, 50
 
 
 class Notes(xg.Report):
-    """A report that keeps its notes, and the losses of its lines."""
+    """A report that records its notes and the reported losses."""
 
     def __init__(self):
         self.notes, self.lines = [], []

@@ -1,4 +1,4 @@
-"""A program that trains with checkpoints and is cut off, at a step, by a signal or a kill; what must be the same."""
+"""A program that trains with checkpoints, ways to cut it off, and what must be equal after it has resumed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 import warnings
 
 import numpy as np
-from checkpointing import T, X, trainer
+from checkpointing import T, X, make_trainer
 
 from xpgraph import Report
 from xpgraph.arrays.libraries import dtype_name, to_numpy
@@ -18,11 +18,11 @@ EPOCHS, SIZE, ROWS, STEPS = 4, 7, 24, 16  # four batches an epoch, the last of t
 
 
 class Cut(BaseException):
-    """The end of a program."""
+    """Raised by ``cut_at``, like the sudden end of a program."""
 
 
-class Told(Report):
-    """A report that keeps its notes."""
+class RecordingReport(Report):
+    """A report that shows nothing and records its notes."""
 
     def __init__(self):
         self.notes = []
@@ -32,18 +32,18 @@ class Told(Report):
 
 
 def program(folder, every=3, place=None, seed=0, optimizer="Adam", epochs=EPOCHS, report=None, x=None, **fit):
-    """Run from the top, as a user would run it again: everything is made anew."""
-    by = trainer(optimizer, seed=seed, place=place)
-    by.checkpoint, by.every = folder, every
-    kind = dtype_name(by.model.params[0])
+    """A user's program, as it runs each time: it makes model and trainer, and calls ``fit``. Returns the trainer."""
+    trainer = make_trainer(optimizer, seed=seed, place=place)
+    trainer.checkpoint, trainer.every = folder, every
+    kind = dtype_name(trainer.model.params[0])
     x = X[:ROWS].astype(kind) if x is None else x
-    options = {"batch_size": SIZE, "max_grad": 0.5, "eval_interval": 3, "report": report or Told(), **fit}
-    by.fit(x, T[:ROWS], epochs, **options)
-    return by
+    options = {"batch_size": SIZE, "max_grad": 0.5, "eval_interval": 3, "report": report or RecordingReport(), **fit}
+    trainer.fit(x, T[:ROWS], epochs, **options)
+    return trainer
 
 
 def cut_at(monkeypatch, step, act=None):
-    """Whoever trains is cut off after the update number ``step``; or ``act()`` is called there."""
+    """Raise Cut after the update number ``step`` of any training, or call ``act()`` there."""
     count = steps.Steps.count
 
     def counted(self, loss, rows):
@@ -56,20 +56,27 @@ def cut_at(monkeypatch, step, act=None):
     monkeypatch.setattr(steps.Steps, "count", counted)
 
 
-def bits(by):
-    """All that a training has come to, less its seconds, as bytes and words."""
-    state = by.optimizer.state
-    arrays = [to_numpy(p) for p in by.model.params]
+def bits(trainer):
+    """Everything that a training has computed, except its seconds, to compare with ``==``."""
+    state = trainer.optimizer.state
+    arrays = [to_numpy(p) for p in trainer.model.params]
     for value in state.values():
         arrays += [to_numpy(a) for a in value] if isinstance(value, list) else []
-    rest = {name: value for name, value in vars(by.optimizer).items() if isinstance(value, int | float)}
-    history = [{**record, "seconds": 0} for record in by.history]
-    return [np.asarray(a).tobytes() for a in arrays], rest, by.steps, by.current_epoch, by.loss_list, history
+    rest = {name: value for name, value in vars(trainer.optimizer).items() if isinstance(value, int | float)}
+    history = [{**record, "seconds": 0} for record in trainer.history]
+    return (
+        [np.asarray(a).tobytes() for a in arrays],
+        rest,
+        trainer.steps,
+        trainer.current_epoch,
+        trainer.loss_list,
+        history,
+    )
 
 
 def forked(work):
-    """The process id of a child that does ``work()`` and ends: 0, 130 or 143 if a signal ended it, 70 for a fault."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the child can take them
+    """The process id of a forked child that does ``work()``. Exit code: 0, 130 or 143 (a signal), 70 (an error)."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the child has its handlers
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of threads in the parent; the child uses none
         child = os.fork()
@@ -96,5 +103,5 @@ def _terminated(number, frame):
 
 
 def ended(child):
-    """How a child ended: its exit code, or less than 0 for a signal."""
+    """Wait for a child; its exit code, or minus the number of the signal that killed it."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

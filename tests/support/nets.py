@@ -32,7 +32,7 @@ MAKE = {
 
 
 class Witness:
-    """A model that learns nothing and keeps which rows it saw; its loss is the mean of x."""
+    """A model that learns nothing and records the labels of its batches; its loss is the mean of x."""
 
     def __init__(self):
         self.params, self.grads = [np.zeros(1)], [np.zeros(1)]
@@ -61,12 +61,12 @@ def bits(lib, params):
 
 
 def columns(n):
-    """Data whose rows name themselves."""
+    """(x, t) of n rows in which both are the number of the row."""
     return np.arange(n, dtype=np.float64)[:, None], np.arange(n)
 
 
 class Means(Witness):
-    """The loss is the mean of the batch's own row numbers, so that every average can be told by hand."""
+    """A model whose loss is the mean of the batch's row numbers, so that averages can be computed by hand."""
 
     def forward(self, x, t):
         super().forward(x, t)
@@ -74,6 +74,8 @@ class Means(Witness):
 
 
 class Notes(Report):
+    """A report that records every call."""
+
     def __init__(self):
         self.heard = []
 

@@ -1,4 +1,4 @@
-"""Rows of several batches are gathered at once on the host: every batch has the rows it would have had alone."""
+"""On the host, one call gathers the rows of several batches: every batch has the same rows as if gathered alone."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from xpgraph.training import batches as batching
 
 
 class Seen:
-    """A model that keeps copies of its batches; its one parameter stays as it is."""
+    """A model that records its batches, as copies and as they are; its one parameter does not change."""
 
     def __init__(self):
         self.params, self.grads, self.batches, self.held = [np.zeros(1)], [np.zeros(1)], [], []
@@ -23,7 +23,7 @@ class Seen:
 
 
 def batches(staged, monkeypatch, n=23, size=4, epochs=2, drop_last=False, x=None):
-    monkeypatch.setattr(batching, "STAGED", staged)
+    monkeypatch.setattr(batching, "GATHERED", staged)
     x = np.arange(n * 6, dtype=np.float64).reshape(n, 2, 3) if x is None else x
     model = Seen()
     trainer = xg.Trainer(model, xg.SGD(0.1), seed=3)
@@ -40,10 +40,10 @@ def test_the_same_batches_however_many_are_gathered_at_once(staged, drop_last, m
     for (x, t), (x2, t2), held in zip(alone, model.batches, model.held, strict=True):
         assert np.array_equal(x, x2) and np.array_equal(t, t2)
         assert np.array_equal(x[:, 0, 0] / 6, t)
-        assert np.array_equal(held, x)  # nobody writes into a batch that somebody holds
+        assert np.array_equal(held, x)  # no later batch is written into its memory
 
 
-def test_data_that_is_not_packed(monkeypatch):
+def test_data_in_column_major_order(monkeypatch):
     x = np.asfortranarray(np.arange(23 * 6, dtype=np.float64).reshape(23, 6))
     for (a, _), (b, _) in zip(
         batches(1, monkeypatch, x=x).batches, batches(1 << 25, monkeypatch, x=x).batches, strict=True
@@ -51,12 +51,12 @@ def test_data_that_is_not_packed(monkeypatch):
         assert np.array_equal(a, b)
 
 
-def test_an_epoch_can_begin_at_any_batch(monkeypatch):
-    monkeypatch.setattr(batching, "STAGED", 192 * 3)
+def test_batches_can_be_taken_in_any_order(monkeypatch):
+    monkeypatch.setattr(batching, "GATHERED", 192 * 3)
     x = np.arange(23 * 6, dtype=np.float64).reshape(23, 2, 3)
     several = batching.Batches(x, np.arange(23), 4)
     several.begin_epoch(seed=0, epoch=0)
-    assert several.ahead == 3
+    assert several.at_once == 3
     for i in (4, 5, 2, 3, 4, 0):
         bx, bt = several.take(i)
         assert np.array_equal(bt, several.permutation[4 * i : 4 * i + 4])

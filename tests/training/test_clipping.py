@@ -100,7 +100,7 @@ def test_nothing_is_read_from_the_device(monkeypatch):
 
 
 @pytest.mark.parametrize("max_norm", [0, -1.0, math.nan, math.inf, True])
-def test_a_limit_that_is_none_is_refused(max_norm):
+def test_a_wrong_max_norm_is_refused(max_norm):
     g = np.ones(2)
     with pytest.raises(ValueError, match="max_norm is"):
         clip_grads([g], max_norm)
@@ -108,7 +108,7 @@ def test_a_limit_that_is_none_is_refused(max_norm):
 
 
 @pytest.mark.parametrize("wrong", ["int64", "bool", "complex64", None])
-def test_what_is_no_gradient_is_named_and_the_others_stay(lib, wrong):
+def test_a_wrong_gradient_is_named_and_the_others_are_unchanged(lib, wrong):
     good = lib.param([3.0, 4.0])
     bad, found = ([1.0], "a list") if wrong is None else (lib.array([9], wrong), wrong)
     with pytest.raises(DTypeError) as caught:

@@ -115,7 +115,7 @@ def test_a_new_learning_rate_counts_from_the_next_step(lib, name):
 
 
 @every_optimizer
-def test_state_is_named_and_a_restored_one_goes_on_to_the_same_bits(lib, name):
+def test_an_optimizer_with_a_restored_state_continues_with_the_same_bits(lib, name):
     params, grads, _, _ = lists(lib)
     optimizer = MAKE[name]()
     assert optimizer.state == {"iter": 0} | dict.fromkeys(type(optimizer).slots)
@@ -186,7 +186,7 @@ def test_gradients_of_another_library_are_refused(lib):
 
 
 @every_optimizer
-def test_no_parameters_is_no_work(name):
+def test_an_update_of_no_parameters_only_counts(name):
     optimizer = MAKE[name]()
     optimizer.update([], [])
     assert optimizer.iter == 1
@@ -198,7 +198,7 @@ def test_no_parameters_is_no_work(name):
     seed=st.integers(0, 10**6),
 )
 @settings(max_examples=60)
-def test_all_together_is_each_by_itself(name, sizes, seed):
+def test_updating_all_parameters_together_equals_updating_each_alone(name, sizes, seed):
     together = [numbers((n,), seed + i) for i, n in enumerate(sizes)]
     alone = [a.copy() for a in together]
     one, many = MAKE[name](), [MAKE[name]() for _ in sizes]
@@ -243,7 +243,7 @@ def test_a_learning_rate_that_is_no_number_is_refused(name, lr):
 
 
 @pytest.mark.parametrize("wrong", [-0.1, 1.001, 2.0, math.nan, math.inf, "0.9", None, False])
-def test_a_decay_is_from_0_to_1(wrong):
+def test_decay_rates_outside_0_to_1_are_refused(wrong):
     for kind, name in ((Momentum, "momentum"), (RMSprop, "decay_rate"), (Adam, "beta1"), (Adam, "beta2")):
         with pytest.raises(ValueError) as caught:
             kind(**{name: wrong})
@@ -251,10 +251,10 @@ def test_a_decay_is_from_0_to_1(wrong):
     Momentum(momentum=0), Momentum(momentum=1), RMSprop(decay_rate=1), RMSprop(eps=7.0), Adam(beta1=0.0, beta2=0.0)
 
 
-def test_parameters_are_looked_at_when_they_are_new(lib, monkeypatch):
-    """Not at each step: it takes as long as a small update."""
-    looks, look = [], SGD._begin
-    monkeypatch.setattr(SGD, "_begin", lambda self, params, grads: (looks.append(params), look(self, params, grads)))
+def test_parameters_are_checked_only_when_they_are_new(lib, monkeypatch):
+    """Checking them at each step would take as long as a small update."""
+    looks, look = [], SGD._check
+    monkeypatch.setattr(SGD, "_check", lambda self, params, grads: (looks.append(params), look(self, params, grads)))
     optimizer, g = SGD(), lib.array([1.0])
     p, q = lib.param([1.0]), lib.param([1.0, 2.0])
     for params in ([p], [p], [lib.param([3.0])]):
@@ -264,14 +264,14 @@ def test_parameters_are_looked_at_when_they_are_new(lib, monkeypatch):
         optimizer.update([q], [g])
 
 
-def test_adam_refuses_what_it_cannot_divide_by():
+def test_adam_refuses_betas_of_1_and_unknown_forms():
     for wrong in ({"beta1": 1.0}, {"beta2": 1.0}, {"beta1": -0.1}, {"form": "book"}):
         with pytest.raises(ValueError, match=r"Adam: (beta\d|form) is"):
             Adam(**wrong)
 
 
 @pytest.mark.parametrize("name", ["Momentum", "Adam"])
-def test_a_state_belongs_to_its_sizes_however_it_came(lib, name):
+def test_an_optimizer_refuses_parameters_of_other_shapes_than_its_state(lib, name):
     other, used = MAKE[name](lr=0.1), MAKE[name](lr=0.1)
     p, g = [lib.param([1.0, 2.0])], [lib.array([1.0, 2.0])]
     other.update([lib.param([[1.0], [2.0]])], [lib.array([[1.0], [2.0]])])
@@ -289,7 +289,7 @@ def test_a_state_belongs_to_its_sizes_however_it_came(lib, name):
         optimizer.update(p, g)
 
 
-def test_a_readers_own_optimizer_names_its_slots(lib):
+def test_a_users_own_optimizer_names_its_slots(lib):
     class Lion(Optimizer):
         slots = ("m",)
         hyper = ("lr", "beta")

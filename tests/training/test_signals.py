@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP, noted while a block runs and given back after it."""
+"""SIGINT, SIGTERM and SIGHUP: caught while a block runs; the handlers are put back after it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xpgraph.training.signals import ENDING, STOPPING, Signals, ended_by, termin
 
 @pytest.fixture(autouse=True)
 def usual():
-    """Python's own handlers, whatever the caller of the tests ignores."""
+    """Set Python's default handlers, even if the process was started with ignored signals."""
     before = {number: signal.getsignal(number) for number in STOPPING}
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in ENDING:
@@ -28,11 +28,11 @@ def handlers():
 
 
 @pytest.mark.parametrize("number", STOPPING)
-def test_the_first_signal_is_noted_and_the_handlers_come_back(number):
+def test_the_first_signal_is_caught_and_the_handlers_are_put_back(number):
     before = handlers()
     with Signals() as signals:
         assert signals.caught is None
-        assert handlers() == [signals._note] * len(STOPPING)
+        assert handlers() == [signals._catch] * len(STOPPING)
         signal.raise_signal(number)
         assert signals.caught == number
     assert handlers() == before
@@ -52,7 +52,7 @@ def test_a_second_signal_ends_the_block_at_once(number, kind, code):
     assert handlers() == before
 
 
-def test_a_signal_that_is_ignored_stays_ignored_and_the_other_is_noted():
+def test_an_ignored_signal_stays_ignored_and_the_other_is_caught():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with Signals() as signals:
         signal.raise_signal(signal.SIGINT)
@@ -66,10 +66,10 @@ def test_a_handler_set_from_c_is_left_alone(monkeypatch):
     monkeypatch.setattr(signal, "getsignal", lambda number: None)
     monkeypatch.setattr(signal, "signal", lambda *_: pytest.fail("it could not be given back"))
     with Signals() as signals:
-        assert signals._before == {}
+        assert signals._handlers == {}
 
 
-def test_one_object_can_be_used_twice_and_gives_back_what_it_finds():
+def test_one_object_can_be_used_twice_and_puts_back_the_handlers_of_each_time():
     signals = Signals()
     with signals:
         pass
@@ -105,7 +105,7 @@ def test_what_a_signal_raises():
 
 
 @pytest.mark.parametrize("number", ENDING)
-def test_while_a_block_runs_a_signal_closes_what_is_open(number):
+def test_terminated_lets_a_signal_run_finally_blocks(number):
     closed = []
     with pytest.raises(SystemExit) as caught, terminated():
         try:
@@ -117,7 +117,7 @@ def test_while_a_block_runs_a_signal_closes_what_is_open(number):
     assert handlers() == [signal.default_int_handler, *[signal.SIG_DFL] * len(ENDING)]
 
 
-def test_a_forked_child_has_no_block_to_end_and_is_ended_at_once(monkeypatch):
+def test_a_signal_ends_a_forked_child_at_once(monkeypatch):
     with Signals() as signals:
         monkeypatch.setattr(os, "getpid", lambda: signals._process + 1)  # as in a child
         with pytest.raises(SystemExit):
@@ -125,9 +125,9 @@ def test_a_forked_child_has_no_block_to_end_and_is_ended_at_once(monkeypatch):
         assert signals.caught is None
 
 
-def test_terminated_leaves_a_handler_of_somebody_else():
+def test_terminated_leaves_other_handlers_alone():
     def own(*_):
-        """Somebody else's."""
+        """A handler that is not ours."""
 
     signal.signal(signal.SIGTERM, own)
     with terminated():
@@ -135,5 +135,5 @@ def test_terminated_leaves_a_handler_of_somebody_else():
     assert signal.getsignal(signal.SIGTERM) is own
 
 
-def test_the_signals_that_end_a_process_are_those_of_this_system():
+def test_stopping_signals_are_those_that_the_system_has():
     assert [signal.SIGINT, signal.SIGTERM, *(n for n in signal.Signals if n.name == "SIGHUP")] == STOPPING

@@ -1,4 +1,4 @@
-"""The state of a training, out and in again: to the bit, on every backend, or not at all."""
+"""Snapshots of a training: restored bit for bit on every backend, or refused without changing anything."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from checkpointing import T, X, params, same, through_a_file, train, trainer
+from checkpointing import T, X, make_trainer, params, same, through_a_file, train
 from nets import MAKE
 
 from xpgraph import (
@@ -30,10 +30,10 @@ from xpgraph.training.snapshot import config_of, named_parameters, restore, snap
 
 
 @pytest.mark.parametrize("optimizer", MAKE)
-def test_a_restored_training_goes_on_to_the_bit(lib, tmp_path, optimizer):
-    straight = train(trainer(optimizer, place=lib.place), 2)
+def test_a_restored_training_continues_with_the_same_bits(lib, tmp_path, optimizer):
+    straight = train(make_trainer(optimizer, place=lib.place), 2)
     arrays, meta = through_a_file(tmp_path, straight)
-    resumed = trainer(optimizer, seed=9, place=lib.place)
+    resumed = make_trainer(optimizer, seed=9, place=lib.place)
     mine = resumed.model.params
     assert restore(resumed.state, arrays, meta) == {}
     same(resumed, straight)
@@ -42,10 +42,10 @@ def test_a_restored_training_goes_on_to_the_bit(lib, tmp_path, optimizer):
     assert straight.steps == 12 and len(straight.history) == 4
 
 
-def test_a_checkpoint_of_one_backend_goes_on_with_another(lib, tmp_path):
-    here = train(trainer("Adam", place=lib.place), 2)
+def test_a_checkpoint_of_one_backend_resumes_on_another(lib, tmp_path):
+    here = train(make_trainer("Adam", place=lib.place), 2)
     arrays, meta = through_a_file(tmp_path, here)
-    there = trainer("Adam", seed=9)
+    there = make_trainer("Adam", seed=9)
     restore(there.state, arrays, meta)
     same(there, here)
     (train(here, 3), train(there, 3))
@@ -56,22 +56,22 @@ def test_a_checkpoint_of_one_backend_goes_on_with_another(lib, tmp_path):
     assert bool(lines) == (lib.name.partition(":")[0] != "numpy")
 
 
-def test_before_the_first_update_there_is_nothing_to_lose(tmp_path):
-    fresh, other = trainer("Momentum"), trainer("Momentum", seed=9)
+def test_a_checkpoint_from_before_the_first_update_is_restored(tmp_path):
+    fresh, other = make_trainer("Momentum"), make_trainer("Momentum", seed=9)
     restore(other.state, *through_a_file(tmp_path, fresh))
     assert other.optimizer.v is None
     same(train(other), train(fresh))
 
 
-def test_a_learning_rate_that_was_changed_is_kept(tmp_path):
-    a, b = train(trainer("SGD")), trainer("SGD", seed=4)
+def test_a_changed_learning_rate_is_restored(tmp_path):
+    a, b = train(make_trainer("SGD")), make_trainer("SGD", seed=4)
     a.optimizer.lr = 0.125
     restore(b.state, *through_a_file(tmp_path, a))
     assert b.optimizer.lr == 0.125
     same(train(b), train(a))
 
 
-def test_shared_and_tied_weights_are_written_once_and_stay_one(tmp_path):
+def test_shared_and_tied_weights_are_stored_once_and_stay_shared(tmp_path):
     def tied(seed):
         W = np.random.default_rng(seed).standard_normal((4, 4))
         layer = Affine(W, np.zeros(4))
@@ -89,7 +89,7 @@ def test_shared_and_tied_weights_are_written_once_and_stay_one(tmp_path):
     assert len(a.optimizer.m) == 2
 
 
-def test_a_graph_goes_on_too(tmp_path):
+def test_a_graph_is_restored(tmp_path):
     def made(seed):
         W, b = np.random.default_rng(seed).standard_normal((4, 3)), np.zeros(3)
         x, t = wire("x"), wire("t")
@@ -106,8 +106,8 @@ def test_a_graph_goes_on_too(tmp_path):
     same(a, b)
 
 
-def test_narrow_weights_come_back_with_their_wide_state(tmp_path):
-    a, b = (trainer("Adam", seed=seed, dtype="float16") for seed in (0, 1))
+def test_float16_weights_are_restored_with_their_float32_state(tmp_path):
+    a, b = (make_trainer("Adam", seed=seed, dtype="float16") for seed in (0, 1))
     train(a)
     arrays, meta = through_a_file(tmp_path, a)
     assert arrays["weights.0.W"].dtype == "float16" and arrays["optimizer.m.0.W"].dtype == "float32"
@@ -121,13 +121,20 @@ def test_narrow_weights_come_back_with_their_wide_state(tmp_path):
     )
 
 
-def test_the_configuration_is_found_wherever_it_stands():
-    by = trainer()
-    arrays, meta = snapshot(by.state, {"config": {"lr": 0.5, "name": "汉字"}})
+def test_config_is_read_from_both_places_that_store_it():
+    trainer = make_trainer()
+    arrays, meta = snapshot(trainer.state, {"config": {"lr": 0.5, "name": "汉字"}})
     assert (
         config_of(meta, arrays) == {"lr": 0.5, "name": "汉字"} == config_of({"config": {"lr": 0.5, "name": "汉字"}}, {})
     )
-    for other in ({}, {"more": None}, {"more": {"dict": []}}, {"config": 1}, {"config": None}, snapshot(by.state)[1]):
+    for other in (
+        {},
+        {"more": None},
+        {"more": {"dict": []}},
+        {"config": 1},
+        {"config": None},
+        snapshot(trainer.state)[1],
+    ):
         assert config_of(other, {}) == {}
 
 
@@ -141,7 +148,7 @@ def test_names_are_those_of_the_model_or_numbers():
 
     W = np.ones((2, 3))
     assert [name for name, _ in named_parameters(Bare(W, W.T, np.zeros(3)))] == ["params[0]", "params[2]"]
-    assert [name for name, _ in named_parameters(trainer().model)] == ["0.W", "0.b", "2.W", "2.b"]
+    assert [name for name, _ in named_parameters(make_trainer().model)] == ["0.W", "0.b", "2.W", "2.b"]
 
 
 # --- what does not fit ---
@@ -149,7 +156,7 @@ def test_names_are_those_of_the_model_or_numbers():
 
 def unlike(**changes):
     def make():
-        made = trainer(**changes)
+        made = make_trainer(**changes)
         made.loss_list, made.history = [1.0], [{"epoch": 1}]
         return made
 
@@ -174,9 +181,9 @@ MISFITS = {
 
 
 @pytest.mark.parametrize("case", MISFITS)
-def test_what_does_not_fit_names_both_sides_and_changes_nothing(tmp_path, case):
+def test_a_checkpoint_of_another_model_or_optimizer_is_refused_and_changes_nothing(tmp_path, case):
     make, words = MISFITS[case]
-    arrays, meta = through_a_file(tmp_path, train(trainer("Adam")))
+    arrays, meta = through_a_file(tmp_path, train(make_trainer("Adam")))
     other = make()
     before = [p.copy() for p in params(other)], list(other.loss_list), vars(other.optimizer).copy()
     with pytest.raises(CheckpointError, match=words):
@@ -238,10 +245,10 @@ def put(meta, name, value):
 
 @pytest.mark.parametrize("case", LACKS)
 def test_a_checkpoint_that_lacks_something_changes_nothing(case):
-    arrays, meta = snapshot(train(trainer("Adam")).state)
+    arrays, meta = snapshot(train(make_trainer("Adam")).state)
     arrays, meta = dict(arrays), json.loads(json.dumps(meta))
     LACKS[case](arrays, meta)
-    other = train(trainer("Adam", seed=5))
+    other = train(make_trainer("Adam", seed=5))
     before = params(other), list(other.loss_list), list(other.history), other.optimizer.iter, list(other.optimizer.m)
     before = copy.deepcopy(before)
     with pytest.raises(CheckpointError, match=r"^Restoring: .*nothing was changed\. \w+"):

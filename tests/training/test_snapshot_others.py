@@ -1,4 +1,4 @@
-"""What a user's own nodes and optimizers keep, and how Python values become arrays and JSON, and back."""
+"""The state of a user's own nodes and optimizers, and Python values as arrays and JSON, and back."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from checkpointing import params, same, through_a_file, train, trainer
+from checkpointing import make_trainer, params, same, through_a_file, train
 
 from xpgraph import SGD, Affine, Chain, Momentum, Node, SoftmaxWithLoss, Trainer
 from xpgraph.arrays.libraries import place
@@ -18,7 +18,7 @@ from xpgraph.training.snapshot import restore, snapshot
 
 
 class Noise(Node):
-    """A user's node that draws, and remembers how often."""
+    """A user's node that draws random numbers and counts how often."""
 
     def __init__(self, seed):
         super().__init__()
@@ -48,7 +48,7 @@ def noisy(seed, bits_=None):
 
 
 @pytest.mark.parametrize("kind", ["PCG64", "Philox", "MT19937", "SFC64"])
-def test_the_generators_and_the_state_of_a_users_nodes_are_kept(tmp_path, kind):
+def test_generators_and_state_of_a_users_nodes_are_restored(tmp_path, kind):
     a, b = (noisy(seed, getattr(np.random, kind)) for seed in (0, 1))
     train(a)
     restore(b.state, *through_a_file(tmp_path, a))
@@ -57,8 +57,78 @@ def test_the_generators_and_the_state_of_a_users_nodes_are_kept(tmp_path, kind):
     assert b.model.nodes[0].rng.random() == a.model.nodes[0].rng.random()
 
 
+class Dropped(Node):
+    """A user's node with one generator, which draws an odd number of normal numbers in each forward."""
+
+    def __init__(self, generator):
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, x):
+        return x * float(self.generator.standard_normal(3)[0])
+
+    def backward(self, dy):
+        return dy
+
+
+def one_generator(generator, place="numpy"):
+    W, b = np.ones((4, 3)), np.zeros(3)
+    return Trainer(Chain(Dropped(generator), Affine(W, b), loss=SoftmaxWithLoss()).to(place), SGD(0.1), seed=1)
+
+
+def test_a_random_state_is_restored_with_the_second_of_two_normal_numbers(tmp_path):
+    a, b = (one_generator(np.random.RandomState(seed)) for seed in (0, 1))
+    drawn = a.model.nodes[0].generator
+    drawn.standard_normal(1)
+    assert drawn.get_state(legacy=False)["has_gauss"] == 1
+    restore(b.state, *through_a_file(tmp_path, a))
+    assert b.model.nodes[0].generator.standard_normal(4).tolist() == drawn.standard_normal(4).tolist()
+
+
+def test_a_random_state_in_a_checkpoint_that_stored_its_bit_generator_only_is_restored(tmp_path):
+    """As checkpoints did before."""
+    a, b = (one_generator(np.random.RandomState(seed)) for seed in (0, 1))
+    train(a)
+    a.model.nodes[0].generator.random_sample(3)
+    arrays, meta = through_a_file(tmp_path, a)
+    (packed,) = meta["nodes"]
+    packed["dict"] = [row for row in packed["dict"] if row[0] not in ("has_gauss", "gauss")]
+    restore(b.state, arrays, meta)
+    again = a.model.nodes[0].generator.random_sample(4)
+    assert b.model.nodes[0].generator.random_sample(4).tolist() == again.tolist()
+
+
+@pytest.mark.parametrize("kind", ["Generator-MT19937", "Generator-Philox", "RandomState"])
+def test_generators_of_a_model_on_any_backend_are_restored(lib, tmp_path, kind):
+    """Their states are NumPy arrays, wherever the model lives."""
+
+    def make(seed):
+        _, _, bits = kind.partition("-")
+        return np.random.Generator(getattr(np.random, bits)(seed)) if bits else np.random.RandomState(seed)
+
+    a, b = (one_generator(make(seed), lib.place) for seed in (0, 1))
+    a.model.nodes[0].generator.standard_normal(3)
+    restore(b.state, *through_a_file(tmp_path, a))
+    again = a.model.nodes[0].generator.standard_normal(4)
+    assert b.model.nodes[0].generator.standard_normal(4).tolist() == again.tolist()
+
+
+def test_a_generator_and_a_random_state_with_one_bit_generator_are_restored(tmp_path):
+    def make(seed):
+        bits = np.random.MT19937(seed)
+        noise = Noise(0)
+        noise.rng = noise.again = np.random.Generator(bits)
+        noise.old = np.random.RandomState(bits)
+        return Trainer(Chain(noise, Affine(np.ones((4, 3)), np.zeros(3)), loss=SoftmaxWithLoss()), SGD(0.1), seed=1)
+
+    a, b = make(0), make(1)
+    train(a)
+    restore(b.state, *through_a_file(tmp_path, a))
+    same(train(b), train(a))
+
+
 class Chapter:
-    """An optimizer in the manner of a book: state in dicts and lists, made at the first update."""
+    """An optimizer as in the book: state in dicts and lists, made by the first update."""
 
     def __init__(self, lr=0.1):
         self.lr, self.v, self._t, self.lists, self.rate = lr, None, 0, {}, np.float32(0.5)
@@ -76,7 +146,7 @@ class Chapter:
 
 
 class Own(Chapter):
-    """One that says itself what its state is."""
+    """One with ``state`` and ``load_state``."""
 
     @property
     def state(self):
@@ -87,8 +157,8 @@ class Own(Chapter):
 
 
 @pytest.mark.parametrize("kind", [Chapter, Own])
-def test_an_optimizer_of_another_house_is_kept_too(tmp_path, kind):
-    a, b = (Trainer(trainer(seed=seed).model, kind(), seed=2) for seed in (0, 1))
+def test_an_optimizer_class_of_a_users_own_is_restored(tmp_path, kind):
+    a, b = (Trainer(make_trainer(seed=seed).model, kind(), seed=2) for seed in (0, 1))
     train(a)
     arrays, meta = through_a_file(tmp_path, a)
     assert "optimizer.lists.0.W" in arrays and "optimizer.v.0" in arrays
@@ -98,8 +168,8 @@ def test_an_optimizer_of_another_house_is_kept_too(tmp_path, kind):
     assert [v.tobytes() for v in a.optimizer.v.values()] == [v.tobytes() for v in b.optimizer.v.values()]
 
 
-def test_what_cannot_be_kept_is_told_before_anything_is_lost():
-    made = trainer()
+def test_a_value_that_a_checkpoint_cannot_hold_is_refused_by_name():
+    made = make_trainer()
     made.optimizer = Chapter()
     made.optimizer.schedule = lambda t: 0.1
     with pytest.raises(CheckpointError, match=r"Saving optimizer\.schedule: found a function, which .* load_state"):
@@ -110,7 +180,7 @@ def test_what_cannot_be_kept_is_told_before_anything_is_lost():
     "value",
     [None, True, 0, -(2**80), 0.1, "θ", [], (), {}, [1, (2, {"a": [None]})], {1: "one", "1": "text"}, float("inf")],
 )
-def test_values_come_back_as_what_they_were(value):
+def test_packed_values_come_back_unchanged(value):
     arrays = {}
     packed = json.loads(json.dumps(pack(value, "k", arrays)))
     assert repr(unpack(packed, arrays)) == repr(value)
@@ -129,36 +199,36 @@ def test_values_come_back_as_what_they_were(value):
         [{"a": float("inf"), "b": -0.0}],
     ],
 )
-def test_records_come_back_as_what_they_were(records):
+def test_packed_records_come_back_unchanged(records):
     arrays = {}
     packed = json.loads(json.dumps(pack_records(records, "h", arrays)))
     assert repr(unpack_records(packed, arrays)) == repr(records)
 
 
 def test_a_hundred_thousand_epochs_fit(tmp_path):
-    by = trainer()
+    trainer = make_trainer()
     record = {"epoch": 1, "loss": 0.1, "val_loss": None, "val_accuracy": None, "lr": 0.1, "samples": 24, "seconds": 1.5}
-    by.history, by.loss_list = [record] * 100_000, [0.5] * 1_000_000
-    arrays, meta = through_a_file(tmp_path, by)
-    other = trainer()
+    trainer.history, trainer.loss_list = [record] * 100_000, [0.5] * 1_000_000
+    arrays, meta = through_a_file(tmp_path, trainer)
+    other = make_trainer()
     restore(other.state, arrays, meta)
-    assert other.history == by.history and other.loss_list == by.loss_list
+    assert other.history == trainer.history and other.loss_list == trainer.loss_list
 
 
-def test_more_is_kept_and_given_back(tmp_path):
+def test_restore_returns_what_snapshot_got_as_more(tmp_path):
     more = {"number": 3, "pending": np.array([0.1, 0.2]), "config": {"hidden": "100", "sizes": [1, 2], "x": None}}
-    found = restore(trainer("SGD").state, *through_a_file(tmp_path, trainer("SGD"), more))
+    found = restore(make_trainer("SGD").state, *through_a_file(tmp_path, make_trainer("SGD"), more))
     assert found["pending"].tolist() == [0.1, 0.2] and {**found, "pending": 0} == {**more, "pending": 0}
 
 
-def test_the_numbers_of_a_trainer_may_be_numpys(tmp_path):
-    by = Trainer(trainer().model, SGD(0.1), seed=np.int64(3))
-    train(by).steps = np.int64(6)
-    restore(by.state, *through_a_file(tmp_path, by))
-    assert type(by.seed) is int and by.steps == 6
+def test_seed_and_steps_may_be_numpy_integers(tmp_path):
+    trainer = Trainer(make_trainer().model, SGD(0.1), seed=np.int64(3))
+    train(trainer).steps = np.int64(6)
+    restore(trainer.state, *through_a_file(tmp_path, trainer))
+    assert type(trainer.seed) is int and trainer.steps == 6
 
 
-def test_a_list_takes_the_names_only_where_it_has_an_array_for_each():
+def test_a_packed_list_uses_the_names_only_if_it_has_an_array_for_each():
     a, names = np.ones(2), ("W", "b")
     for value, keys in (
         ([a, a], ["k.W", "k.b"]),
@@ -174,14 +244,14 @@ def test_a_list_takes_the_names_only_where_it_has_an_array_for_each():
 
 
 @pytest.mark.parametrize("where", [None, place("numpy")], ids=["NumPy", "a place"])
-def test_what_is_unpacked_shares_no_memory_with_the_file(where):
+def test_unpacked_arrays_share_no_memory_with_the_file(where):
     arrays: dict = {}
     packed = pack([np.ones(3)], "k", arrays)
     assert not np.shares_memory(unpack(packed, arrays, where)[0], arrays["k.0"])
 
 
 @pytest.mark.parametrize(("number", "fits"), [(2**63 - 1, True), (1 - 2**63, True), (2**63, False), (-(2**64), False)])
-def test_whole_numbers_of_records_are_an_array_where_it_can_hold_them(number, fits):
+def test_integers_of_records_become_an_int64_array_if_they_fit(number, fits):
     arrays: dict = {}
     records = [{"n": 1, "x": 0.5}, {"n": number, "x": 1.5}]
     packed = pack_records(records, "h", arrays)
@@ -190,7 +260,7 @@ def test_whole_numbers_of_records_are_an_array_where_it_can_hold_them(number, fi
     assert again == records and [type(record["n"]) for record in again] == [int, int]
 
 
-def test_records_that_hold_arrays_or_have_other_names_come_back_too():
+def test_records_with_arrays_or_with_different_names_come_back_unchanged():
     a = np.arange(3.0)
     for records in ([{"a": a}, {"a": 2 * a}], [{"a": a, "b": None}, {"a": a}], [{"b": None}, {"b": None}], [{}], []):
         arrays: dict = {}
@@ -200,24 +270,24 @@ def test_records_that_hold_arrays_or_have_other_names_come_back_too():
             assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
-def test_what_check_refuses_is_told_as_it_is_and_changes_nothing():
-    by, other = train(trainer()), trainer(seed=4)
+def test_an_error_of_check_is_raised_unchanged_and_changes_nothing():
+    trainer, other = train(make_trainer()), make_trainer(seed=4)
     before = [p.copy() for p in params(other)]
 
     def check(more):
         raise CheckpointError(f"not with {more['a']}")
 
     with pytest.raises(CheckpointError, match=r"^not with 1$"):
-        restore(other.state, *snapshot(by.state, {"a": 1}), check)
+        restore(other.state, *snapshot(trainer.state, {"a": 1}), check)
     assert other.steps == 0 and all(map(np.array_equal, params(other), before))
 
 
 @pytest.mark.parametrize(
     ("n", "told"), [(0, "none"), (1, "0"), (8, "0, 1, 2, 3, 4, 5, 6, 7"), (9, "0, 1, 2, 3, 4, 5, 6, 7, ...")]
 )
-def test_eight_names_are_told_and_that_there_are_more(n, told):
-    assert snapshots._words([str(i) for i in range(n)]) == told
+def test_messages_list_at_most_eight_names(n, told):
+    assert snapshots._join([str(i) for i in range(n)]) == told
 
 
-def test_the_version_of_the_layer_beneath_is_among_those_kept():
-    assert environment.versions(trainer().model)["array-api-compat"][0].isdigit()
+def test_versions_include_array_api_compat():
+    assert environment.versions(make_trainer().model)["array-api-compat"][0].isdigit()

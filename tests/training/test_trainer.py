@@ -79,7 +79,7 @@ def test_row_9_order_depends_on_seed_and_epoch_alone():
         order_is_its_own(LeakyTrainer)
 
 
-def test_order_is_pinned(lib):
+def test_the_order_is_the_same_in_every_release(lib):
     """The same rows in the same order on every backend, in every release."""
     model = Chain(Affine(lib.param(np.zeros((1, 20))), lib.param(np.zeros(20))), loss=SoftmaxWithLoss())
     seen, forward = [], model.forward
@@ -103,7 +103,7 @@ ORDER_OF_SEED_7 = "3471c6f12645ee63"
 
 
 @pytest.mark.parametrize("name", MAKE)
-def test_training_is_as_by_hand(lib, name):
+def test_training_equals_a_training_by_hand(lib, name):
     """Two epochs of batches of 10 from 24 rows, the last with the mean over its own 4."""
     x, t = toy()
     order, w = [], weights()
@@ -119,7 +119,7 @@ def test_training_is_as_by_hand(lib, name):
         assert gap(lib.numpy(p), want) < 1e-10
 
 
-def test_a_readers_own_net_of_xpgraphs_layers(lib):
+def test_a_users_own_net_of_xpgraph_layers_equals_a_chain(lib):
     x, t = toy()
     w = weights()
     own = TwoLayerNet(*(lib.param(a) for a in w), affine=Affine, sigmoid=Sigmoid, loss=SoftmaxWithLoss)
@@ -131,7 +131,7 @@ def test_a_readers_own_net_of_xpgraphs_layers(lib):
     assert trainer.history[-1]["val_accuracy"] > 0.8
 
 
-def test_a_readers_own_net_of_plain_classes_trains_as_by_hand():
+def test_a_users_own_net_of_plain_classes_equals_a_training_by_hand():
     x, t = toy()
     w = weights()
     own = TwoLayerNet(*(a.copy() for a in w), affine=PlainAffine, sigmoid=PlainSigmoid, loss=PlainLoss)

@@ -1,4 +1,4 @@
-"""What fit refuses, before the first update; and what it does when numbers stop being finite."""
+"""Arguments and data that fit refuses before the first update, and errors for numbers that are not finite."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_wrong_data_is_refused_before_the_first_update(lib, case, own):
     assert (trainer.steps, trainer.current_epoch, trainer.optimizer.iter) == (0, 0, 0)
 
 
-def test_labels_of_the_validation_data_are_looked_at_before_the_first_update(lib):
+def test_validation_labels_are_checked_before_the_first_update(lib):
     model = net(lib, weights())
     data = lib.array(X), lib.array(T)
     with pytest.raises(ValueError, match=r"validation t\[23\] is 9 but there are 3 classes"):
@@ -75,7 +75,7 @@ def test_labels_of_the_validation_data_are_looked_at_before_the_first_update(lib
     assert bits(lib, model.params) == [a.tobytes() for a in weights()]
 
 
-def test_small_integers_meet_many_classes(lib):
+def test_uint8_labels_with_more_than_256_classes(lib):
     """uint8 labels and 300 classes: 300 is not a uint8."""
     model = mlp([4, 300], backend=lib.place)
     t = (np.arange(24) * 11 % 256).astype("uint8")
@@ -83,7 +83,7 @@ def test_small_integers_meet_many_classes(lib):
     assert math.isfinite(model.evaluate(lib.array(X), lib.array(t)).loss)
 
 
-def test_data_that_is_no_array_is_refused():
+def test_data_that_is_not_an_array_is_refused():
     model = mlp([4, 3])
     for x, t in ((X.tolist(), T), (X, T.tolist()), (None, T), (X, 3)):
         with pytest.raises(TypeError, match="make it an array"):
@@ -116,7 +116,7 @@ ARGUMENTS = {
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, v) for name, values in ARGUMENTS.items() for v in values])
-def test_arguments_that_cannot_be_right_are_refused(name, value):
+def test_wrong_arguments_are_refused(name, value):
     model = mlp([4, 3])
     before = [p.tobytes() for p in model.params]
     with pytest.raises((ValueError, TypeError)):
@@ -130,7 +130,7 @@ def test_a_seed_out_of_range_is_refused(seed):
         Trainer(mlp([4, 3]), SGD(), seed=seed).fit(X, T)
 
 
-def test_what_is_no_model_or_no_optimizer_is_refused():
+def test_a_wrong_model_or_optimizer_is_refused():
     with pytest.raises(TypeError, match="has no params"):
         Trainer(type("Half", (), {"forward": 1, "backward": 1})(), SGD())
     with pytest.raises(TypeError, match="has no update"):
@@ -139,7 +139,7 @@ def test_what_is_no_model_or_no_optimizer_is_refused():
         Trainer(mlp([4, 3]), SGD)
 
 
-def test_validation_data_that_cannot_be_right_is_refused_before_the_first_update(lib):
+def test_wrong_validation_data_is_refused_before_the_first_update(lib):
     model = mlp([4, 5, 3], backend=lib.place)
     before = [lib.numpy(p).tobytes() for p in model.params]
     x, t = X, T
@@ -156,7 +156,7 @@ def test_validation_data_that_cannot_be_right_is_refused_before_the_first_update
     assert [lib.numpy(p).tobytes() for p in model.params] == before
 
 
-def test_a_layer_object_listed_twice_by_a_readers_class_is_refused():
+def test_a_layer_object_used_twice_by_a_users_class_is_refused():
     """Its second forward overwrites what the first one's backward needs; a Chain makes a twin."""
     layer = Affine(np.eye(4), np.zeros(4))
     model = TwoLayerNet(np.eye(4), np.zeros(4), np.eye(4), np.zeros(4), lambda W, b: layer, Sigmoid, SoftmaxWithLoss)
@@ -171,7 +171,7 @@ def test_a_chain_says_what_a_beginner_forgot():
         Chain(Affine(np.eye(4), np.zeros(4)), SoftmaxWithLoss())
 
 
-def test_numpys_numbers_are_numbers():
+def test_numpy_numbers_are_accepted_as_arguments():
     model = mlp([np.int64(4), np.int32(5), T.max() + 1])
     Trainer(model, SGD(lr=np.float32(0.1))).fit(
         X, T, batch_size=np.int64(8), max_grad=np.float32(1.0), eval_interval=None
@@ -189,7 +189,7 @@ class NoScalar(Witness):
 
 
 @pytest.mark.parametrize("made", [lambda x: x, lambda x: x[:1, 0], lambda x: None, lambda x: "0.3", lambda x: [0.3]])
-def test_a_loss_that_is_no_scalar_gets_an_error_that_says_so(made):
+def test_a_loss_that_is_not_a_scalar_is_refused(made):
     with pytest.raises(DTypeError, match="not a scalar loss; return the 0-d mean"):
         Trainer(NoScalar(made), SGD()).fit(X, T)
 
@@ -244,7 +244,7 @@ def test_a_norm_that_is_not_finite_names_the_parameter_at_fault(lib):
         assert bits(lib, model.params) == [a.tobytes() for a in w]
 
 
-def test_a_readers_own_model_has_its_parameters_numbered():
+def test_errors_number_the_parameters_of_a_users_own_model():
     model = TwoLayerNet(*weights(), PlainAffine, PlainSigmoid, PlainLoss)
     x = X.copy()
     x[0, 0] = math.nan
@@ -259,8 +259,8 @@ def as_on_a_device(lib, loss):
 
 
 @pytest.mark.parametrize("eval_interval", [None, 1, 3, 50])
-def test_where_looking_stops_a_device_the_first_bad_step_is_named_at_the_next_look(lib, monkeypatch, eval_interval):
-    """The path of a GPU, on every library: losses are read together, each eval_interval and at the epoch's end."""
+def test_on_a_device_the_first_non_finite_loss_is_found_when_losses_are_read(lib, monkeypatch, eval_interval):
+    """As on a GPU, but on every library: losses are read together, every eval_interval and at the end of an epoch."""
     monkeypatch.setattr("xpgraph.training.steps.on_host", lambda loss: False)
     model = net(lib, weights())
     trainer = Trainer(model, SGD(lr=0.1))
@@ -281,7 +281,7 @@ def test_where_looking_stops_a_device_the_first_bad_step_is_named_at_the_next_lo
     assert trainer.current_epoch == 1
 
 
-def test_the_deferred_look_reports_what_the_immediate_one_does(lib, monkeypatch):
+def test_losses_read_later_are_the_losses_read_at_once(lib, monkeypatch):
     entries = []
     for _ in range(2):
         model = net(lib, weights())
@@ -308,7 +308,7 @@ def test_the_report_is_ended_when_a_run_fails():
     assert report.ended == 1
 
 
-def test_a_gradient_that_is_not_finite_under_a_finite_loss_does_not_pass_unseen(lib):
+def test_a_non_finite_gradient_under_a_finite_loss_is_found(lib):
     """∞ in x before a sigmoid: the loss is finite, the gradient of the weights is not, and this step is the last."""
     model = mlp([2, 3, 2], backend=lib.place)
     x = lib.array([[np.inf, 1.0], [1.0, 2.0]], "float32")

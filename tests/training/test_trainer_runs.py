@@ -1,4 +1,4 @@
-"""What a run reports while it trains, and how it goes on and stops."""
+"""What fit reports, and how it continues, validates and stops."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_without_an_interval_nothing_is_printed_or_listed(capsys):
     assert [r["loss"] for r in trainer.history] == pytest.approx([2.0, 2.0])
 
 
-def test_a_report_hears_the_run_in_order(capsys):
+def test_the_methods_of_a_report_are_called_in_order(capsys):
     notes = Notes()
     trainer = Trainer(Means(), SGD())
     for _ in range(2):
@@ -103,7 +103,7 @@ def test_numpy_data_is_moved_once_and_the_report_says_so(lib):
 
 
 @pytest.mark.parametrize("name", MAKE)
-def test_three_epochs_and_two_are_five(lib, name):
+def test_fits_of_three_and_two_epochs_equal_one_of_five(lib, name):
     x, t = toy()
     runs = []
     for parts in ((5,), (3, 2)):

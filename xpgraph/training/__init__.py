@@ -1,10 +1,9 @@
 """Training: optimizers, the loop over the data, and the callbacks that watch and steer it.
 
-``Trainer.fit`` (trainer) is the loop; it works on a ``TrainingState`` (state) and makes its updates through ``Steps``
-(steps). Whatever else a fit does is a ``Callback`` (callback), and ours lie in ``callbacks``: history, report,
-checkpoints, profile, plot, early stopping, schedules. Arguments and data are checked in arguments, numbers in checks;
-optimizers and update_rules hold the mathematics; snapshot turns a state into what a checkpoint holds. Import from here
-arrays, storage, nodes and graph, never the command line, pictures or testing. A new optimizer: update_rules and
-optimizers. A new callback: a file in ``callbacks``. Anything about what is counted: state and losses, which the loop
-and ``snapshot.restore`` alone write.
+``Trainer.fit`` (trainer) is the loop. It counts in a ``TrainingState`` (state) and makes its updates with ``Steps``
+(steps). Everything else that happens in a fit is a ``Callback`` (callback): history, report, checkpoints, profile, plot,
+early stopping and schedules, in the folder ``callbacks``. arguments checks what ``fit`` is given; optimizers and
+update_rules hold the mathematics; snapshot turns a state into the content of a checkpoint, and back. Only the loop and
+``snapshot.restore`` write what state and losses count. This folder may import arrays, storage, nodes and graph. A new
+optimizer goes into update_rules and optimizers, a new callback into a file of ``callbacks``.
 """

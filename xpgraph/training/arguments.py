@@ -1,10 +1,11 @@
-"""What ``Trainer.fit`` is given, checked before the first step: numbers, callbacks, and the data, moved once."""
+"""The arguments of ``Trainer`` and ``fit``: numbers and callbacks are checked; data is checked and moved."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from numbers import Real
+from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..arrays.libraries import (
@@ -21,13 +22,14 @@ from ..arrays.libraries import (
 from ..errors import DTypeError, ShapeError
 from ..graph.evaluation import check_two_inputs
 from ..graph.inputs import check_lengths, first_parameter, import_data
+from ..storage.checkpoints import Checkpoints
 from .callback import Callback
 from .callbacks.report import Lines, Report
 from .checks import check_whole
 
 
 class FitData(NamedTuple):
-    """The rows x with labels t of a fit, where the model lives or on the host, and the validation pair."""
+    """Rows x (N, ...) with labels t (N, ...), where the model lives or on the host; and the validation data (x, t)."""
 
     x: Array
     t: Array
@@ -35,14 +37,24 @@ class FitData(NamedTuple):
 
     @property
     def labels(self) -> dict[str, Array]:
-        """All labels, by the words that come before ``t`` in an error."""
+        """All labels, under the words that come before ``t`` in an error message."""
         return {"": self.t} if self.validation is None else {"": self.t, "validation ": self.validation[1]}
 
 
-def check_arguments(
-    max_epoch: int, batch_size: int, max_grad: float | None, eval_interval: int | None, graph: bool | str
-) -> None:
-    """ValueError for an argument of ``fit`` that cannot be right."""
+class FitOptions(NamedTuple):
+    """The numbers that ``fit`` is called with, under its own names."""
+
+    max_epoch: int
+    batch_size: int
+    max_grad: float | None
+    eval_interval: int | None
+    drop_last: bool
+    graph: bool | str
+
+
+def check_options(options: FitOptions) -> None:
+    """ValueError for a number that ``fit`` cannot use."""
+    max_epoch, batch_size, max_grad, eval_interval, _, graph = options
     if graph not in (True, False, "auto"):
         raise ValueError(f"Trainer.fit: graph is {graph!r}; give 'auto', True or False.")
     check_whole("Trainer.fit", "max_epoch", max_epoch, 0)
@@ -56,7 +68,7 @@ def check_arguments(
 
 
 def check_callbacks(callbacks: Sequence[Callback]) -> list[Callback]:
-    """The callbacks in the order in which they are called: those that set rates before the others."""
+    """The callbacks, those with ``schedules`` first. TypeError or ValueError for what is no list of callbacks."""
     if isinstance(callbacks, Callback) or not isinstance(callbacks, Sequence):
         raise TypeError(f"Trainer.fit: callbacks is a {type(callbacks).__name__}; give a list of callbacks.")
     for i, callback in enumerate(callbacks):
@@ -72,19 +84,37 @@ def check_callbacks(callbacks: Sequence[Callback]) -> list[Callback]:
 
 
 def choose_report(report: Report | None, eval_interval: int | None) -> Report:
-    """The report that was given, or the chapter's lines; silent where no line is asked for."""
+    """``report``; without one, the chapter's lines, or silence if ``eval_interval`` is None."""
     if report is not None:
         return report
     return Report() if eval_interval is None else Lines()
+
+
+def check_every(every: Any) -> int | None:
+    """``every`` as an int or None; ValueError unless it is a number of steps."""
+    if every is None:
+        return None
+    if isinstance(every, bool) or not isinstance(every, Integral) or every < 1:
+        raise ValueError(f"Trainer: every is {every!r}; give the number of steps between two checkpoints, from 1 up.")
+    return int(every)
+
+
+def check_folder(checkpoint: Any) -> Any:
+    """``checkpoint`` as a Path, an open ``Checkpoints``, or None; TypeError if it is none of them."""
+    if checkpoint is None or isinstance(checkpoint, Checkpoints):
+        return checkpoint
+    if not isinstance(checkpoint, str | Path):
+        raise TypeError(f"Trainer: checkpoint is a {type(checkpoint).__name__}; give the path of a folder.")
+    return Path(checkpoint)
 
 
 # --- data -------------------------------------------------------------------------------------------------------
 
 
 def import_fit_data(model: Any, x: Array, t: Array, validation: Any, report: Report) -> FitData:
-    """The data, checked and moved to the model's library once; what is moved is told to the report.
+    """Check the data and move it to the model's library once, which the report is told.
 
-    Raises ValueError or TypeError (or a subclass) for data that cannot be right.
+    Raises ValueError or TypeError (or a subclass) for data that the model cannot be trained on.
     """
     check_two_inputs("Trainer.fit", model)
     x, t = _import(model, x, t, "fit", report)
@@ -97,21 +127,21 @@ def import_fit_data(model: Any, x: Array, t: Array, validation: Any, report: Rep
 def _import(model: Any, x: Any, t: Any, who: str, report: Report) -> tuple[Array, Array]:
     W, who = first_parameter(model), f"Trainer.{who}"
     what = ("validation " if who.endswith("validation") else "") + "x"
-    if W is not None and (lack := _does_not_fit(x, W)):
-        import_data(x[:1, ...], "x", who, W), import_data(t[:1, ...], "t", who, W)  # it must be of the right kind
+    if W is not None and (reason := _too_large(x, W)):
+        import_data(x[:1, ...], "x", who, W), import_data(t[:1, ...], "t", who, W)  # checks library and dtype
         check_lengths(who, x, t)
-        report.note(f"{what} {tuple(x.shape)} {lack}: it stays on the host, and each batch is moved by itself")
+        report.note(f"{what} {tuple(x.shape)} {reason}: it stays on the host, and each batch is moved by itself")
         return x, t
-    new = import_data(x, "x", who, W), import_data(t, "t", who, W)
-    check_lengths(who, *new)
-    if type(new[0]) is not type(x) or type(new[1]) is not type(t):
-        size = sum(a.dtype.itemsize * math.prod(a.shape) for a in new if hasattr(a.dtype, "itemsize")) / 2**20
-        report.note(f"moved {what} {tuple(x.shape)} and t {tuple(t.shape)} to {home(new[0])} once, {size:.1f} MiB")
-    return new
+    moved = import_data(x, "x", who, W), import_data(t, "t", who, W)
+    check_lengths(who, *moved)
+    if type(moved[0]) is not type(x) or type(moved[1]) is not type(t):
+        size = sum(a.dtype.itemsize * math.prod(a.shape) for a in moved if hasattr(a.dtype, "itemsize")) / 2**20
+        report.note(f"moved {what} {tuple(x.shape)} and t {tuple(t.shape)} to {home(moved[0])} once, {size:.1f} MiB")
+    return moved
 
 
-def _does_not_fit(x: Any, W: Array) -> str:
-    """Why data on the host cannot lie as a whole where W lives, with a fifth of the memory left; "" if it can."""
+def _too_large(x: Any, W: Array) -> str:
+    """Why host data x cannot move to the device of W as a whole, with a fifth of its free memory left; "" if it can."""
     if not is_array(x) or library_of(x) is not HOST or library_of(W) is HOST:
         return ""
     free = place_of(W).free()
@@ -121,7 +151,7 @@ def _does_not_fit(x: Any, W: Array) -> str:
 
 
 def _checked_pair(validation: Any, x: Array, t: Array) -> tuple[Array, Array]:
-    """Validation data must look like the training data: found now, not after an epoch."""
+    """``validation`` as (x, t). TypeError or ValueError unless its shapes and labels are like those of x and t."""
     if not isinstance(validation, tuple | list) or len(validation) != 2:
         raise TypeError("Trainer.fit: validation is not a pair; give (x, t).")
     for name, a, like in (("x", validation[0], x), ("t", validation[1], t)):

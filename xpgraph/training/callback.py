@@ -1,7 +1,8 @@
-"""What watches or steers a fit: the protocol of a callback, and the list of those that a fit has."""
+"""Callbacks: the base class, and the list that the loop calls."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Integral
@@ -11,51 +12,70 @@ from .state import TrainingState
 
 
 class Callback:
-    """The base of every callback: ``fit(..., callbacks=[...])`` calls what a subclass overrides, and nothing else.
+    """The base class of callbacks. ``fit(..., callbacks=[...])`` calls the methods that a subclass overrides.
 
-    A callback reads the ``TrainingState``. It may set ``state.optimizer``, the optimizer's numbers such as ``lr``, and
-    call ``state.stop(reason)`` and ``state.note(text)``; what it finds in ``state.model`` it may change in place.
+    Every method gets the ``TrainingState``. It may call ``state.stop(reason)`` and ``state.note(text)``, set
+    ``state.optimizer`` or the optimizer's numbers such as ``lr``, and change the arrays of ``state.model`` in place. An
+    error that it raises ends the fit.
 
-    One that remembers something gives it as ``state`` and takes it back by ``load_state``, as an Optimizer does. It
-    is saved in the checkpoint, under the name of the class, so that a run that goes on has the same bits.
+    A callback that remembers something returns it as ``state`` and takes it back in ``load_state``, as an Optimizer
+    does. Checkpoints store it, so that a run that resumes has the same bits.
+
+    Attributes
+    ----------
+    schedules : bool
+        Set it to True in a class that sets the learning rate: it is then called before the other callbacks.
     """
 
-    schedules: ClassVar[bool] = False  # True: called before the other callbacks, as it sets what they report
+    schedules: ClassVar[bool] = False
 
     def begin(self, state: TrainingState) -> None:
-        """The fit begins, or goes on (``state.resumed``): after ``load_state``, before the first step."""
+        """Called once, before the first step. If a run resumes (``state.resumed``), after ``load_state``."""
 
     def step(self, state: TrainingState) -> None:
-        """An update was made, which ``next_step`` has asked for."""
+        """Called after each update that ``next_step`` named. ``state.steps`` and ``state.batch`` count it."""
 
     def epoch(self, state: TrainingState, record: dict[str, Any]) -> None:
-        """An epoch ended and was validated. What is added to ``record`` stands in the history."""
+        """Called after each epoch and its validation; ``state.epoch`` counts it.
+
+        Parameters
+        ----------
+        state : TrainingState
+        record : dict
+            The epoch's line of the history: epoch, loss, val_loss, val_accuracy, lr, samples, seconds. val_loss and
+            val_accuracy are None without validation data. What you add here is in the history.
+        """
 
     def end(self, state: TrainingState) -> None:
-        """All epochs are done, or ``stop`` was called."""
+        """Called once, after the last epoch, also if ``stop`` was called. What it changes is in the last checkpoint."""
 
     def interrupt(self, state: TrainingState, error: BaseException) -> None:
-        """The fit ends with an error, or with Ctrl-C; ``end`` is not called."""
+        """Called instead of ``end`` if an error, Ctrl-C or a signal ends the fit; ``error`` is raised after it."""
 
     def next_step(self, state: TrainingState) -> int | None:
-        """The next update, counted as ``state.steps``, after which ``step`` must run; None: none in this epoch.
+        """Return after which update ``step`` must be called next, or None if not again in this epoch.
 
-        It is asked at the start of an epoch and after each call of ``step``. The further away, the faster steps that
-        are replayed as a CUDA graph can run: nothing has to be readable until then.
+        It is asked at the start of each epoch and after each call of ``step``. The default is every step if ``step`` is
+        overridden, and never if not. On a GPU, captured steps run faster the fewer steps are named.
+
+        Returns
+        -------
+        int or None
+            A value of ``state.steps`` in the future. The fit raises ValueError for anything else.
         """
         return state.steps + 1 if _overrides(self, "step") else None
 
     @property
     def state(self) -> dict[str, Any]:
-        """What it remembers: numbers, text, arrays, lists and dicts of them."""
+        """What the callback remembers, for checkpoints: a dict of numbers, text, arrays, and lists or dicts of them."""
         return {}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from a ``state``; arrays in it are NumPy's."""
+        """Continue from what ``state`` was when the checkpoint was written. Its arrays are NumPy arrays."""
 
 
 class OnEpoch(Callback):
-    """``fit(on_epoch=function)``: call ``function(trainer, record)`` after each epoch."""
+    """The callback for ``fit(on_epoch=function)``: calls ``function(trainer, record)`` after each epoch."""
 
     def __init__(self, trainer: Any, function: Callable[[Any, dict[str, Any]], Any]) -> None:
         self.trainer, self.function = trainer, function
@@ -65,12 +85,11 @@ class OnEpoch(Callback):
 
 
 class CallbackList:
-    """The callbacks of one fit, in order. ``due``: the next step after which one of them must run.
+    """The callbacks of one fit, which are called in the order given: ``own``, ``history``, ``others``.
 
-    They are called in this order: those that set rates, the user's, the history, the report; checkpoints last, so that
-    what the others did is saved. An epoch that was trained and validated is in the history whatever a callback raises.
-    While they are called, ``due`` is not later than the steps made: an error then leaves some that were not called, so
-    the state is not whole.
+    ``due``: the next step after which one of them must be called. The epoch's record goes into the history even if one
+    of ``own`` raises an error. If an error comes while callbacks are being called, those after it were not, so the
+    state is no longer consistent; ``due`` shows that, because it is never later than ``state.steps`` meanwhile.
     """
 
     def __init__(self, own: Sequence[Callback], history: Callback, *others: Callback) -> None:
@@ -82,7 +101,7 @@ class CallbackList:
 
     @contextmanager
     def around(self, state: TrainingState) -> Iterator[None]:
-        """Call ``begin`` before the block and ``end`` after it, or ``interrupt`` for all that have begun."""
+        """Call ``begin`` before the block and ``end`` after it; if an error comes, ``interrupt`` for all that began."""
         begun: list[Callback] = []
         state.fitting = True
         try:
@@ -91,30 +110,30 @@ class CallbackList:
                 begun.append(callback)
             yield
             self.due = 0
-            while begun:  # each is told of one end: this, or an interrupt
+            while begun:  # for each callback, one of end and interrupt is called
                 begun.pop(0).end(state)
         except BaseException as error:
-            state.whole = state.whole and self.due > state.steps
+            state.consistent = state.consistent and self.due > state.steps
             _interrupt(begun, state, error)
             raise
         finally:
             state.fitting = False
 
     def begin_epoch(self, state: TrainingState) -> None:
-        """Ask when each must run."""
-        self.next = [_asked(callback, state) for callback, _ in self.stepping]
+        """Ask each callback for its next step."""
+        self.next = [_ask_next_step(callback, state) for callback, _ in self.stepping]
         self.due = min(self.next, default=float("inf"))
 
     def step(self, state: TrainingState) -> None:
-        """After a step that is due: run those that asked for it, and ask them again."""
+        """After a step that is ``due``: call the callbacks that named it, and ask them for their next step."""
         for i, (callback, step) in enumerate(self.stepping):
             if self.next[i] <= state.steps:
                 step(state)
-                self.next[i] = _asked(callback, state)
+                self.next[i] = _ask_next_step(callback, state)
         self.due = min(self.next)
 
     def epoch(self, state: TrainingState, record: dict[str, Any]) -> None:
-        """Count the epoch as finished, with its record."""
+        """Count the epoch as finished and call ``epoch`` of all callbacks."""
         self.due = 0
         try:
             state.finish_epoch()
@@ -129,7 +148,7 @@ class CallbackList:
 
 
 def _interrupt(callbacks: Sequence[Callback], state: TrainingState, error: BaseException) -> None:
-    """Tell all of them; the first error that one of them raises is raised once all have been told."""
+    """Call ``interrupt`` of all callbacks, then raise the first error that one of them has raised, if any."""
     failed: BaseException | None = None
     for callback in callbacks:
         try:
@@ -140,8 +159,8 @@ def _interrupt(callbacks: Sequence[Callback], state: TrainingState, error: BaseE
         raise failed from error
 
 
-def _asked(callback: Callback, state: TrainingState) -> float:
-    """The step at which it must run; ValueError for one that is over."""
+def _ask_next_step(callback: Callback, state: TrainingState) -> float:
+    """Its next step, infinity for None; ValueError unless it is a later step than this."""
     step = callback.next_step(state)
     if step is None:
         return float("inf")
@@ -154,23 +173,18 @@ def _asked(callback: Callback, state: TrainingState) -> float:
 
 
 def _overrides(callback: Callback, name: str) -> bool:
-    """Does this callback have a method of its own?"""
-    own = getattr(callback, name)
-    return getattr(own, "__func__", own) is not getattr(Callback, name)
+    """Does the callback, or its class, define this method itself?"""
+    method = getattr(callback, name)
+    return getattr(method, "__func__", method) is not getattr(Callback, name)
 
 
-def remembers(callback: Callback) -> bool:
-    """Does it have a state to be saved?"""
-    return type(callback).state is not Callback.state
-
-
-def keys(callbacks: Sequence[Callback]) -> dict[str, Callback]:
-    """The callbacks with a state, under class name and place among those of the class: ``Best 0``, ``Best 1``."""
+def with_state(callbacks: Sequence[Callback]) -> dict[str, Callback]:
+    """The callbacks with a state, by class name and number among those of the class: ``Best 0``, ``Best 1``."""
+    counts: Counter[str] = Counter()
     named: dict[str, Callback] = {}
-    counts: dict[str, int] = {}
     for callback in callbacks:
-        kind = type(callback).__name__
-        counts[kind] = counts.get(kind, -1) + 1
-        if remembers(callback):
-            named[f"{kind} {counts[kind]}"] = callback
+        name = type(callback).__name__
+        if type(callback).state is not Callback.state:
+            named[f"{name} {counts[name]}"] = callback
+        counts[name] += 1
     return named

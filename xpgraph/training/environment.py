@@ -1,4 +1,4 @@
-"""What the bits of a result may depend on: versions, backend, machine, BLAS; and how two places differ."""
+"""What the last bits of a result depend on: versions, backend, machine, BLAS; and what of it has changed."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from ..version import __version__
 
 
 def versions(model: Any) -> dict[str, str]:
-    """What the bits of a result may depend on: versions, backend, machine."""
+    """The versions of Python and the libraries, the backend of the model, and the machine."""
     W = first_parameter(model)
-    found = {
+    names = {
         "xpgraph": __version__, "python": platform.python_version(), "numpy": np.__version__,
         "array-api-compat": _compat(), "machine": platform.machine(),
     }  # fmt: skip
     if W is not None:
-        found |= {"backend": home(W), library_of(W).name: usable(library_of(W).name).version}
-    return found
+        names |= {"backend": home(W), library_of(W).name: usable(library_of(W).name).version}
+    return names
 
 
 @cache
@@ -35,9 +35,9 @@ def _compat() -> str:
 
 
 def differences(meta: Mapping[str, Any], more: Mapping[str, Any], model: Any) -> list[str]:
-    """How this place differs from that of a checkpoint, a line for each: then a resume is close, not bit for bit.
+    """How this environment differs from that of a checkpoint, one line each; if it does, the last bits may differ.
 
-    ``meta`` and ``more``: the checkpoint's description, and what its fit has added.
+    ``meta``: the description of the checkpoint. ``more``: what the fit that wrote it has added.
     """
     then, now = meta["versions"], versions(model)
     lines = [

@@ -1,4 +1,4 @@
-"""The end of an epoch: its losses are read, its weights looked at, the validation data evaluated, and a record made."""
+"""The end of an epoch: read its losses, check its parameters, evaluate the validation data, and make the record."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .state import TrainingState
 
 
 def epoch_record(state: TrainingState, validation: tuple[Array, Array] | None) -> dict[str, Any]:
-    """The record of the epoch whose batches are all done."""
+    """The record for the history of the epoch whose batches are all done; NonFiniteError as in ``losses.read``."""
     losses = state.losses
     losses.read(state.steps)
     check_parameters(state.model, state.steps)
@@ -32,20 +32,20 @@ def epoch_record(state: TrainingState, validation: tuple[Array, Array] | None) -
 
 
 def evaluate(model: Any, x: Array, t: Array) -> tuple[float | None, float | None]:
-    """(mean loss, accuracy) of any model; None for an accuracy that would mean nothing."""
-    if isinstance(model, Network) and model.loss is not None:  # a reader's own evaluate may return anything
+    """(mean loss, accuracy) of any model on rows x with labels t; the accuracy is None if t does not name classes."""
+    if isinstance(model, Network) and model.loss is not None:  # evaluate of another class may return anything
         return model.evaluate(x, t)
     loss = float(number(model.forward(x, t)))  # sync
-    own = None if isinstance(model, Network) else getattr(model, "predict", None)
-    y = own(x) if callable(own) else None
+    predict = None if isinstance(model, Network) else getattr(model, "predict", None)
+    y = predict(x) if callable(predict) else None
     if not is_array(y) or not _are_classes(model, y, t):
         return loss, None
-    same = right_answers(y, t)
-    return loss, int(number(namespace_of(same).sum(same))) / math.prod(same.shape)  # sync
+    right = right_answers(y, t)
+    return loss, int(number(namespace_of(right).sum(right))) / math.prod(right.shape)  # sync
 
 
 def _are_classes(model: Any, y: Array, t: Array) -> bool:
-    """Do labels t name classes of the scores y, so that an accuracy means something? Targets of a regression do not."""
+    """Do labels t name classes with scores y? Targets of a regression do not, so that they have no accuracy."""
     if y.ndim == 0 or y.shape[-1] < 2 or tuple(t.shape) not in (tuple(y.shape), tuple(y.shape[:-1])):
         return False
     integral = namespace_of(t).isdtype(t.dtype, "integral")

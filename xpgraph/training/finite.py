@@ -1,4 +1,4 @@
-"""Numbers that stopped being finite: where that is found, and the error that says at which step and in what."""
+"""Checks that numbers are finite, and the errors that say at which step, and in what, they are not."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ..errors import NonFiniteError
 
 
 def check_parameters(model: Any, steps: int) -> None:
-    """A finite loss can have a gradient that is not: its update shows in the parameters, once an epoch at the latest.
+    """NonFiniteError, after ``steps`` updates, if a parameter is not finite.
 
-    Raises NonFiniteError with ``steps``, the updates made so far.
+    A finite loss can have a gradient that is not finite. Its update then shows in the parameters.
     """
-    for name, p, _ in _named(model):
+    for name, p, _ in _named_arrays(model):
         if not _finite(p):
             raise NonFiniteError(
                 f"Trainer.fit: after step {steps} the parameter {name} is not finite, though the loss "
@@ -24,8 +24,8 @@ def check_parameters(model: Any, steps: int) -> None:
 
 
 def refuse_step(model: Any, step: int, loss: float, norm: Any) -> NoReturn:
-    """NonFiniteError before update ``step``, whose loss or gradient norm is not finite."""
-    bad = next((name for name, _, g in _named(model) if not _finite(g)), None)
+    """Raise NonFiniteError before update ``step``, because ``loss``, or the gradients' ``norm``, is not finite."""
+    bad = next((name for name, _, g in _named_arrays(model) if not _finite(g)), None)
     what = (
         f"loss is {loss}" if not math.isfinite(loss) else f"loss is {loss:.4g} but the gradient norm is {float(norm)}"
     )
@@ -37,8 +37,8 @@ def refuse_step(model: Any, step: int, loss: float, norm: Any) -> NoReturn:
     )
 
 
-def _named(model: Any) -> list[tuple[str, Array, Array]]:
-    """(name, parameter, gradient) by the model's own names, or by number."""
+def _named_arrays(model: Any) -> list[tuple[str, Array, Array]]:
+    """(name, parameter, gradient) with the model's own names, or with numbers."""
     named = model.named_parameters() if hasattr(model, "named_parameters") else None
     return named or [(f"params[{i}]", *pair) for i, pair in enumerate(zip(model.params, model.grads, strict=True))]
 

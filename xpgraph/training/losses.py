@@ -1,7 +1,7 @@
-"""The losses of the epoch under way: those that were read, as a sum, and those that nobody has looked at yet.
+"""The losses of the current epoch: the sum of those that were read, and those that are still pending.
 
-On a device a loss stays where it was computed until somebody looks, so that nothing waits for it. What stands for it
-until then is the business of the step that made it; ``source.read`` turns such losses into numbers.
+On a GPU, a loss stays on the device until its value is needed, so that the host does not wait for every step. Until
+then it is whatever the step that made it has given: an array, or an index. ``source.read`` turns these into numbers.
 """
 
 from __future__ import annotations
@@ -15,35 +15,39 @@ import numpy as np
 
 from ..errors import CheckpointError, NonFiniteError
 
-Pending = tuple[Any, int]  # the loss of a batch that nobody has looked at, a number or what ``read`` takes; its rows
+Pending = tuple[Any, int]  # the loss of a batch, as a number or as ``LossSource.read`` takes it; the rows of the batch
 
 
 class LossSource(Protocol):
-    """Whoever makes losses, and can read them."""
+    """The steps that made the losses, and can read them."""
 
     def read(self, losses: Sequence[Any]) -> list[float]: ...
 
 
 class EpochLosses:
-    """Losses and time of one epoch. The mean over its rows is ``total / rows`` once everything has been read."""
+    """Losses and time of one epoch. Once all losses are read, the mean over its rows is ``total / rows``.
+
+    ``total``: the sum of the losses that were read, each times the rows of its batch; ``rows``: the sum of these rows.
+    ``pending``: the losses that were not read yet. ``source``: what can read them, while a fit runs.
+    """
 
     def __init__(self) -> None:
-        self.source: LossSource | None = None  # of the fit under way
+        self.source: LossSource | None = None
         self.begin_epoch()
 
     def begin_epoch(self) -> None:
-        """Nothing has been seen; the clock starts."""
+        """Start with no losses, and start the clock."""
         self.total, self.rows = 0.0, 0
         self.pending: list[Pending] = []
-        self.earlier, self.started = 0.0, time.perf_counter()  # seconds before the clock was started; when it was
+        self.seconds_before, self.started = 0.0, time.perf_counter()  # in earlier fits; when the clock was started
 
     def attach(self, source: LossSource) -> None:
-        """A fit begins, or goes on: its losses come from ``source``, and the clock runs."""
+        """When a fit starts or continues: read losses through ``source`` from now on, and start the clock."""
         self.source, self.started = source, time.perf_counter()
 
     def detach(self) -> None:
-        """The fit ends: the clock stops, and what is pending becomes numbers, as its source goes away."""
-        self.earlier = self.seconds()
+        """When a fit ends: stop the clock, and turn the pending losses into numbers, because the source goes away."""
+        self.seconds_before = self.seconds()
         try:
             losses = self.values()
         finally:
@@ -51,8 +55,9 @@ class EpochLosses:
         self.pending = [(loss, rows) for loss, (_, rows) in zip(losses, self.pending, strict=True)]
 
     def seconds(self) -> float:
-        """How long the epoch has taken so far; between two fits, the clock stands."""
-        return self.earlier if self.source is None else self.earlier + time.perf_counter() - self.started
+        """How long the epoch has taken so far, without the time between two fits."""
+        running = 0.0 if self.source is None else time.perf_counter() - self.started
+        return self.seconds_before + running
 
     def values(self) -> list[float]:
         """The pending losses as numbers; they stay pending."""
@@ -60,9 +65,9 @@ class EpochLosses:
         return losses if self.source is None else self.source.read(losses)
 
     def read(self, steps: int) -> tuple[float, int]:
-        """Look at all pending losses after update ``steps``: their sum weighted by rows, and the rows.
+        """Read all pending losses and add them up: (sum of loss times rows, sum of rows) of what was pending.
 
-        Raises NonFiniteError with the first step whose loss is not finite.
+        ``steps``: the updates made so far. Raises NonFiniteError with the first step whose loss is not finite.
         """
         losses = self.values()
         for i, loss in enumerate(losses):
@@ -81,7 +86,7 @@ class EpochLosses:
         return total, rows
 
     def as_data(self) -> dict[str, Any]:
-        """What a checkpoint holds of the epoch. Pending losses are kept one by one: their sum is rounded once."""
+        """What a checkpoint stores. Pending losses are stored one by one, because their sum is rounded only once."""
         return {
             "epoch_total": float(self.total),
             "epoch_samples": int(self.rows),
@@ -92,17 +97,19 @@ class EpochLosses:
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> EpochLosses:
-        """What ``as_data`` has put into ``data``, taken out of it; the time between does not count."""
+        """Make losses from the entries that ``as_data`` gave, and remove these from ``data``."""
         new = cls()
-        new.total, new.rows, new.earlier = (data.pop(f"epoch_{name}") for name in ("total", "samples", "seconds"))
+        new.total, new.rows, new.seconds_before = (
+            data.pop(f"epoch_{name}") for name in ("total", "samples", "seconds")
+        )
         new.pending = list(zip(data.pop("losses").tolist(), data.pop("rows").tolist(), strict=True))
         return new
 
 
-def check_place(batch: int, losses: Sized, rows: Sized, batches: int) -> None:
-    """CheckpointError unless a fit of ``batches`` batches an epoch can go on after ``batch`` with these losses."""
+def check_position(batch: int, losses: Sized, rows: Sized, batches: int) -> None:
+    """CheckpointError unless a fit with ``batches`` an epoch can continue after ``batch`` with these pending losses."""
     if len(losses) != len(rows) or not len(rows) <= batch <= batches:
         raise CheckpointError(
-            f"Restoring: the checkpoint stands at batch {batch} of an epoch, in which this fit makes "
+            f"Restoring: the checkpoint was written after batch {batch} of an epoch, but an epoch of this fit has "
             f"{batches}; nothing was changed. Give the data and the batch size that the run began with."
         )

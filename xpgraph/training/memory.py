@@ -1,4 +1,4 @@
-"""What a fit says when memory runs out: what was needed, what is free, what to try."""
+"""The error for a fit that runs out of memory: what it needed, what is free, what to try."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ..errors import OutOfMemoryError
 
 
 def out_of_memory(error: MemoryError, model: Any, where: Place, size: int) -> OutOfMemoryError:
-    """The error for a MemoryError in steps of ``size`` rows."""
+    """The OutOfMemoryError for a MemoryError in a step with batches of ``size`` rows at ``where``."""
     needed, free = _needed(str(error)), where.free()
-    have = "" if free is None else f", {_words(free)} free"
+    have = "" if free is None else f", {_readable(free)} free"
     half = 2 ** max(0, math.ceil(math.log2(size)) - 1)
     advice = f"try batch_size={half}" if size > 1 else "take a smaller model: the batch is one row already"
     return OutOfMemoryError(
@@ -22,15 +22,15 @@ def out_of_memory(error: MemoryError, model: Any, where: Place, size: int) -> Ou
     )
 
 
-def _needed(words: str) -> str:
-    """The bytes that a MemoryError names, in words."""
-    found = re.search(r"llocat\w+ ([\d.,]+) ?(bytes|[KMGT]iB|B)", words)
-    if found is None:
+def _needed(message: str) -> str:
+    """The size that the message of a MemoryError names; "memory" if it names none."""
+    match = re.search(r"llocat\w+ ([\d.,]+) ?(bytes|[KMGT]iB|B)", message)
+    if match is None:
         return "memory"
-    number, unit = found[1].replace(",", ""), found[2]
-    return _words(int(number)) if unit == "bytes" else f"{number} {unit}"
+    number, unit = match[1].replace(",", ""), match[2]
+    return _readable(int(number)) if unit == "bytes" else f"{number} {unit}"
 
 
-def _words(size: int) -> str:
-    """A number of bytes for people."""
+def _readable(size: int) -> str:
+    """A number of bytes in MiB or GiB."""
     return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"

@@ -1,7 +1,7 @@
 """The chapter's optimizers: ``update(params, grads)`` changes all parameters in place, by a rule of ``update_rules``.
 
-The state (``v``, ``h``, ``m``, ``iter``) is made at the first update and can be saved and restored with ``state`` and
-``load_state``. Hyper-parameters are plain attributes and take effect at once.
+The state (``v``, ``h``, ``m``, ``iter``) is made by the first update; ``state`` and ``load_state`` save and restore it.
+Hyperparameters are plain attributes; a new value is used from the next update on.
 """
 
 from __future__ import annotations
@@ -18,14 +18,20 @@ from ..nodes.checks import check_floating, check_pair
 from ..nodes.copying import namespace_copy
 from .update_rules import adagrad, adam, momentum, rmsprop, sgd
 
-_FOUND_OUT = ("_seen", "_made_for", "_narrow")  # by an Optimizer, at its next update
+_DERIVED = ("_checked", "_made_for", "_narrow")  # attributes that the next update derives from the parameters
 
 
 class Optimizer(ABC):
-    """The base of every optimizer. ``slots`` names the state arrays: one list each, parallel to the parameters.
+    """The base class of optimizers. A subclass says what its update is.
 
-    ``rule`` is the kernel: called with the parameters, their gradients, the slots, the numbers of this step and
-    ``clip``. ``update`` raises ShapeError when lengths or shapes differ, or differ from those of the first update.
+    Attributes
+    ----------
+    rule : kernel
+        Updates all parameters in place: ``rule(params, grads, *slots, *numbers, clip)``.
+    slots : tuple of str
+        The names of the state. Each is a list with one array for each parameter, or None before the first update.
+    hyper : tuple of str
+        The names of the hyperparameters, the numbers of the rule. ``iter`` counts the updates.
     """
 
     rule: ClassVar[Callable[..., None]]
@@ -45,23 +51,32 @@ class Optimizer(ABC):
         self.iter = 0
         for slot in self.slots:
             setattr(self, slot, None)
-        self._seen: list[tuple[Any, ...]] | None = None  # library, dtype and shape of the parameters
-        self._made_for: list[str] | None = None  # the same in words
-        self._narrow = False  # is a dtype narrower than float32, in which g² would underflow?
+        self._checked: list[tuple[Any, ...]] | None = None  # library, dtype and shape of parameters that were checked
+        self._made_for: list[str] | None = None  # the same in words, for errors
+        self._narrow = False  # is a dtype narrower than float32? g² would underflow in it
 
     def update(self, params: list[Array], grads: list[Array], clip: Array | None = None, *numbers: Any) -> None:
-        """One step: change every parameter in place. Two parallel lists of arrays; the gradients are only read.
+        """Change every parameter in place, by one step.
 
-        ``clip``: a 0-d factor for all gradients. ``numbers`` stand in for ``self.numbers(iter)`` where a captured
-        step reads them from its device.
+        Parameters
+        ----------
+        params, grads : list of array
+            The parameters and their gradients, in the same order and of the same shapes. Gradients are only read.
+        clip : array, optional
+            A 0-d factor for all gradients.
+        *numbers : Any
+            Stand-ins for ``self.numbers(iter)`` in a captured step, whose kernel reads them on the device.
+
+        Raises ShapeError if lengths or shapes differ, or differ from those of the first update; DTypeError or
+        LibraryError for arrays of other kinds; ValueError for a parameter that is read-only.
         """
         try:
-            seen = [(type(p), p.dtype, p.shape) for p in params]
-            fits = seen == self._seen and [(type(g), g.dtype, g.shape) for g in grads] == seen
-        except AttributeError:  # something is no array
-            fits = False
-        if not fits:
-            self._begin(params, grads)
+            new = [(type(p), p.dtype, p.shape) for p in params]
+            same = new == self._checked and [(type(g), g.dtype, g.shape) for g in grads] == new
+        except AttributeError:  # one of them is not an array
+            same = False
+        if not same:
+            self._check(params, grads)
         self.iter += 1
         if params:
             type(self).rule(
@@ -73,16 +88,17 @@ class Optimizer(ABC):
             )
 
     def numbers(self, t: int) -> tuple[float, ...]:
-        """What the rule takes at step t, from 1 on: the hyper-parameters, in order, unless a subclass knows better."""
+        """The numbers of the rule at step t, from 1 on: the hyperparameters, unless a subclass overrides this."""
         return tuple(float(getattr(self, name)) for name in self.hyper)
 
-    def _begin(self, params: list[Array], grads: list[Array]) -> None:
+    def _check(self, params: list[Array], grads: list[Array]) -> None:
+        """Check arrays that were not checked before, and make the state if there is none."""
         who = f"{type(self).__name__}.update: "
         for i, p in enumerate(params):
             check_floating(who, f"params[{i}]", p)
             if not is_writable(p):
                 raise ValueError(f"{who}params[{i}] is read-only; give an array that can be changed in place.")
-        now = [_about(p) for p in params]
+        now = [_describe(p) for p in params]
         then = self._made_for
         if then is not None and now != then:
             raise ShapeError(
@@ -102,15 +118,15 @@ class Optimizer(ABC):
                 setattr(self, slot, [namespace_of(p).zeros_like(_wide(p)) for p in params])
         self._made_for = now
         self._narrow = any(_wide(p) is not p for p in params)
-        self._seen = [(type(p), p.dtype, p.shape) for p in params]
+        self._checked = [(type(p), p.dtype, p.shape) for p in params]
 
     @property
     def state(self) -> dict[str, Any]:
-        """``iter`` and the slots: the arrays themselves, not copies; None before the first update."""
+        """``iter`` and the slots, by name. The arrays are those in use, not copies; None before the first update."""
         return {"iter": self.iter, **{slot: getattr(self, slot) for slot in self.slots}}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from a copy of a ``state``; ValueError names what is missing or unknown."""
+        """Continue from a copy of a ``state``. ValueError, which changes nothing, if it has other names or shapes."""
         if set(state) != set(self.state):
             raise ValueError(f"{type(self).__name__}.load_state: found {sorted(state)}; it needs {sorted(self.state)}.")
         lists = [state[slot] for slot in self.slots]
@@ -119,19 +135,19 @@ class Optimizer(ABC):
         self.iter = int(state["iter"])
         for slot, arrays in zip(self.slots, lists, strict=True):
             setattr(self, slot, None if arrays is None else [namespace_copy(a) for a in arrays])
-        self._seen = None
-        self._made_for = [_about(a) for a in lists[0]] if lists and lists[0] is not None else None
+        self._checked = None
+        self._made_for = [_describe(a) for a in lists[0]] if lists and lists[0] is not None else None
 
     @property
     def everything(self) -> dict[str, Any]:
-        """``state`` and every other attribute, the hyper-parameters among them; not what the next update finds out."""
-        return {name: value for name, value in vars(self).items() if name not in _FOUND_OUT}
+        """``state``, hyperparameters and all other attributes, for checkpoints."""
+        return {name: value for name, value in vars(self).items() if name not in _DERIVED}
 
     def load_everything(self, everything: dict[str, Any]) -> None:
-        """Go on from a copy of ``everything`` of an optimizer of this class."""
-        own = self.state
-        self.load_state({name: everything[name] for name in own})
-        vars(self).update({name: value for name, value in everything.items() if name not in own})
+        """Continue from a copy of what ``everything`` was, of an optimizer of the same class."""
+        names = set(self.state)
+        self.load_state({name: everything[name] for name in names})
+        vars(self).update({name: value for name, value in everything.items() if name not in names})
 
     def __repr__(self) -> str:
         form = f", form={self.form!r}" if getattr(self, "form", "paper") != "paper" else ""
@@ -139,11 +155,11 @@ class Optimizer(ABC):
 
 
 def _wide(a: Array) -> Array:
-    """float16 and the like as float32, in which the state is kept; other arrays as they are."""
+    """An array of a dtype narrower than float32 as float32, the dtype of its state; others unchanged."""
     return a if dtype_name(a) in ("float32", "float64") else namespace_of(a).astype(a, namespace_of(a).float32)
 
 
-def _about(a: Array) -> str:
+def _describe(a: Array) -> str:
     return f"{dtype_name(_wide(a))} {tuple(a.shape)} in {home(a)}"
 
 
@@ -196,7 +212,7 @@ class Adam(Optimizer):
     """Adam, Algorithm 1 of Kingma & Ba (arXiv:1412.6980): m̂ = m/(1-β₁ᵗ), v̂ = v/(1-β₂ᵗ); θ ← θ - η m̂ / (√v̂ + ε).
 
     Computed as θ ← θ - α m / (√v + ε') with α = η √(1-β₂ᵗ) / (1-β₁ᵗ) and ε' = ε √(1-β₂ᵗ), which is the same.
-    ``form="chapter"`` leaves ε' = ε (1e-7), as the chapter does: steps are shorter while gradients are small.
+    ``form="chapter"`` takes ε' = ε = 1e-7, as the chapter does: it makes shorter steps while gradients are small.
     """
 
     m: list[Array]

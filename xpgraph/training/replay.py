@@ -1,4 +1,4 @@
-"""Floor 3: the two kernels around a training step: the rows of a batch, and a step that is made once and replayed."""
+"""The two kernels around a training step: ``gather`` makes its batch, ``replay`` may capture the whole step."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ..errors import CaptureError
 
 @kernel
 def gather(xp: Any, x: Array, t: Array, rows: Array) -> tuple[Array, Array]:
-    """The rows of x and of t that ``rows`` (int64, each 0..N-1) names, in that order: two new arrays."""
+    """Copy the rows of x and t with the numbers ``rows`` (int64, each 0..N-1), in this order: two new arrays."""
     return xp.take(x, rows, axis=0), xp.take(t, rows, axis=0)
 
 
 @kernel
 def replay(xp: Any, x: Array, steps: Any, graph: Any) -> Any:
-    """Steps that do the same in fewer calls; here the steps themselves. CuPy's body replays them as a CUDA graph.
+    """Steps that do the same in fewer calls: CuPy's body captures and replays them; this body returns ``steps``.
 
-    ``graph``: True raises CaptureError where steps cannot be captured, "auto" goes on without, False does not try.
+    ``x``: any array of the library. ``graph``: True raises CaptureError if steps cannot be captured, "auto" does not.
     """
     if graph is True:
         raise CaptureError(

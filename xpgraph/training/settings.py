@@ -1,4 +1,4 @@
-"""What makes the steps of a fit, besides the state: it must be the same where a run goes on."""
+"""The settings of a fit that must be the same when a run resumes: batches, clipping, seed, data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WORDS = {
 def settings_of(
     x: Array, t: Array, batch_size: int, drop_last: bool, max_grad: float | None, seed: int
 ) -> dict[str, Any]:
-    """The settings as plain data."""
+    """The settings as plain data, for a checkpoint."""
     return {
         "batch_size": batch_size,
         "drop_last": bool(drop_last),
@@ -31,8 +31,8 @@ def settings_of(
     }
 
 
-def difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, str] | None:
-    """The first setting that differs, in words: as it was, as it is."""
+def changed_setting(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The first setting that differs, in words: (as it was, as it is now)."""
     for name, words in _WORDS.items():
         if then.get(name) != now[name]:
             return words.format(then.get(name)), words.format(now[name])
@@ -40,12 +40,12 @@ def difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, st
 
 
 def fingerprint(*arrays: Array) -> str:
-    """The sha256 of arrays, with their shapes and dtypes, wherever they live."""
+    """The sha256 of the shapes, dtypes and values of arrays; the same on every array library."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{tuple(array.shape)}".encode())
         rows = max(1, (1 << 22) // max(1, 8 * math.prod(array.shape[1:])))
-        for i in range(0, array.shape[0], rows):  # a piece at a time: data may be a file, or on a device
+        for i in range(0, array.shape[0], rows):  # piece by piece: the data may be a file or on a device
             piece = to_numpy(array[i : min(i + rows, array.shape[0]), ...])
             if i == 0:
                 digest.update(piece.dtype.str.encode())

@@ -1,6 +1,6 @@
-"""Signals that end a process, while a training runs: the first asks for an end after the step.
+"""Signals that end a training after the current step, so that it can write a checkpoint.
 
-SIGINT (Ctrl-C), SIGTERM (job schedulers), and SIGHUP (the terminal is closed) where the system has it.
+These are SIGINT (Ctrl-C), SIGTERM (from job schedulers) and, if the system has it, SIGHUP (the terminal is closed).
 """
 
 from __future__ import annotations
@@ -18,54 +18,55 @@ STOPPING = [signal.SIGINT, *ENDING]
 
 
 class Signals:
-    """While the block runs, ``caught`` is the first of STOPPING that came, or None; a second one ends it.
+    """Catches the STOPPING signals while the block runs; a second signal ends the block at once.
 
-    Handlers can be set in the main thread alone: elsewhere, and for signals that are ignored, nothing changes.
+    ``caught``: the number of the first signal, or None. ``raised``: the exception that ``check`` raised for it. Python
+    sets handlers only in the main thread: in other threads, and for signals that are ignored, nothing changes.
     """
 
     def __init__(self) -> None:
         self.caught: int | None = None
         self.raised: BaseException | None = None
-        self._before: dict[int, Any] = {}
+        self._handlers: dict[int, Any] = {}  # those to put back
         self._process = os.getpid()
 
     def __enter__(self) -> Signals:
         if threading.current_thread() is threading.main_thread():
             for number in STOPPING:
-                if signal.getsignal(number) not in (None, signal.SIG_IGN):  # None: set from C, not to be given back
-                    self._before[number] = signal.signal(number, self._note)
+                if signal.getsignal(number) not in (None, signal.SIG_IGN):  # None: set from C, cannot be put back
+                    self._handlers[number] = signal.signal(number, self._catch)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._handlers.items():
             signal.signal(number, handler)
-        self._before.clear()
+        self._handlers.clear()
 
     def check(self) -> None:
-        """Raise what the caught signal means, ``raised``, if there is one."""
+        """If a signal was caught, raise its exception."""
         if self.caught is not None:
             self.raised = ended_by(self.caught)
             raise self.raised
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.caught is not None or os.getpid() != self._process:  # a forked child has no block to end
+    def _catch(self, number: int, frame: FrameType | None) -> None:
+        if self.caught is not None or os.getpid() != self._process:  # nobody calls check in a forked child
             raise ended_by(number, "stopped at once")
         self.caught = number
 
 
-def ended_by(number: int, words: str = "") -> BaseException:
-    """What a signal raises, with ``words`` as a note: KeyboardInterrupt for SIGINT, SystemExit(128 + number) else."""
+def ended_by(number: int, note: str = "") -> BaseException:
+    """The exception for a signal, with a note: KeyboardInterrupt for SIGINT, SystemExit(128 + number) for others."""
     error = KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
-    if words:
-        error.add_note(words)
+    if note:
+        error.add_note(note)
     return error
 
 
 @contextmanager
 def terminated() -> Iterator[None]:
-    """While the block runs, those of ENDING raise SystemExit, so that what is open is closed; main thread only."""
+    """Let the ENDING signals raise SystemExit while the block runs, so that files are closed; main thread only."""
 
     def end(number: int, frame: FrameType | None) -> None:
         raise ended_by(number)

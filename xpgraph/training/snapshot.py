@@ -1,13 +1,13 @@
-"""The state of a training as arrays on the host and words, and back: on any backend, to the bit.
+"""Turn the state of a training into NumPy arrays and JSON data, and back, bit for bit, on any backend.
 
-``snapshot(state)`` gives what a checkpoint holds: weights, the optimizer's state by the names of the parameters,
-counts, the losses, and the generators of the model's own nodes. xpgraph itself draws by (seed, purpose, index), so the
-seed and the epoch are the whole of its randomness. ``restore`` gives it back to a state.
+``snapshot`` makes the content of a checkpoint: weights, the optimizer's state, counts, losses, history, and the state
+of the nodes and of their random generators. ``restore`` puts it back. The random numbers of xpgraph itself need no
+state, because they depend only on (seed, purpose, index).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,12 @@ import numpy as np
 from ..arrays.libraries import Array, dtype_name, place_of, to_numpy
 from ..errors import CheckpointError
 from ..graph.inputs import first_parameter
-from ..nodes.copying import parts
 from ..nodes.node import Node
 from ..nodes.sharing import plan
 from ..storage.packing import pack, pack_records, unpack, unpack_records
 from .environment import versions
 from .losses import EpochLosses
+from .node_state import stateful_parts
 from .optimizers import Optimizer
 from .state import TrainingState
 
@@ -28,27 +28,31 @@ from .state import TrainingState
 def snapshot(
     state: TrainingState, more: Mapping[str, Any] | None = None, ends: Sequence[Sequence[int]] = ()
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The arrays, and a description for JSON. ``more``: what else ``restore`` shall return, of what ``pack`` takes.
+    """The content of a checkpoint: arrays, and a description for JSON.
 
-    ``ends``: of each file of ``history_part``, how many losses and records stand in it and in those before it.
+    ``more``: data that ``restore`` gives back, of the kinds that ``pack`` takes. ``ends``: for each ``history_part``,
+    how many losses and records it and those before it have; these are left out here.
 
-    The arrays may share memory with the model on the CPU: write them before the next update. Raises CheckpointError
-    where the optimizer, or a node's ``state``, holds what a file cannot.
+    On the CPU the arrays may share memory with the model: write them before the next update. Raises CheckpointError if
+    the optimizer, or the ``state`` of a node, has a value that a file cannot hold.
     """
     model, optimizer = state.model, state.optimizer
-    place = {"iteration": state.batch, **state.losses.as_data()}  # first: it waits for steps that are under way
+    epoch = {"iteration": state.batch, **state.losses.as_data()}  # first: on a GPU it waits for the steps
     weights = named_parameters(model)
     names = [name for name, _ in weights]
     arrays = {f"weights.{name}": to_numpy(p) for name, p in weights}
     meta: dict[str, Any] = {
         "weights": names,
-        "optimizer": {"class": type(optimizer).__name__, "state": pack(_held(optimizer), "optimizer", arrays, names)},
-        "nodes": [pack(get(), f"nodes.{i}", arrays) for i, (get, _) in enumerate(_stateful(model))],
+        "optimizer": {
+            "class": type(optimizer).__name__,
+            "state": pack(_optimizer_state(optimizer), "optimizer", arrays, names),
+        },
+        "nodes": [pack(part.get(), f"nodes.{i}", arrays) for i, part in enumerate(stateful_parts(model))],
         "seed": int(state.seed),
         "steps": int(state.steps),
         "epoch": int(state.epoch),
         "eval_interval": None if state.eval_interval is None else int(state.eval_interval),
-        "more": pack({**place, **(more or {})}, "more", arrays),
+        "more": pack({**epoch, **(more or {})}, "more", arrays),
         "versions": versions(model),
     }
     losses, records = ends[-1] if ends else (0, 0)
@@ -59,7 +63,7 @@ def snapshot(
 def history_part(
     state: TrainingState, begin: Sequence[int], end: Sequence[int]
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Losses and records ``begin`` to ``end``, for a file of their own that later checkpoints name."""
+    """Losses and records from ``begin`` to ``end``, each (losses, records), as the content of a file of their own."""
     arrays: dict[str, np.ndarray] = {}
     losses, records = state.loss_list[begin[0] : end[0]], state.history[begin[1] : end[1]]
     return arrays, _pack_history(losses, records, f"from {begin[0]} {begin[1]}.", arrays)
@@ -89,11 +93,11 @@ def restore(
     meta: Mapping[str, Any],
     check: Callable[[Any], None] | None = None,
 ) -> dict[str, Any]:
-    """Give a training the state of a checkpoint; returns the ``more`` that was saved with it.
+    """Restore a training from the content of a checkpoint; returns the ``more`` that ``snapshot`` was given.
 
-    Weights are written into the model's own arrays, on the model's own backend. ``check(more)`` may raise before
-    anything is changed. Raises CheckpointError, which names both sides and leaves the state unchanged, for a model
-    or an optimizer that the checkpoint does not fit.
+    Weights are written into the model's own arrays, wherever they live. ``check(more)`` may raise an error before
+    anything is changed. Raises CheckpointError, and changes nothing, if the model or the optimizer is not like that of
+    the checkpoint.
     """
     model, optimizer = state.model, state.optimizer
     rows = named_parameters(model)
@@ -102,21 +106,24 @@ def restore(
     try:
         weights = {name: arrays[f"weights.{name}"] for name in meta["weights"]}
         _check_weights(rows, weights)
-        held = unpack(meta["optimizer"]["state"], arrays, where)
-        _check_optimizer(optimizer, meta["optimizer"]["class"], held, rows)
-        stateful = _stateful(model)
+        saved = unpack(meta["optimizer"]["state"], arrays, where)
+        _check_optimizer(optimizer, meta["optimizer"]["class"], saved, rows)
+        stateful = stateful_parts(model)
         if len(stateful) != len(meta["nodes"]):
             raise CheckpointError(
                 f"Restoring: the checkpoint holds the state of {len(meta['nodes'])} nodes, the model has "
                 f"{len(stateful)} with a state; nothing was changed. Restore it into a model of the same structure."
             )
-        states = [unpack(packed, arrays, where) for packed in meta["nodes"]]
+        states = [
+            unpack(packed, arrays, None if part.on_host else where)
+            for part, packed in zip(stateful, meta["nodes"], strict=True)
+        ]
         counts = [int(meta[name]) for name in ("seed", "steps", "epoch")]
         losses, history = _unpack_history(meta, arrays)
         interval, more = meta["eval_interval"], unpack(meta["more"], arrays)
         if check is not None:
             check(more)
-        batch, under_way = more.pop("iteration"), EpochLosses.from_data(more)
+        batch, epoch_losses = more.pop("iteration"), EpochLosses.from_data(more)
     except (KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError) as error:
         if isinstance(error, CheckpointError):
             raise
@@ -126,20 +133,19 @@ def restore(
         ) from error
     for name, p in rows:
         _overwrite(p, weights[name])
-    _give(optimizer, held)
-    for (_, give), own in zip(stateful, states, strict=True):
-        give(own)
+    _load_optimizer_state(optimizer, saved)
+    for part, own in zip(stateful, states, strict=True):
+        part.load(own)
     state.seed, state.steps, state.epoch = counts
     state.loss_list[:], state.history[:], state.eval_interval = losses, history, interval
-    state.batch, state.losses, state.whole = batch, under_way, True
+    state.batch, state.losses, state.consistent = batch, epoch_losses, True
     return more
 
 
 def config_of(meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The configuration that a checkpoint holds for its readers; empty where there is none."""
+    """``Trainer.config`` as a checkpoint stores it; empty if it does not."""
     try:
-        found = unpack(meta["more"], arrays)["config"] if "more" in meta else meta["config"]
-        return dict(found)
+        return dict(unpack(meta["more"], arrays)["config"] if "more" in meta else meta["config"])
     except (KeyError, TypeError, AttributeError, ValueError):
         return {}
 
@@ -149,65 +155,42 @@ def _overwrite(p: Array, value: np.ndarray) -> None:
 
 
 def named_parameters(model: Any) -> list[tuple[str, Array]]:
-    """(name, array) of each parameter once, in the order in which the optimizer meets them.
+    """(name, array) of each parameter once, in the order in which the optimizer gets them.
 
-    The names are the model's own, such as ``0.W``; those of a class that is no Node are ``params[0]``, ...
+    The names are the model's own, such as ``0.W``; for a class that is not a Node, ``params[0]`` and so on.
     """
     params = list(model.params)
-    kept = [i for i, slot in enumerate(plan(params)) if slot.first == i]
+    distinct = [i for i, slot in enumerate(plan(params)) if slot.first == i]
     named = model.named_parameters() if isinstance(model, Node) and hasattr(model, "named_parameters") else []
-    if len(named) == len(kept) and all(row[1] is params[i] for row, i in zip(named, kept, strict=True)):
+    if len(named) == len(distinct) and all(row[1] is params[i] for row, i in zip(named, distinct, strict=True)):
         return [(row[0], row[1]) for row in named]
-    return [(f"params[{i}]", params[i]) for i in kept]
+    return [(f"params[{i}]", params[i]) for i in distinct]
 
 
-def _held(optimizer: Any) -> Any:
-    """An optimizer's whole state: its attributes, or its own ``state`` where a foreign class has one to load."""
+def _optimizer_state(optimizer: Any) -> Any:
+    """All state of an optimizer. Of a user's own class: ``state`` if it has ``load_state``, else its attributes."""
     if isinstance(optimizer, Optimizer):
         return optimizer.everything
     return optimizer.state if callable(getattr(optimizer, "load_state", None)) else dict(vars(optimizer))
 
 
-def _give(optimizer: Any, held: Any) -> None:
+def _load_optimizer_state(optimizer: Any, saved: Any) -> None:
     if isinstance(optimizer, Optimizer):
-        optimizer.load_everything(held)
+        optimizer.load_everything(saved)
     elif callable(getattr(optimizer, "load_state", None)):
-        optimizer.load_state(held)
+        optimizer.load_state(saved)
     else:
-        vars(optimizer).update(held)
-
-
-def _stateful(model: Any) -> list[tuple[Callable[[], Any], Callable[[Any], None]]]:
-    """How to get and to give the state of what draws or remembers inside a model: generators, ``state`` of nodes."""
-    found: list[tuple[Callable[[], Any], Callable[[Any], None]]] = []
-    seen: set[int] = set()
-    for part in parts(model):
-        if callable(getattr(part, "load_state", None)):
-            found.append((lambda part=part: part.state, part.load_state))  # type: ignore[misc]
-        for value in _inside(vars(part).values()) if hasattr(part, "__dict__") else ():
-            bits = getattr(value, "bit_generator", None) or getattr(value, "_bit_generator", None)
-            if isinstance(bits, np.random.BitGenerator) and id(bits) not in seen:
-                seen.add(id(bits))
-                found.append((lambda bits=bits: bits.state, lambda state, bits=bits: setattr(bits, "state", state)))  # type: ignore[misc]
-    return found
-
-
-def _inside(values: Iterable[Any]) -> Iterator[Any]:
-    """Values, and those in lists, tuples and dicts among them."""
-    for value in values:
-        if isinstance(value, list | tuple | dict):
-            yield from _inside(value.values() if isinstance(value, dict) else value)
-        else:
-            yield value
+        vars(optimizer).update(saved)
 
 
 def _check_weights(rows: list[tuple[str, Array]], weights: Mapping[str, np.ndarray]) -> None:
+    """CheckpointError unless the saved weights have the names, shapes and dtypes of the model's parameters."""
     names = {name for name, _ in rows}
     if names != set(weights):
-        here, there = sorted(names - set(weights)), sorted(set(weights) - names)
+        missing, unknown = sorted(names - set(weights)), sorted(set(weights) - names)
         raise CheckpointError(
             f"Restoring: the checkpoint holds {len(weights)} parameters, the model has {len(rows)}; only the "
-            f"checkpoint has {_words(there)}, only the model {_words(here)}; nothing was changed. "
+            f"checkpoint has {_join(unknown)}, only the model {_join(missing)}; nothing was changed. "
             "Restore it into a model of the same structure."
         )
     for name, p in rows:
@@ -222,7 +205,8 @@ def _check_array(what: str, saved: Array, p: Array) -> None:
         )
 
 
-def _check_optimizer(optimizer: Any, kind: str, held: Any, rows: list[tuple[str, Array]]) -> None:
+def _check_optimizer(optimizer: Any, kind: str, saved: Any, rows: list[tuple[str, Array]]) -> None:
+    """CheckpointError unless ``saved``, of an optimizer of class ``kind``, fits this optimizer and the parameters."""
     if type(optimizer).__name__ != kind:
         raise CheckpointError(
             f"Restoring: the checkpoint holds the state of {kind}, the trainer has {type(optimizer).__name__}; nothing "
@@ -231,13 +215,13 @@ def _check_optimizer(optimizer: Any, kind: str, held: Any, rows: list[tuple[str,
     if not isinstance(optimizer, Optimizer):
         return
     needed = set(optimizer.everything)
-    if needed != set(held):
+    if needed != set(saved):
         raise CheckpointError(
-            f"Restoring: the checkpoint holds {_words(sorted(held))} of {kind}, which needs {_words(sorted(needed))}; "
+            f"Restoring: the checkpoint holds {_join(sorted(saved))} of {kind}, which needs {_join(sorted(needed))}; "
             "nothing was changed. Restore it with the class that the run began with."
         )
     for slot in optimizer.slots:
-        arrays = held[slot]
+        arrays = saved[slot]
         if arrays is not None and len(arrays) != len(rows):
             raise CheckpointError(
                 f"Restoring: {slot} of {kind} has {len(arrays)} arrays in the checkpoint, the model {len(rows)} "
@@ -248,5 +232,6 @@ def _check_optimizer(optimizer: Any, kind: str, held: Any, rows: list[tuple[str,
             _check_array(f"{slot} of parameter {name}", a, wide)
 
 
-def _words(names: list[str]) -> str:
+def _join(names: list[str]) -> str:
+    """The first eight names, for a message."""
     return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "") if names else "none"

@@ -1,4 +1,4 @@
-"""The steps of one ``fit``: rows of the epoch's order, forward, backward, merge, clip, update."""
+"""The steps of a fit: take a batch, forward, backward, merge, clip, update."""
 
 from __future__ import annotations
 
@@ -22,23 +22,27 @@ from .state import TrainingState
 
 
 class Step(Protocol):
-    """What a fit makes its updates with: ``Steps``, or what ``replay`` makes of them."""
+    """What the loop calls to make a step: ``Steps``, or the captured steps that ``replay`` makes of them."""
 
     def begin_epoch(self) -> None:
-        """Draw the order of the rows."""
+        """Draw the order of the rows for a new epoch."""
 
     def __call__(self, i: int) -> None:
-        """Make the update on batch i of this epoch's order."""
+        """Make the step on batch i of the epoch."""
 
     def settle(self) -> None:
-        """Before anybody looks at arrays: wait, on the device, for what runs beside; look again at what they are."""
+        """Make parameters, gradients and saved values readable, before callbacks run; they may then change them."""
 
     def read(self, losses: Sequence[Any]) -> list[float]:
-        """The numbers of pending losses."""
+        """The values of pending losses."""
 
 
 class Gradients(NamedTuple):
-    """What the first half of a step leaves: each parameter once, its gradient, the loss; ``clip`` scales gradients."""
+    """What forward and backward give to the update.
+
+    ``params`` and ``grads``: each parameter once, with the sum of its gradients. ``clip``: a 0-d factor that the update
+    multiplies all gradients by, and ``norm`` their joint norm; both None without clipping.
+    """
 
     loss: Any
     params: list[Array]
@@ -48,47 +52,53 @@ class Gradients(NamedTuple):
 
 
 class Steps:
-    """Steps call by call. The report hears why they are not captured, where they are not."""
+    """Steps that run call by call.
+
+    ``labels``: all labels, to be checked before the first update. ``report``: is told why steps are not captured.
+    """
 
     def __init__(self, state: TrainingState, data: FitData, max_grad: float | None, report: Report) -> None:
         self.state, self.model, self.max_grad, self.report = state, state.model, max_grad, report
         self.batches = Batches(data.x, data.t, state.batch_size, first_parameter(state.model))
         self.labels = data.labels
         self.slots = plan(list(self.model.params))
-        self.distinct = all(slot.first == i for i, slot in enumerate(self.slots))  # then there is nothing to merge
+        self.distinct = all(slot.first == i for i, slot in enumerate(self.slots))  # nothing shared, nothing to merge
         _check_slots(self.slots, list(self.model.grads))
         self.optimizer, self.clips = state.optimizer, takes_clip(state.optimizer)
-        self.first, self.host = True, True  # is this the first step? do losses lie on the host?
+        self.started = False  # has the first loss been checked, and all labels?
+        self.losses_on_host = True  # each loss is then checked at once; on a device that would stop it at every step
         self.loss: Any = None  # of the last step
-        self._before: tuple[int, int, int, Any] | None = None  # the counts before the update that is under way
+        self._before_update: tuple[int, int, int, Any] | None = None  # the counts, while an update runs
 
     def begin_epoch(self) -> None:
-        """Draw the order of the rows in this epoch."""
+        """Draw the order of the rows for a new epoch."""
         self.batches.begin_epoch(self.state.seed, self.state.epoch)
 
     def __call__(self, i: int) -> None:
-        """The update on batch i."""
+        """Make the step on batch i of the epoch."""
         step = self.gradients(*self.batches.take(i))
         self.loss = loss = step.loss
-        if self.host:
+        if self.losses_on_host:
             loss = float(loss)
-            if not isfinite(loss) or (step.norm is not None and not isfinite(step.norm)):  # clipping would make all NaN
+            if not isfinite(loss) or (
+                step.norm is not None and not isfinite(step.norm)
+            ):  # before clipping, which makes all NaN
                 refuse_step(self.model, self.state.steps + 1, loss, step.norm)
         self.begin_update()
         self.update(step)
         self.count(loss, self.batches.rows(i))
 
     def gradients(self, x: Array, t: Array) -> Gradients:
-        """Forward, backward, and each parameter once with the sum of its gradients."""
+        """Run forward and backward; merge the gradients of shared parameters."""
         model = self.model
         try:
             loss = model.forward(x, t)
         except ValueError as error:
-            if self.first and type(error) is ValueError:  # a label of this batch: say where it is in all of t
+            if not self.started and type(error) is ValueError:  # a wrong label: say where it stands in all of t
                 self._check_labels()
             raise
-        if self.first:
-            self._check_first(loss)
+        if not self.started:
+            self._check_first_loss(loss)
         model.backward()
         params, grads = list(model.params), list(model.grads)
         if not self.distinct or not len(params) == len(grads) == len(self.slots):
@@ -97,41 +107,44 @@ class Steps:
         return Gradients(loss, params, grads, clip, norm)
 
     def update(self, step: Gradients, *numbers: Any) -> None:
-        """The second half. ``numbers``: what the optimizer's rule takes where a captured step has them elsewhere."""
+        """Update the parameters. ``numbers``: a captured step's stand-ins for the numbers of the optimizer's rule."""
         if self.clips:
             self.optimizer.update(step.params, step.grads, step.clip, *numbers)
         else:
             update(self.optimizer, step.params, step.grads, step.clip)
 
     def begin_update(self) -> None:
-        """From here until ``count``, the update is under way, by the optimizer that the state has now."""
+        """Take the optimizer that the state has now, and remember the counts until ``count``.
+
+        If an error or an interrupt comes between, the update may have been half made, and its counts are put back.
+        """
         state = self.state
         if state.optimizer is not self.optimizer:
             self.optimizer, self.clips = state.optimizer, takes_clip(state.optimizer)
-        self._before = state.steps, state.batch, len(state.losses.pending), getattr(self.optimizer, "iter", None)
+        self._before_update = state.steps, state.batch, len(state.losses.pending), getattr(self.optimizer, "iter", None)
 
     def count(self, loss: Any, rows: int) -> None:
-        """The update was made: ``loss``, a number or what ``read`` takes, is kept until somebody looks."""
+        """Count the update. ``loss``: a number, or what ``read`` turns into one; it stays pending until it is read."""
         state = self.state
         state.losses.pending.append((loss, rows))
         state.batch += 1
         state.steps += 1
-        self._before = None
+        self._before_update = None
 
     def settle(self) -> None:
-        """Nothing runs beside."""
+        """Do nothing: everything is readable after each call."""
 
     def read(self, losses: Sequence[Any]) -> list[float]:
-        """The numbers of losses, those on a device in one piece."""
+        """The values of pending losses; those on a device are read in one copy."""
         arrays = [loss for loss in losses if not isinstance(loss, float)]
         values = iter(to_numpy(namespace_of(arrays[0]).stack(arrays)).tolist() if arrays else ())  # sync
         return [loss if isinstance(loss, float) else next(values) for loss in losses]
 
     @contextmanager
     def running(self, step: Step) -> Iterator[None]:
-        """The block makes steps with ``step``; after it, also after an error, the state is that of whole steps.
+        """Make steps with ``step`` inside the block; leave the state as it is after a step, also if an error comes.
 
-        Raises OutOfMemoryError for a MemoryError.
+        ``step``: these steps or their captured form. A MemoryError becomes an OutOfMemoryError.
         """
         losses = self.state.losses
         losses.attach(step)
@@ -144,25 +157,25 @@ class Steps:
             try:
                 step.settle()
                 losses.detach()
-            except Exception:  # the first error is the one to tell
-                self.state.whole = False
+            except Exception:  # the first error is the one that is raised
+                self.state.consistent = False
             if isinstance(error, MemoryError):
                 raise out_of_memory(error, self.model, self.batches.home, self.batches.size) from error
             raise
 
     def _undo(self) -> None:
-        """An error came: what an update that was cut off halfway has counted is taken back, and the state says so."""
-        state, before = self.state, self._before
+        """After an error inside an update: put the counts back, and mark the state, as arrays may be half changed."""
+        state, before = self.state, self._before_update
         if before is None or state.steps > before[0]:
             return
-        _, state.batch, pending, updates = before
+        _, state.batch, pending, iterations = before
         del state.losses.pending[pending:]
-        if isinstance(updates, int):
-            self.optimizer.iter = updates
-        state.whole, self._before = False, None
+        if isinstance(iterations, int):
+            self.optimizer.iter = iterations
+        state.consistent, self._before_update = False, None
 
-    def _check_first(self, loss: Any) -> None:
-        """Before the first update: is the loss a scalar, do all labels fit the classes?"""
+    def _check_first_loss(self, loss: Any) -> None:
+        """Before the first update: DTypeError unless the loss is a scalar; ValueError for a label without a class."""
         shape = getattr(loss, "shape", None) if not isinstance(loss, int | float) else ()
         if shape != ():
             found = f"a {type(loss).__name__}" if shape is None else f"an array of shape {tuple(shape)}"
@@ -175,18 +188,18 @@ class Steps:
                 f"Trainer.fit: {type(self.model).__name__}.forward returned {found}, not a scalar loss; return the 0-d "
                 "mean " + advice
             )
-        self.host = not is_array(loss) or on_host(loss)
+        self.losses_on_host = not is_array(loss) or on_host(loss)
         self._check_labels()
-        self.first = False
+        self.started = True
 
     def _check_labels(self) -> None:
-        """ValueError if a label, of all of t or of the validation data, fits none of the classes."""
+        """ValueError for a label, in all of t or in the validation data, that names none of the classes."""
         for name, t in self.labels.items():
             check_labels(f"Trainer.fit: {name}", self.model, t)
 
 
 def update(optimizer: Any, params: list[Array], grads: list[Array], clip: Array | None) -> None:
-    """One update by any optimizer, its gradients times ``clip`` if there is one."""
+    """Make one update with any optimizer; ``clip``: a 0-d factor for all gradients, or None."""
     if takes_clip(optimizer):
         optimizer.update(params, grads, clip)
         return
@@ -196,12 +209,15 @@ def update(optimizer: Any, params: list[Array], grads: list[Array], clip: Array 
 
 
 def takes_clip(optimizer: Any) -> bool:
-    """Does its update take the factor of clipping? One with an update of its own has its gradients scaled before."""
+    """Does its ``update`` take ``clip``? If its class has an update of its own, gradients are scaled before it."""
     return getattr(type(optimizer), "update", None) is Optimizer.update
 
 
 def _check_slots(slots: list[Slot], grads: list[Array]) -> None:
-    """One parameter listed twice needs two gradients: of a layer object used twice, only the last use is left."""
+    """ValueError if a parameter is listed twice with one gradient.
+
+    That is a layer object that a model of a user's own class calls twice: its second use overwrites the first.
+    """
     for i, (first, _) in enumerate(slots):
         if first != i and grads[i] is grads[first]:
             raise ValueError(

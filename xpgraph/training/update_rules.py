@@ -1,6 +1,7 @@
-"""The rules of the optimizers: one kernel call updates all parameters, in place, in the paper's letters.
+"""The update rules of the optimizers, in the letters of the papers. One call updates all parameters in place.
 
-``clip`` is the factor of gradient clipping, by which each g is multiplied first; None is no clipping.
+``params``, ``grads`` and the state (v, h, m) are parallel lists of arrays. ``clip``: a 0-d factor that multiplies every
+g first, or None.
 """
 
 from __future__ import annotations
@@ -71,11 +72,11 @@ def adam(
     eps: float,
     clip: Array | None = None,
 ) -> None:
-    """m ← β₁ m + (1-β₁) g;  v ← β₂ v + (1-β₂) g²;  θ ← θ - α m / (√v + ε), α and ε with the bias correction in."""
+    """m ← β₁ m + (1-β₁) g;  v ← β₂ v + (1-β₂) g²;  θ ← θ - α m / (√v + ε). α and ε include the bias correction."""
     for p, g, mi, vi in zip(params, _clipped(xp, grads, clip), m, v, strict=True):
         mi *= beta1
         mi += (1.0 - beta1) * g
-        square = g * g  # in place from here: fresh memory for each term takes longer than its arithmetic
+        square = g * g  # in place from here on: new memory for each term takes longer than its arithmetic
         square *= 1.0 - beta2
         vi *= beta2
         vi += square

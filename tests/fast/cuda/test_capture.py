@@ -1,4 +1,4 @@
-"""What is not captured, and why; what does not fit into the memory of a device."""
+"""Which steps are not captured, and what the report says; data and steps that do not fit into a device's memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.cuda
 
 
 class Counting(Node):
-    """A user's own layer that counts its calls: nothing says that it may be captured."""
+    """A user's own layer that counts its calls, and does not declare that it can be captured."""
 
     saved = ("x",)
 
@@ -37,7 +37,7 @@ class Counting(Node):
 
 
 class Inherited(Sigmoid):
-    """It adds a branch on a value to a layer that may be captured, and so may not."""
+    """A subclass of a layer that can be captured; it does not declare so itself."""
 
 
 class Own:
@@ -53,7 +53,7 @@ class Own:
         (Sigmoid, Own, "Own has an update of its own"),
     ],
 )
-def test_what_cannot_be_captured_is_said(cuda, layer, optimizer, words):
+def test_the_report_says_why_steps_are_not_captured(cuda, layer, optimizer, words):
     def model():
         first, _, last = xg.mlp([12, 9, 3], backend=cuda.place).nodes
         return Chain(first, layer(), last, loss=SoftmaxWithLoss())
@@ -67,7 +67,7 @@ def test_what_cannot_be_captured_is_said(cuda, layer, optimizer, words):
 
 
 class Reading(Sigmoid):
-    """It says that it may be captured, and reads a value: found when it is captured."""
+    """It declares that it can be captured, but reads a value, which fails in the capture."""
 
     capturable = True
 
@@ -91,7 +91,7 @@ def test_a_step_that_reads_falls_back_with_one_warning(cuda):
         fit(cuda, Adam(), True, model=model())
 
 
-def test_without_cublaslt_products_are_cupys_and_nothing_is_captured(rig, monkeypatch):
+def test_without_cublaslt_cupy_makes_the_products_and_nothing_is_captured(rig, monkeypatch):
     from xpgraph.fast import cupy as bodies
     from xpgraph.fast.cuda import cublaslt
 
@@ -115,12 +115,12 @@ def test_the_generic_bodies_are_not_captured(rig, monkeypatch):
 
 
 @pytest.mark.parametrize("graph", ["yes", 2, None])
-def test_graph_is_one_of_three(graph):
+def test_wrong_values_of_graph_are_refused(graph):
     with pytest.raises(ValueError, match="graph is"):
         Trainer(xg.mlp([12, 3]), SGD()).fit(X, T, 1, 8, graph=graph)
 
 
-def test_numpy_has_no_graphs():
+def test_graph_true_is_an_error_on_numpy():
     with pytest.raises(CaptureError, match="steps on numpy cannot be captured"):
         Trainer(xg.mlp([12, 3]), SGD()).fit(X, T, 1, 8, graph=True)
 
@@ -152,5 +152,5 @@ def test_out_of_memory_is_one_line_with_a_batch_size_to_try(rig, monkeypatch):
     assert isinstance(told.value, MemoryError)
 
 
-def test_the_rig_is_gone_after_a_test():
+def test_the_rig_leaves_the_library_table_as_it_was():
     assert LIBRARIES["cupy"].namespace == "array_api_compat.cupy"

@@ -1,6 +1,6 @@
-"""What may change while a step is captured: then it is made again, or given up, and the numbers stay the same.
+"""Changes of model, optimizer and memory while steps are replayed: they are captured again, or run call by call.
 
-And what a fit leaves behind: nothing.
+The numbers stay the same, and a fit leaves nothing on the device.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.cuda
 
 
 def load(trainer):
-    trainer.optimizer.load_state(trainer.kept)
+    trainer.optimizer.load_state(trainer.saved_state)
 
 
 def reset(trainer):
@@ -39,15 +39,15 @@ CHANGES = {"load_state": load, "reset": reset, "rebind": rebind}
 
 @pytest.mark.parametrize("name", CHANGES)
 @pytest.mark.parametrize("where", ["between two epochs", "at a line"])
-def test_what_is_bound_anew_is_met(cuda, name, where):
-    """A captured step holds addresses; what lies elsewhere afterwards is not there any more."""
+def test_replaced_arrays_are_used_by_the_next_captured_step(cuda, name, where):
+    """A captured step holds addresses, so it must be captured again if an array is replaced."""
     runs = []
     for graph in (False, True):
         trainer = Trainer(xg.mlp([12, 9, 3], backend=cuda.place), Momentum(lr=0.2))
 
         def change(*_, trainer=trainer):
             if trainer.steps == 14 or (where == "at a line" and trainer.steps == 11):
-                trainer.kept = {"iter": 3, "v": [namespace_copy(v) for v in trainer.optimizer.v]}
+                trainer.saved_state = {"iter": 3, "v": [namespace_copy(v) for v in trainer.optimizer.v]}
                 CHANGES[name](trainer)
 
         report = Notes()
@@ -58,7 +58,7 @@ def test_what_is_bound_anew_is_met(cuda, name, where):
     same(*runs)
 
 
-def test_another_precision_is_met(rig):
+def test_a_new_precision_is_used_by_the_next_captured_step(rig):
     """tf32 from the third epoch on."""
     computes = []
     for graph in (False, True):
@@ -76,8 +76,8 @@ def test_another_precision_is_met(rig):
     assert computes[0] == computes[1] and set(computes[0]) == {68, 77}
 
 
-def test_a_table_is_of_one_dtype_and_one_number_of_lists(rig):
-    """Addresses are given out again: to parameters of another dtype, or in another arrangement."""
+def test_an_address_table_is_not_reused_for_another_dtype_or_number_of_lists(rig):
+    """Freed addresses are used again, for parameters of another dtype or for another number of lists."""
     from cuda_arrays import device_array, host_view
 
     from xpgraph.fast.cuda.update import pieces
@@ -85,12 +85,12 @@ def test_a_table_is_of_one_dtype_and_one_number_of_lists(rig):
     memory = [np.zeros(6000, np.float64) for _ in range(4)]
     wide = [device_array(a[:3000]) for a in memory]
     narrow = [device_array(a.view(np.float32)[:3000]) for a in memory]
-    kept = [host_view(pieces([[a], [b]])).copy() for a, b in (wide[:2], narrow[:2])]
-    assert kept[0][1, 0] - kept[0][0, 0] == 2 * (kept[1][1, 0] - kept[1][0, 0])
+    tables = [host_view(pieces([[a], [b]])).copy() for a, b in (wide[:2], narrow[:2])]
+    assert tables[0][1, 0] - tables[0][0, 0] == 2 * (tables[1][1, 0] - tables[1][0, 0])
     assert len(pieces([wide[:2], wide[2:]])) == 4 and len(pieces([[a] for a in wide])) == 2
 
 
-# --- what is given up, and how ---
+# --- steps that cannot be captured after all ---
 
 
 class Doubled(SoftmaxWithLoss):
@@ -113,7 +113,7 @@ class Plain(SoftmaxWithLoss):
 
 
 @pytest.mark.parametrize("loss", [Doubled, Plain])
-def test_a_loss_of_another_kind_is_not_captured(cuda, loss):
+def test_steps_with_a_loss_of_another_dtype_are_not_captured(cuda, loss):
     def model():
         return Chain(*xg.mlp([12, 9, 3], backend=cuda.place).nodes, loss=loss())
 
@@ -149,14 +149,14 @@ def test_a_model_without_parameters(cuda):
     assert trainer.steps == 14 and "the model has no parameters" in notes.notes[-1]
 
 
-def test_whole_numbers_of_numpy_are_taken(cuda):
+def test_numpy_integers_are_accepted_by_captured_steps(cuda):
     trainer, _ = fit(cuda, SGD(), True, batch_size=np.int32(8), epochs=np.int64(2))
     assert trainer.steps == 14
 
 
 @pytest.mark.parametrize("times", [1, 100])
-def test_no_memory_for_a_second_step(rig, monkeypatch, times):
-    """Once: what the pool held unused is given back, and it works. Always: call by call, with a line that says so."""
+def test_too_little_memory_for_a_captured_step(rig, monkeypatch, times):
+    """Once: unused memory of the pool is freed, and the step works. Always: steps run call by call, with a note."""
     import cupy
     from cuda_lane import Lane
 
@@ -178,7 +178,7 @@ def test_no_memory_for_a_second_step(rig, monkeypatch, times):
 
 
 def test_after_a_failed_capture_nodes_hold_the_last_step(rig):
-    """The full batch is captured; the short one reads a value, and so cannot be."""
+    """The full batch is captured; with the short one, the node reads a value, so its capture fails."""
 
     class Peeking(Sigmoid):
         capturable = True
@@ -204,7 +204,7 @@ def test_after_a_failed_capture_nodes_hold_the_last_step(rig):
 
 
 def test_a_fit_leaves_nothing_on_the_device(rig, monkeypatch):
-    """Its data, memory and graphs go with it, not with some later collection."""
+    """Its data, memory and graphs are freed at its end, not by a later garbage collection."""
     from xpgraph.fast.cuda import capture
 
     made, captured = [], capture.Captured
@@ -223,8 +223,8 @@ def test_a_fit_leaves_nothing_on_the_device(rig, monkeypatch):
         gc.enable()
 
 
-def test_a_reader_that_stops_the_fit(cuda):
-    """An exception from a line of the report, then another fit: as without a graph."""
+def test_an_exception_in_the_report_ends_captured_steps_as_other_steps(cuda):
+    """Then another fit: all as without a graph."""
 
     class Stop(Notes):
         def step(self, progress):

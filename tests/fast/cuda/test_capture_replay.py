@@ -1,6 +1,6 @@
-"""Captured steps: the same bits as steps call by call, as few launches as promised, no look at a value.
+"""Captured steps: the same bits as steps call by call, as few launches as promised, and no value is read.
 
-Without a GPU they run on host memory; on a machine with one, on it, but for what only host memory can count.
+Without a GPU these tests run on host memory (the CUDA rig). Launches and reads are counted only there.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def test_the_device_trains_as_numpy_does(cuda, name):
 
 
 def count(rig, optimizer, sizes, max_grad=None):
-    """What one captured step launches, by name, and what its warm rounds launched."""
+    """How many kernels one captured step launches, by name."""
     x, t = np.zeros((16, sizes[0]), np.float32), np.arange(16) % sizes[-1]
     trainer = Trainer(xg.mlp(list(sizes), backend=rig.place), optimizer)
     rig.graphs.clear()
@@ -76,7 +76,7 @@ def test_refused_column_sums_cost_one_launch_a_layer(rig):
 
 @pytest.mark.parametrize("graph", [False, True])
 def test_nothing_is_read_between_two_lines(rig, graph):
-    """From one printed loss to the next the host reads nothing; it reads one piece for the line."""
+    """Between two reported losses the host reads nothing; for the report it reads once."""
     seen = []
 
     class Watch(Notes):
@@ -93,7 +93,7 @@ def test_nothing_is_read_between_two_lines(rig, graph):
 def test_all_but_the_first_steps_of_each_shape_are_replays(rig):
     fit(rig, SGD(), True, epochs=6)
     calls = Counter(rig.calls)
-    assert calls["replay", ""] == 42 - 1 - 2 - 2  # one of a fit; two for each of the two batch lengths
+    assert calls["replay", ""] == 42 - 1 - 2 - 2  # the first step, and two warm-ups for each of the two batch lengths
     assert calls["kernel", "gather"] == 5
 
 
@@ -145,7 +145,7 @@ def test_after_a_captured_fit_nodes_hold_what_the_last_step_left(cuda):
 
 
 def test_other_work_between_replays_changes_nothing(cuda):
-    """Memory that others ask for while a graph waits is never the graph's."""
+    """Memory that other code allocates between replays is not the graph's."""
 
     class Busy(Notes):
         def step(self, progress):

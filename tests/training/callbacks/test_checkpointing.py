@@ -1,4 +1,4 @@
-"""Runs with callbacks that remember, cut off anywhere; interrupts that cut a step or an epoch; long histories."""
+"""Runs with callbacks that have state, cut off anywhere; interrupts within a step or an epoch; long histories."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from checkpointing import T, X, trainer
-from cutting import EPOCHS, ROWS, SIZE, STEPS, Cut, Told, bits, cut_at, ended, forked, program
+from checkpointing import T, X, make_trainer
+from cutting import EPOCHS, ROWS, SIZE, STEPS, Cut, RecordingReport, bits, cut_at, ended, forked, program
 
 import xpgraph as xg
 from xpgraph import SGD, Adam, Callback, Momentum
@@ -24,7 +24,7 @@ fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 
 
 class Follows(Callback):
-    """Steers the run by what it remembers: a mean of the weights, and how often it has seen a loss fall."""
+    """Sets the learning rate by its state: a mean of the weights, and how often the loss has fallen."""
 
     schedules = True
 
@@ -61,19 +61,19 @@ def work(folder, every=3, own=None, **more):
 @pytest.fixture(scope="module")
 def straight():
     own = Follows()
-    by = work(None, own=own)
-    assert by.optimizer.lr != 0.05 and own.seen and bits(by)[0] != bits(program(None))[0]
-    return bits(by), own
+    trainer = work(None, own=own)
+    assert trainer.optimizer.lr != 0.05 and own.seen and bits(trainer)[0] != bits(program(None))[0]
+    return bits(trainer), own
 
 
-def check(by, own, straight):
-    assert bits(by) == straight[0]
+def check(trainer, own, straight):
+    assert bits(trainer) == straight[0]
     assert own.mean.tobytes() == straight[1].mean.tobytes()
     assert (own.rate, own.best, own.seen) == (straight[1].rate, straight[1].best, straight[1].seen)
 
 
 @pytest.mark.parametrize("every", [1, 3])
-def test_a_callback_that_remembers_goes_on_after_any_step(tmp_path, monkeypatch, straight, every):
+def test_a_callback_with_state_resumes_after_any_step(tmp_path, monkeypatch, straight, every):
     for step in range(1, STEPS + 1):
         with monkeypatch.context() as patch, pytest.raises(Cut):
             cut_at(patch, step)
@@ -83,7 +83,7 @@ def test_a_callback_that_remembers_goes_on_after_any_step(tmp_path, monkeypatch,
 
 
 @fork
-def test_a_callback_that_remembers_goes_on_after_a_kill(tmp_path, monkeypatch, straight):
+def test_a_callback_with_state_resumes_after_a_kill(tmp_path, monkeypatch, straight):
     def killed(step):
         cut_at(monkeypatch, step, lambda: os.kill(os.getpid(), signal.SIGKILL))
         work(tmp_path / str(step), 2)
@@ -95,21 +95,21 @@ def test_a_callback_that_remembers_goes_on_after_a_kill(tmp_path, monkeypatch, s
 
 
 @pytest.mark.parametrize("again", ["the same", "a new one"])
-def test_a_callback_that_remembers_goes_on_after_interrupts_in_one_process(tmp_path, monkeypatch, straight, again):
-    by, own = trainer(), Follows()
-    by.checkpoint, by.every = tmp_path, 100
-    fit = {"batch_size": SIZE, "max_grad": 0.5, "eval_interval": 3, "report": Told()}
+def test_a_callback_with_state_resumes_after_interrupts_in_one_process(tmp_path, monkeypatch, straight, again):
+    trainer, own = make_trainer(), Follows()
+    trainer.checkpoint, trainer.every = tmp_path, 100
+    fit = {"batch_size": SIZE, "max_grad": 0.5, "eval_interval": 3, "report": RecordingReport()}
     for step in (2, 8, 11):
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             cut_at(patch, step, lambda: signal.raise_signal(signal.SIGINT))
-            by.fit(X[:ROWS], T[:ROWS], EPOCHS, callbacks=[own], **fit)
-        assert by.steps == latest(tmp_path).step == step
+            trainer.fit(X[:ROWS], T[:ROWS], EPOCHS, callbacks=[own], **fit)
+        assert trainer.steps == latest(tmp_path).step == step
         own = own if again == "the same" else Follows()
-    by.fit(X[:ROWS], T[:ROWS], EPOCHS, callbacks=[own], **fit)
-    check(by, own, straight)
+    trainer.fit(X[:ROWS], T[:ROWS], EPOCHS, callbacks=[own], **fit)
+    check(trainer, own, straight)
 
 
-def test_a_callback_whose_state_cannot_be_saved_is_told(tmp_path):
+def test_a_callback_state_that_cannot_be_saved_is_refused(tmp_path):
     class Odd(Callback):
         state = property(lambda self: {"function": print})
 
@@ -131,7 +131,7 @@ class Counts(Callback):
 
 
 class Watches(Callback):
-    """Remembers nothing."""
+    """Has no state."""
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ class Watches(Callback):
         ([Counts, Follows], [Counts], "the callbacks Follows 0, Counts 0, this fit has Counts 0"),
     ],
 )
-def test_other_callbacks_with_a_state_are_refused_and_nothing_is_changed(tmp_path, monkeypatch, then, now, words):
+def test_other_callbacks_with_state_are_refused_and_nothing_is_changed(tmp_path, monkeypatch, then, now, words):
     with monkeypatch.context() as patch, pytest.raises(Cut):
         cut_at(patch, 7)
         program(tmp_path, callbacks=[make() for make in then])
@@ -155,7 +155,7 @@ def test_other_callbacks_with_a_state_are_refused_and_nothing_is_changed(tmp_pat
     assert bits(program(tmp_path, callbacks=[make() for make in then])) == straight
 
 
-def test_callbacks_of_one_class_are_told_apart_by_place_and_others_come_and_go(tmp_path, monkeypatch):
+def test_callbacks_of_one_class_resume_by_number_and_those_without_state_may_change(tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(Cut):
         cut_at(patch, 10)
         program(tmp_path, callbacks=[first := Counts(), Watches(), Counts()])
@@ -168,11 +168,11 @@ def test_callbacks_of_one_class_are_told_apart_by_place_and_others_come_and_go(t
 
 def test_each_fit_of_a_program_has_its_own_callbacks(tmp_path, monkeypatch):
     def fits(folder):
-        by, own = trainer(), [Counts(), Counts()]
-        by.checkpoint, by.every = folder, 1
-        by.fit(X[:ROWS], T[:ROWS], 1, SIZE, report=Told(), callbacks=own[:1])
-        by.fit(X[:ROWS], T[:ROWS], 3, SIZE, report=Told(), callbacks=[Watches(), own[1], Follows()])
-        return bits(by), own[1].n
+        trainer, own = make_trainer(), [Counts(), Counts()]
+        trainer.checkpoint, trainer.every = folder, 1
+        trainer.fit(X[:ROWS], T[:ROWS], 1, SIZE, report=RecordingReport(), callbacks=own[:1])
+        trainer.fit(X[:ROWS], T[:ROWS], 3, SIZE, report=RecordingReport(), callbacks=[Watches(), own[1], Follows()])
+        return bits(trainer), own[1].n
 
     straight = fits(None)
     assert straight[1] == 3
@@ -184,7 +184,7 @@ def test_each_fit_of_a_program_has_its_own_callbacks(tmp_path, monkeypatch):
 
 
 class Best(Callback):
-    """Puts the weights of the best epoch back at the end."""
+    """Restores the weights of epoch 2 at the end."""
 
     def __init__(self):
         self.loss, self.weights = float("inf"), None
@@ -203,7 +203,7 @@ class Best(Callback):
         self.loss, self.weights = state["loss"], state["weights"]
 
 
-def test_what_end_does_is_in_the_last_checkpoint_and_is_not_left_out(tmp_path, monkeypatch):
+def test_changes_made_in_end_are_in_the_last_checkpoint(tmp_path, monkeypatch):
     straight = bits(program(None, callbacks=[Best()]))
     program(tmp_path / "whole", callbacks=[Best()])
     assert bits(program(tmp_path / "whole", seed=5, callbacks=[Best()])) == straight  # nothing is left to do
@@ -214,7 +214,7 @@ def test_what_end_does_is_in_the_last_checkpoint_and_is_not_left_out(tmp_path, m
             program(folder, callbacks=[Best()])
         assert bits(program(folder, seed=5, callbacks=[Best()])) == straight
 
-    def late(by, record):
+    def late(trainer, record):
         if record["epoch"] == EPOCHS:
             signal.raise_signal(signal.SIGTERM)
 
@@ -232,24 +232,24 @@ def test_a_finished_fit_calls_no_callback(tmp_path):
     assert own.n == 4  # what it remembered is there all the same
 
 
-def test_why_it_stopped_is_in_the_checkpoint(tmp_path):
+def test_the_stop_reason_is_restored(tmp_path):
     class Stops(Callback):
         def epoch(self, state, record):
             if state.epoch == 2:
                 state.stop("no better")
 
     program(tmp_path, callbacks=[Stops()])
-    by = program(tmp_path, seed=5)
-    assert (by.current_epoch, by.state.stop_reason) == (2, "no better")
+    trainer = program(tmp_path, seed=5)
+    assert (trainer.current_epoch, trainer.state.stop_reason) == (2, "no better")
 
 
 @pytest.mark.parametrize("step", [3, 8, 10])
-def test_another_optimizer_goes_on_too(tmp_path, monkeypatch, step):
-    """It is in the checkpoint; the program that goes on gives the one that the run has come to."""
+def test_a_run_resumes_with_the_optimizer_that_replaced_the_first(tmp_path, monkeypatch, step):
+    """The new one is in the checkpoint; the program that resumes must make the trainer with one of its class."""
 
-    def swap(by, record):
+    def swap(trainer, record):
         if record["epoch"] == 1:
-            by.optimizer = Momentum(0.1)
+            trainer.optimizer = Momentum(0.1)
 
     straight = bits(program(None, optimizer="SGD", on_epoch=swap))
     folder = tmp_path / str(step)
@@ -263,23 +263,23 @@ def test_another_optimizer_goes_on_too(tmp_path, monkeypatch, step):
     assert bits(program(folder, 1, optimizer=kind, on_epoch=swap)) == straight
 
 
-# --- cut off within a step, or an epoch ---
+# --- interrupts within a step or an epoch ---
 
 
 def interrupted_fits(folder, monkeypatch, cut, again=None):
     """A fit cut off by ``cut(patch, trainer)``, then the same fit in the same process."""
-    by = trainer()
-    by.checkpoint, by.every = folder, 3
-    fit = {"batch_size": SIZE, "max_grad": 0.5, "eval_interval": 3, "report": Told(), "validation": (X, T)}
+    trainer = make_trainer()
+    trainer.checkpoint, trainer.every = folder, 3
+    fit = {"batch_size": SIZE, "max_grad": 0.5, "eval_interval": 3, "report": RecordingReport(), "validation": (X, T)}
     with monkeypatch.context() as patch, pytest.raises((KeyboardInterrupt, ZeroDivisionError)):
-        cut(patch, by)
-        by.fit(X[:ROWS], T[:ROWS], EPOCHS, **fit)
-    left = by.steps, by.optimizer.iter, by.current_epoch, [record["epoch"] for record in by.history]
+        cut(patch, trainer)
+        trainer.fit(X[:ROWS], T[:ROWS], EPOCHS, **fit)
+    left = trainer.steps, trainer.optimizer.iter, trainer.current_epoch, [record["epoch"] for record in trainer.history]
     assert left[0] == left[1] and left[3] == list(range(1, left[2] + 1))
     steps = []
     if folder is not None:
-        by.fit(X[:ROWS], T[:ROWS], EPOCHS, callbacks=[Notes(steps)], **fit)
-    return by, left, steps
+        trainer.fit(X[:ROWS], T[:ROWS], EPOCHS, callbacks=[Notes(steps)], **fit)
+    return trainer, left, steps
 
 
 class Notes(Callback):
@@ -296,15 +296,15 @@ def twice():
 
 
 @pytest.mark.parametrize(("step", "first"), [(1, 1), (2, 3), (6, 4), (7, 8), (10, 11), (12, 10)])
-def test_after_a_second_interrupt_the_same_fit_goes_on(tmp_path, monkeypatch, step, first):
-    """Between two steps, where it was; before the callbacks of a step have run, from the folder."""
-    by, left, steps = interrupted_fits(tmp_path, monkeypatch, lambda patch, by: cut_at(patch, step, twice))
+def test_after_a_second_interrupt_the_same_fit_resumes(tmp_path, monkeypatch, step, first):
+    """Where it was, if it came between two steps; from the checkpoint, if callbacks of the step had not run yet."""
+    trainer, left, steps = interrupted_fits(tmp_path, monkeypatch, lambda patch, trainer: cut_at(patch, step, twice))
     assert left[0] == step and steps == list(range(first, STEPS + 1))
-    assert bits(by) == bits(program(None, validation=(X, T)))
+    assert bits(trainer) == bits(program(None, validation=(X, T)))
 
 
 class Halfway:
-    """The rule of Adam, cut off at one update after it has changed the first parameter."""
+    """The rule of Adam; at one update it is cut off after it has changed the first parameter."""
 
     def __init__(self, step, cut=twice):
         self.left, self.cut = step, cut
@@ -317,71 +317,73 @@ class Halfway:
         adam(params, grads, m, v, *rest)
 
 
-def test_an_update_that_is_cut_off_halfway_is_not_counted_and_the_run_goes_on_from_the_folder(tmp_path, monkeypatch):
-    def cut(patch, by):
+def test_an_update_cut_off_halfway_is_not_counted_and_the_fit_resumes_from_the_checkpoint(tmp_path, monkeypatch):
+    def cut(patch, trainer):
         patch.setattr(Adam, "rule", Halfway(8))
 
-    by, left, steps = interrupted_fits(tmp_path, monkeypatch, cut)
+    trainer, left, steps = interrupted_fits(tmp_path, monkeypatch, cut)
     assert left[0] == 7 and steps == list(range(7, STEPS + 1))  # the checkpoint of step 6 has whole weights
-    assert bits(by) == bits(program(None, validation=(X, T)))
+    assert bits(trainer) == bits(program(None, validation=(X, T)))
 
 
-def test_without_a_folder_the_counts_agree_all_the_same(monkeypatch):
+def test_without_a_folder_steps_and_iter_agree_after_an_interrupt(monkeypatch):
     def stop():
         raise KeyboardInterrupt
 
-    by, left, _ = interrupted_fits(None, monkeypatch, lambda patch, by: patch.setattr(Adam, "rule", Halfway(8, stop)))
+    trainer, left, _ = interrupted_fits(
+        None, monkeypatch, lambda patch, trainer: patch.setattr(Adam, "rule", Halfway(8, stop))
+    )
     assert left[:2] == (7, 7)
-    by.fit(X[:ROWS], T[:ROWS], 1, SIZE, report=Told())
-    assert by.steps == by.optimizer.iter == 7 + 4 and by.current_epoch == 2
+    trainer.fit(X[:ROWS], T[:ROWS], 1, SIZE, report=RecordingReport())
+    assert trainer.steps == trainer.optimizer.iter == 7 + 4 and trainer.current_epoch == 2
 
 
 @pytest.mark.parametrize("epoch", [1, 3, 4])
-def test_an_interrupt_while_an_epoch_is_validated_does_not_lose_its_line(tmp_path, monkeypatch, epoch):
-    def cut(patch, by):
-        evaluate = by.model.evaluate
+def test_an_interrupt_during_validation_does_not_lose_the_record_of_the_epoch(tmp_path, monkeypatch, epoch):
+    def cut(patch, trainer):
+        evaluate = trainer.model.evaluate
 
         def interrupted(x, t):
-            if by.steps == 4 * epoch:
+            if trainer.steps == 4 * epoch:
                 patch.undo()
                 twice()
             return evaluate(x, t)
 
-        patch.setattr(type(by.model), "evaluate", lambda self, x, t, *rest: interrupted(x, t))
+        patch.setattr(type(trainer.model), "evaluate", lambda self, x, t, *rest: interrupted(x, t))
 
-    by, left, steps = interrupted_fits(tmp_path, monkeypatch, cut)
+    trainer, left, steps = interrupted_fits(tmp_path, monkeypatch, cut)
     assert left[2] == epoch - 1 and steps == list(range(4 * epoch + 1, STEPS + 1))
-    assert bits(by) == bits(program(None, validation=(X, T)))
+    assert bits(trainer) == bits(program(None, validation=(X, T)))
 
 
-def test_an_epoch_that_was_trained_is_in_the_history_whatever_a_callback_raises(tmp_path, monkeypatch):
-    def cut(patch, by):
+def test_the_record_of_an_epoch_is_in_the_history_even_if_a_callback_raises(tmp_path, monkeypatch):
+    def cut(patch, trainer):
         class Fails(Callback):
             def epoch(self, state, record):
                 if state.epoch == 2:
                     raise ZeroDivisionError
 
-        fit = by.fit
-        patch.setattr(by, "fit", lambda *rest, **more: fit(*rest, callbacks=[Fails()], **more))
+        fit = trainer.fit
+        patch.setattr(trainer, "fit", lambda *rest, **more: fit(*rest, callbacks=[Fails()], **more))
 
-    by, left, steps = interrupted_fits(tmp_path, monkeypatch, cut)
+    trainer, left, steps = interrupted_fits(tmp_path, monkeypatch, cut)
     assert left[2] == 2 and steps == list(range(7, STEPS + 1))  # from the folder: some callbacks were not called
-    assert bits(by) == bits(program(None, validation=(X, T)))
+    assert bits(trainer) == bits(program(None, validation=(X, T)))
 
 
-def test_after_an_error_other_settings_are_another_try(tmp_path):
-    """As the error advises: clip, or take a smaller rate."""
-    by = trainer("SGD")
-    by.checkpoint, forward = tmp_path, by.model.forward
-    by.model.forward = lambda x, t: forward(x, t) * (float("nan") if by.steps == 6 else 1.0)
+def test_after_an_error_a_fit_with_other_settings_starts(tmp_path):
+    """As the error advises: clipping, for example."""
+    trainer = make_trainer("SGD")
+    trainer.checkpoint, forward = tmp_path, trainer.model.forward
+    trainer.model.forward = lambda x, t: forward(x, t) * (float("nan") if trainer.steps == 6 else 1.0)
     with pytest.raises(xg.NonFiniteError, match="at step 7 the loss is nan"):
-        by.fit(X[:ROWS], T[:ROWS], 4, SIZE, report=Told())
-    by.model.forward = forward
-    by.fit(X[:ROWS], T[:ROWS], 2, SIZE, max_grad=1.0, report=Told())
-    assert (by.steps, by.current_epoch) == (6 + 8, 3)
+        trainer.fit(X[:ROWS], T[:ROWS], 4, SIZE, report=RecordingReport())
+    trainer.model.forward = forward
+    trainer.fit(X[:ROWS], T[:ROWS], 2, SIZE, max_grad=1.0, report=RecordingReport())
+    assert (trainer.steps, trainer.current_epoch) == (6 + 8, 3)
 
 
-def test_a_save_that_was_cut_off_once_its_file_was_there_is_known_again(tmp_path, monkeypatch):
+def test_a_checkpoint_whose_save_was_interrupted_at_its_end_is_recognised(tmp_path, monkeypatch):
     save = Checkpoints.save
 
     def interrupted(self, step, *rest):
@@ -390,18 +392,18 @@ def test_a_save_that_was_cut_off_once_its_file_was_there_is_known_again(tmp_path
             twice()
         return path
 
-    by, left, steps = interrupted_fits(
-        tmp_path, monkeypatch, lambda patch, by: patch.setattr(Checkpoints, "save", interrupted)
+    trainer, left, steps = interrupted_fits(
+        tmp_path, monkeypatch, lambda patch, trainer: patch.setattr(Checkpoints, "save", interrupted)
     )
     assert left[0] == 9 and steps == list(range(10, STEPS + 1))
-    assert bits(by) == bits(program(None, validation=(X, T)))
+    assert bits(trainer) == bits(program(None, validation=(X, T)))
 
 
 # --- long histories ---
 
 
 def written(monkeypatch, folder, epochs, least=400):
-    """Bytes written over a run of an epoch of two steps, saved after each step; and the trainer."""
+    """(bytes written, trainer) of a run with two steps an epoch that saves after each step."""
     total, write = [0], checkpoints.write_whole
 
     def counted(path, pieces):
@@ -410,43 +412,54 @@ def written(monkeypatch, folder, epochs, least=400):
         return write(path, pieces)
 
     with monkeypatch.context() as patch:
-        patch.setattr(history_parts, "LEAST", least)
+        patch.setattr(history_parts, "MIN_BYTES", least)
         patch.setattr(checkpoints, "write_whole", counted)
-        by = long_run(folder, epochs)
-    return total[0], by
+        trainer = long_run(folder, epochs)
+    return total[0], trainer
 
 
 def long_run(folder, epochs):
-    by = xg.Trainer(xg.mlp([4, 3], seed=1, dtype="float64"), SGD(0.1), checkpoint=folder, every=1)
-    by.fit(X[:8], T[:8], epochs, 4, eval_interval=1, report=Told())
-    return by
+    trainer = xg.Trainer(xg.mlp([4, 3], seed=1, dtype="float64"), SGD(0.1), checkpoint=folder, every=1)
+    trainer.fit(X[:8], T[:8], epochs, 4, eval_interval=1, report=RecordingReport())
+    return trainer
 
 
+@pytest.mark.slow("training")
 def test_checkpoints_do_not_grow_with_the_square_of_the_run(tmp_path, monkeypatch):
     short, long = (written(monkeypatch, tmp_path / str(n), n)[0] for n in (60, 240))
     assert long < 4.8 * short
     all_in_one = written(monkeypatch, tmp_path / "one", 240, least=1 << 30)[0]
-    assert all_in_one > 1.5 * long  # the measure sees what it should
-    sizes = [path.stat().st_size for path in (tmp_path / "240").glob("checkpoint-*")]
-    assert max(sizes) < 2 * max(path.stat().st_size for path in (tmp_path / "60").glob("checkpoint-*"))
+    assert all_in_one > 1.5 * long  # without parts, the same measure grows
+    assert largest_checkpoint(tmp_path / "240") < 2 * largest_checkpoint(tmp_path / "60")
 
 
-def test_a_long_history_comes_back_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr(history_parts, "LEAST", 400)
-    straight = bits(long_run(None, 60))
-    for step in (7, 60, 61, 99, 120):
-        folder = tmp_path / str(step)
-        with monkeypatch.context() as patch, pytest.raises(Cut):
-            cut_at(patch, step)
-            long_run(folder, 60)
-        assert bits(long_run(folder, 60)) == straight
-    named = {name for path in folder.glob("checkpoint-*") for name in checkpoints.read(path).parts}
-    assert {path.name for path in folder.glob("part-*")} == named and 1 < len(named) < 8  # no other is left
+def test_the_size_of_a_checkpoint_does_not_grow_with_the_run(tmp_path, monkeypatch):
+    for epochs in (15, 60):
+        written(monkeypatch, tmp_path / str(epochs), epochs)
+    assert largest_checkpoint(tmp_path / "60") < 2 * largest_checkpoint(tmp_path / "15")
+
+
+def largest_checkpoint(folder):
+    return max(path.stat().st_size for path in folder.glob("checkpoint-*"))
+
+
+@pytest.mark.parametrize("step", [7, 60, 61, 99, 120])
+def test_a_long_history_is_restored(tmp_path, monkeypatch, step):
+    monkeypatch.setattr(history_parts, "MIN_BYTES", 400)
+    with monkeypatch.context() as patch, pytest.raises(Cut):
+        cut_at(patch, step)
+        long_run(tmp_path, 60)
+    assert bits(long_run(tmp_path, 60)) == bits(long_run(None, 60))
+    named = {name for path in tmp_path.glob("checkpoint-*") for name in checkpoints.read(path).parts}
+    assert {path.name for path in tmp_path.glob("part-*")} == named and 1 < len(named) < 8  # no other part is there
 
 
 @fork
-def test_a_kill_at_any_moment_of_a_save_with_parts_loses_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(history_parts, "LEAST", 100)
+@pytest.mark.parametrize(
+    "writes", [(2, 9), pytest.param(range(1, 30, 2), marks=pytest.mark.slow("processes"))], ids=["two", "many"]
+)
+def test_a_kill_at_any_moment_of_a_save_with_parts_loses_nothing(tmp_path, monkeypatch, writes):
+    monkeypatch.setattr(history_parts, "MIN_BYTES", 100)
     straight, write = bits(long_run(None, 12)), checkpoints.write_whole
 
     def killed(at, after):
@@ -463,15 +476,15 @@ def test_a_kill_at_any_moment_of_a_save_with_parts_loses_nothing(tmp_path, monke
         monkeypatch.setattr(checkpoints, "write_whole", counted)
         long_run(tmp_path / f"{at} {after}", 12)
 
-    for at in range(1, 30, 2):
+    for at in writes:
         for after in (False, True):
             assert ended(forked(lambda at=at, after=after: killed(at, after))) == -signal.SIGKILL
             assert bits(long_run(tmp_path / f"{at} {after}", 12)) == straight
 
 
 @pytest.mark.parametrize("damage", ["gone", "a byte", "another"])
-def test_a_checkpoint_whose_part_is_damaged_is_passed_over(tmp_path, monkeypatch, damage):
-    monkeypatch.setattr(history_parts, "LEAST", 400)
+def test_a_checkpoint_with_a_damaged_part_is_not_used(tmp_path, monkeypatch, damage):
+    monkeypatch.setattr(history_parts, "MIN_BYTES", 400)
     straight = bits(long_run(None, 60))
     with monkeypatch.context() as patch, pytest.raises(Cut):
         cut_at(patch, 100)
@@ -492,20 +505,20 @@ def test_a_checkpoint_whose_part_is_damaged_is_passed_over(tmp_path, monkeypatch
         assert bits(long_run(tmp_path, 60)) == straight
 
 
-def test_who_changes_an_old_record_finds_it_changed(tmp_path, monkeypatch):
-    monkeypatch.setattr(history_parts, "LEAST", 400)
+def test_a_changed_old_record_is_restored_as_changed(tmp_path, monkeypatch):
+    monkeypatch.setattr(history_parts, "MIN_BYTES", 400)
 
     def run(folder, cut=None):
-        def change(by, record):
+        def change(trainer, record):
             if record["epoch"] == 40:
-                by.history[2]["note"] = "changed"
-                by.loss_list[5] = 7.0
+                trainer.history[2]["note"] = "changed"
+                trainer.loss_list[5] = 7.0
             if record["epoch"] == cut:
                 raise Cut
 
-        by = xg.Trainer(xg.mlp([4, 3], seed=1, dtype="float64"), SGD(0.1), checkpoint=folder, every=1)
-        by.fit(X[:8], T[:8], 60, 4, eval_interval=1, report=Told(), on_epoch=change)
-        return bits(by)
+        trainer = xg.Trainer(xg.mlp([4, 3], seed=1, dtype="float64"), SGD(0.1), checkpoint=folder, every=1)
+        trainer.fit(X[:8], T[:8], 60, 4, eval_interval=1, report=RecordingReport(), on_epoch=change)
+        return bits(trainer)
 
     with pytest.raises(Cut):
         run(tmp_path, cut=50)
@@ -513,16 +526,16 @@ def test_who_changes_an_old_record_finds_it_changed(tmp_path, monkeypatch):
     assert again == run(None) and again[5][2]["note"] == "changed" and again[4][5] == 7.0
 
 
-# --- what was written before there were callbacks ---
+# --- checkpoints from before there were callbacks ---
 
 
-def test_a_checkpoint_of_a_run_of_old_goes_on(tmp_path):
+def test_a_checkpoint_from_before_callbacks_resumes(tmp_path):
     """Written by the commit before callbacks, at step 6 of ``program``; on another machine the last bits may differ."""
     shutil.copy(Path(__file__).with_name("checkpoints") / "run" / "checkpoint-000006.safetensors", tmp_path)
-    report = Told()
-    by, straight = program(tmp_path, seed=5, report=report), program(None)
-    assert report.notes[0].endswith("at step 6") and by.steps == STEPS
-    assert by.loss_list == pytest.approx(straight.loss_list, rel=1e-9)
-    for p, q in zip(by.model.params, straight.model.params, strict=True):
+    report = RecordingReport()
+    trainer, straight = program(tmp_path, seed=5, report=report), program(None)
+    assert report.notes[0].endswith("at step 6") and trainer.steps == STEPS
+    assert trainer.loss_list == pytest.approx(straight.loss_list, rel=1e-9)
+    for p, q in zip(trainer.model.params, straight.model.params, strict=True):
         np.testing.assert_allclose(p, q, rtol=1e-9, atol=1e-12)
-    assert [record["epoch"] for record in by.history] == [1, 2, 3, 4]
+    assert [record["epoch"] for record in trainer.history] == [1, 2, 3, 4]

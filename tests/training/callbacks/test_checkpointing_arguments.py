@@ -1,10 +1,10 @@
-"""The parts of ``Trainer(checkpoint=...)``: what tells data apart, and arguments that cannot be right."""
+"""``Trainer(checkpoint=..., every=...)``: fingerprints of the data, and wrong arguments."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from checkpointing import T, X, trainer
+from checkpointing import T, X, make_trainer
 
 import xpgraph as xg
 from xpgraph.storage.checkpoints import Checkpoints, latest
@@ -22,15 +22,15 @@ def test_fingerprints():
     assert len({one, *prints}) == 7
 
 
-def test_a_folder_that_is_open_already_is_taken_as_it_is(tmp_path):
-    with Checkpoints(tmp_path) as kept:
-        by = xg.Trainer(trainer().model, xg.Adam(0.05), checkpoint=kept)
-        assert by.checkpoint is kept
-        by.fit(X, T, 1, 32)
-    assert latest(tmp_path).step == by.steps
+def test_an_open_checkpoints_object_is_used_as_it_is(tmp_path):
+    with Checkpoints(tmp_path) as files:
+        trainer = xg.Trainer(make_trainer().model, xg.Adam(0.05), checkpoint=files)
+        assert trainer.checkpoint is files
+        trainer.fit(X, T, 1, 32)
+    assert latest(tmp_path).step == trainer.steps
 
 
-def test_in_pieces(lib, monkeypatch):
+def test_fingerprints_of_large_arrays_are_made_piece_by_piece(lib, monkeypatch):
     x = lib.place.asarray(np.arange(60_000.0).reshape(600, 100))
     whole = fingerprint(x)
     assert whole == fingerprint(np.arange(60_000.0).reshape(600, 100))
@@ -51,4 +51,4 @@ def test_in_pieces(lib, monkeypatch):
 )
 def test_bad_arguments(options, error, told):
     with pytest.raises(error, match=told):
-        xg.Trainer(trainer().model, xg.SGD(), **options)
+        xg.Trainer(make_trainer().model, xg.SGD(), **options)

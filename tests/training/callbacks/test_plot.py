@@ -1,4 +1,4 @@
-"""The picture of the loss: on screen, in a file, or into axes of one's own; no matplotlib until it is asked for."""
+"""The picture of the loss: on screen, in a file, or in given axes; matplotlib is imported only for it."""
 
 from __future__ import annotations
 

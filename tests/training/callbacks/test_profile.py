@@ -1,4 +1,4 @@
-"""Where the time goes: every second once, every call counted, and nothing left behind."""
+"""Profile: it counts every call and every second once, and leaves the model as it was."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_each_call_is_counted_and_each_second_once(lib):
     )
 
 
-def test_nothing_is_left_behind(lib):
+def test_a_profile_leaves_kernels_and_nodes_as_they_were(lib):
     net = model(lib)
     net.forward(lib.array(X), lib.array(T))
     kind = type(net.params[0])
@@ -49,12 +49,12 @@ def test_nothing_is_left_behind(lib):
     assert all("forward" not in vars(part) for part in (*net.nodes[0].nodes, net.nodes[1], net.loss))
 
 
-def test_a_model_without_parameters_has_no_library():
+def test_a_model_without_parameters_cannot_be_profiled():
     with pytest.raises(ValueError, match="no parameters"), Profile(Chain(Sigmoid())):
         pass
 
 
-def test_the_command_shows_the_table_and_keeps_it(tmp_path, capsys):
+def test_the_command_shows_the_profile_and_writes_it_to_a_file(tmp_path, capsys):
     out = tmp_path / "run"
     arguments = ["--data", "spiral", "--epochs", "2", "--backend", "numpy", "--quiet", "--profile", "--out", str(out)]
     assert xpgraph.cli.app.main(["train", *arguments]) == 0
@@ -65,7 +65,7 @@ def test_the_command_shows_the_table_and_keeps_it(tmp_path, capsys):
 
 @pytest.mark.cuda
 def test_on_the_cuda_path(rig, monkeypatch):
-    """There each call waits for the device, and is a range for NVIDIA's tools."""
+    """On a GPU each call waits for the device, and is an NVTX range."""
     import cupy
 
     ranges, waits = [], []

@@ -1,4 +1,4 @@
-"""What a run says: the chapter's lines, the live bar and what it is where no terminal is, and silence."""
+"""Reports: the chapter's lines, the live bar on a terminal, in a notebook and without either, and the silent one."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_the_live_bar_shows_epoch_loss_accuracy_and_rate(monkeypatch):
     assert "|  iter" not in shown
 
 
-def test_the_live_bar_is_taken_down_when_a_run_fails(monkeypatch):
+def test_the_live_bar_is_closed_when_a_fit_fails(monkeypatch):
     live = Live()
 
     def fail(trainer, record):
@@ -107,7 +107,7 @@ def test_without_a_terminal_the_live_bar_is_plain_lines(capsys):
     assert "━" not in out
 
 
-def test_in_a_notebook_one_output_is_written_anew(monkeypatch, capsys):
+def test_in_a_notebook_one_output_is_updated(monkeypatch, capsys):
     shown = []
     handle = types.SimpleNamespace(update=shown.append)
     shell = types.SimpleNamespace(kernel=object())

@@ -1,7 +1,7 @@
-"""The checkpoints of a training: a fit goes on where the folder's newest one stands, and writes new ones.
+"""Checkpointing: a fit continues from the newest checkpoint of the folder, and writes new ones.
 
-A program that is run again goes on by itself: each ``fit`` of a trainer has a number, and the checkpoint says in which
-of them it was written, so those before it are passed over.
+A program may call ``fit`` several times. Each call has a number, and a checkpoint says in which call it was written. So
+if the program is run again, the calls before that one do nothing, that one continues, and those after it run as usual.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from numbers import Integral
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,35 +18,36 @@ from ...arrays.cpu import arithmetic
 from ...errors import CheckpointError
 from ...storage.checkpoints import Checkpoint, Checkpoints
 from ...storage.packing import pack, unpack
-from ..callback import Callback, keys
+from ..arguments import check_every, check_folder
+from ..callback import Callback, with_state
 from ..environment import differences
 from ..history_parts import HistoryParts
-from ..losses import check_place
-from ..settings import difference
+from ..losses import check_position
+from ..settings import changed_setting
 from ..signals import Signals, ended_by
 from ..snapshot import restore, snapshot
-from ..state import Start, TrainingState
+from ..state import Resumed, TrainingState
 from .report import Report
 
-PAUSE = 60.0  # seconds: how long after one checkpoint the end of an epoch is worth another, where ``every`` is None
+INTERVAL = 60.0  # seconds from one checkpoint to the next one at the end of an epoch, if ``every`` is None
 
 
 class Checkpointing(Callback):
-    """The checkpoints of one trainer, fit after fit.
+    """Writes and reads the checkpoints of one trainer, in all its calls of ``fit``.
 
-    ``saved_step``: the updates of the newest checkpoint, of those that this trainer has read or written; None: of none.
-    While a folder is open, SIGINT, SIGTERM and SIGHUP are noted in ``signals``, which the loop checks after each step.
+    ``folder``, ``every``, ``config``: as in Trainer. ``signals``: catches SIGINT, SIGTERM and SIGHUP while the folder
+    is open; the loop checks it after each step.
     """
 
     def __init__(self, folder: Any = None, every: int | None = None) -> None:
         self.folder, self.every = check_folder(folder), check_every(every)
         self.config: dict[str, Any] = {}
-        self.saved_step: int | None = None
-        self.saved_fit = 0  # the number of the fit in which it was written
-        self.tried_step: int | None = None  # of the last save, which may have been cut off once its file was there
-        self.fits = 0  # how many fits are finished
-        self.unfinished: dict[str, Any] | None = None  # what the checkpoint says of the fit in which the state stands
-        self.skipped = False  # was the last fit finished before that one?
+        self.saved_step: int | None = None  # the newest checkpoint that this trainer has read or written
+        self.saved_fit = 0  # the number of the fit that wrote it
+        self.tried_step: int | None = None  # the last save: if an interrupt came, its file may be there all the same
+        self.finished_fits = 0
+        self.unfinished: dict[str, Any] | None = None  # what is stored of the fit that the state is in the middle of
+        self.skipped = False  # did the last fit do nothing, because the checkpoint is from a later one?
         self.signals = Signals()
         self.files: Checkpoints
         self.parts: HistoryParts
@@ -60,51 +59,50 @@ class Checkpointing(Callback):
         settings: Callable[[], dict[str, Any]],
         callbacks: Sequence[Callback],
         report: Report,
-    ) -> Iterator[Start | None]:
-        """Hold the folder while the block runs, and give the state what its checkpoint says.
+    ) -> Iterator[Resumed | None]:
+        """Lock the folder while the block runs, and restore the state from its newest checkpoint.
 
-        Yields where the fit goes on; None for one that starts here. ``settings()``: what the fit must have in common
-        with the one that it goes on with; so must ``callbacks``.
+        Yields how the fit continues; None if it starts anew. CheckpointError if ``settings()``, or the ``callbacks``
+        with a state, are not those that the fit began with.
         """
         self.signals = Signals()
         self.every, self.report = check_every(self.every), report
         if self.folder is None:
             yield None
             return
-        self.settings, self.callbacks = settings(), keys(callbacks)
-        self.number, self.began = self.fits + 1, False
+        self.settings, self.callbacks = settings(), with_state(callbacks)
+        self.number, self.began = self.finished_fits + 1, False
         with ExitStack() as stack:
             opened = isinstance(self.folder, Checkpoints)
             self.files = self.folder if opened else stack.enter_context(Checkpoints(self.folder))
-            start = self._take_up(state)
+            resumed = self._resume(state)
             stack.enter_context(self.signals)
-            yield start
+            yield resumed
             if not self.began:
-                self.fits = self.number
-                if state.last_epoch > self.start:
+                self.finished_fits = self.number
+                if state.last_epoch > self.start_epoch:
                     report.note(f"{self.files.folder}: these epochs were finished before; nothing is left to do")
-        if self.signals.caught is not None:  # after the last look at it: it is not to be lost
-            raise ended_by(self.signals.caught, self._saved_words())
+        if self.signals.caught is not None:  # since the loop checked it last
+            raise ended_by(self.signals.caught, self._what_is_saved())
 
     def begin(self, state: TrainingState) -> None:
         self.began, self.unfinished = True, None
-        self.time, self.arithmetic = time.monotonic(), arithmetic()
-        if not self.resumed:
-            path = self.save(state)
-            self.files.check_room(path)
+        self.saved_at, self.arithmetic = time.monotonic(), arithmetic()
+        if not state.resumed:
+            self.files.check_room(self.save(state))
 
     def next_step(self, state: TrainingState) -> int | None:
         return None if self.every is None else (state.steps // self.every + 1) * self.every
 
     def step(self, state: TrainingState) -> None:
-        if state.batch < state.batches and self.signals.caught is None:  # else the end of the epoch, or of the fit
+        if state.batch < state.batches and self.signals.caught is None:  # if not, it is saved later
             self.save(state)
 
     def epoch(self, state: TrainingState, record: dict[str, Any]) -> None:
-        if self.signals.caught is not None or not state.epochs_left:  # saved at the end
+        if self.signals.caught is not None or not state.epochs_left:  # end or interrupt saves it
             return
         if self.every is None:
-            due = time.monotonic() - self.time >= PAUSE
+            due = time.monotonic() - self.saved_at >= INTERVAL
         else:
             due = state.steps // self.every > (self.saved_step or 0) // self.every
         if due:
@@ -112,32 +110,32 @@ class Checkpointing(Callback):
 
     def end(self, state: TrainingState) -> None:
         self.save(state, ended=True)
-        self.fits = self.number
+        self.finished_fits = self.number
 
     def interrupt(self, state: TrainingState, error: BaseException) -> None:
-        """After a signal, save. The same fit, called again in this process, goes on in any case."""
+        """Save if a signal ends the fit; and remember the fit, to continue it if it is called again in this process."""
         arrays: dict[str, np.ndarray] = {}
-        about = unpack(pack(self._about(state), "about", arrays), arrays)
-        self.unfinished = {**about, "iteration": state.batch, "failed": isinstance(error, Exception)}
+        fit = unpack(pack(self._describe(state), "fit", arrays), arrays)  # a copy
+        self.unfinished = {**fit, "iteration": state.batch, "failed": isinstance(error, Exception)}
         if error is self.signals.raised:
             self.save(state)
-            error.add_note(self._saved_words())
+            error.add_note(self._what_is_saved())
 
     def save(self, state: TrainingState, ended: bool = False) -> Any:
-        """Write the checkpoint of this moment, between two steps; its path."""
-        self.parts.grow(state, self.files)
-        arrays, meta = snapshot(state, self._about(state, ended), self.parts.ends)
-        if not np.isfinite(arrays["more.losses"]).all():  # on a device nobody has looked: such weights replace none
-            state.losses.read(state.steps)
+        """Write a checkpoint; returns its path. ``ended``: the fit has run to its end."""
+        self.parts.update(state, self.files)
+        arrays, meta = snapshot(state, self._describe(state, ended), self.parts.ends)
+        if not np.isfinite(arrays["more.losses"]).all():  # pending losses of a GPU: do not replace good checkpoints
+            state.losses.read(state.steps)  # raises NonFiniteError
         self.tried_step, self.saved_fit = state.steps, self.number
         path = self.files.save(state.steps, arrays, meta, self.parts.names)
-        self.saved_step, self.time = state.steps, time.monotonic()
-        self._tell()
+        self.saved_step, self.saved_at = state.steps, time.monotonic()
+        self._report_notes()
         return path
 
-    def _about(self, state: TrainingState, ended: bool = False) -> dict[str, Any]:
-        """What a checkpoint says of this fit."""
-        fit = {"number": self.number, "start": self.start, "ended": ended}
+    def _describe(self, state: TrainingState, ended: bool = False) -> dict[str, Any]:
+        """What a checkpoint stores of this fit."""
+        fit = {"number": self.number, "start": self.start_epoch, "ended": ended}
         return {
             "fit": {**fit, "stopped": state.stop_reason is not None, "reason": state.stop_reason},
             "settings": self.settings,
@@ -146,10 +144,10 @@ class Checkpointing(Callback):
             "config": self.config,
         }
 
-    def _take_up(self, state: TrainingState) -> Start | None:
-        """Where this fit stands to the checkpoint: before it, in it, or after it."""
+    def _resume(self, state: TrainingState) -> Resumed | None:
+        """Restore the state if it is older than the checkpoint, or damaged; how this fit continues, or None."""
         newest = self.files.latest()
-        self._tell(loud=newest is not None and bool(newest.notes))
+        self._report_notes(loud=newest is not None and bool(newest.notes))
         if self.saved_step is None:
             self._restore_first(state, newest)
         elif newest is None or newest.step not in (self.saved_step, self.tried_step):
@@ -157,33 +155,33 @@ class Checkpointing(Callback):
                 f"Trainer.fit: {self.files.folder} has a checkpoint of step {newest and newest.step}, this trainer "
                 f"wrote that of step {self.saved_step}: another run has written there. Give each run a folder."
             )
-        elif self.skipped or (self.saved_fit == self.number and not state.whole):  # what was set since then is older
+        elif self.skipped or (self.saved_fit == self.number and not state.consistent):
             self._restore(state, newest)
         else:
             self.saved_step = newest.step
-        known, self.skipped, self.resumed, self.start = self.unfinished, False, False, state.epoch
-        if known is None or known["fit"]["number"] < self.number:
+        unfinished, self.skipped, self.start_epoch = self.unfinished, False, state.epoch
+        if unfinished is None or unfinished["fit"]["number"] < self.number:
             return None
-        fit = known["fit"]
+        fit = unfinished["fit"]
         if fit["number"] > self.number:
             self.skipped = True
-            return Start(self.start, skipped=True)
+            return Resumed(self.start_epoch, earlier=True)
         try:
-            self._check(known, state.losses.as_data(), state.batches)
+            self._check(unfinished, state.losses.as_data(), state.batches)
         except CheckpointError:
-            if not known.get("failed"):
+            if not unfinished.get("failed"):
                 raise
-            return None  # after an error, another try with other settings
-        for key, callback in self.callbacks.items():
-            callback.load_state(known["callbacks"][key])
-        self.resumed, self.start = True, fit["start"]
+            return None  # after an error, a fit with other settings is a new one
+        for name, callback in self.callbacks.items():
+            callback.load_state(unfinished["callbacks"][name])
+        self.start_epoch = fit["start"]
         reason = fit.get("reason", "stopped") if fit["stopped"] else None
-        return Start(self.start, reason, over=fit.get("ended", True))
+        return Resumed(self.start_epoch, reason, ended=fit.get("ended", True))
 
     def _restore_first(self, state: TrainingState, newest: Checkpoint | None) -> None:
-        """Give the state what the folder's checkpoint says, if it has one."""
+        """Restore the state from the folder's checkpoint, if there is one, the first time that this trainer uses it."""
         self.parts = HistoryParts((), (), state)
-        if newest is None or "weights" not in newest.meta:  # or a run that ended before it had a model
+        if newest is None or "weights" not in newest.meta:  # no weights: a run that ended before it had a model
             return
         if state.steps:
             raise CheckpointError(
@@ -196,45 +194,46 @@ class Checkpointing(Callback):
             self._note(line, loud=True)
 
     def _restore(self, state: TrainingState, newest: Checkpoint) -> None:
-        more = restore(state, newest.arrays, newest.meta, lambda more: self._check(more, more, state.batches))
-        self.unfinished = {**more, "iteration": state.batch}
-        self.saved_step, self.saved_fit = newest.step, more["fit"]["number"]
+        fit = restore(state, newest.arrays, newest.meta, lambda fit: self._check(fit, fit, state.batches))
+        self.unfinished = {**fit, "iteration": state.batch}
+        self.saved_step, self.saved_fit = newest.step, fit["fit"]["number"]
         self.parts = HistoryParts(newest.parts, newest.meta.get("ends", ()), state)
 
-    def _check(self, more: Any, place: Mapping[str, Any], batches: int) -> None:
-        """Refuse a fit that is not the one the checkpoint stands in; before anything is changed."""
-        if (
-            not isinstance(more, dict)
-            or not {"fit", "settings", "iteration"} <= set(more)
-            or "number" not in more["fit"]
-        ):
+    def _check(self, stored: Any, losses: Mapping[str, Any], batches: int) -> None:
+        """CheckpointError unless this fit can continue the ``stored`` one; raised before anything is changed.
+
+        ``losses``: what ``EpochLosses.as_data`` gave. A fit with another number than the stored one always passes.
+        """
+        needed = {"fit", "settings", "iteration"}
+        if not isinstance(stored, dict) or not needed <= set(stored) or "number" not in stored["fit"]:
             raise CheckpointError(
                 f"Trainer.fit: the checkpoint in {self.files.folder} was not written by a fit; give another folder."
             )
-        if more["fit"]["number"] != self.number:
+        if stored["fit"]["number"] != self.number:
             return
         began = f"Trainer.fit: the run in {self.files.folder} began with"
         advice = "nothing was changed. Give what it began with, or another folder."
-        differs = difference(more["settings"], self.settings)
-        if differs is not None:
-            raise CheckpointError(f"{began} {differs[0]}, this fit has {differs[1]}; {advice}")
-        then, now = more.get("callbacks", {}), self.callbacks
+        changed = changed_setting(stored["settings"], self.settings)
+        if changed is not None:
+            raise CheckpointError(f"{began} {changed[0]}, this fit has {changed[1]}; {advice}")
+        then, now = stored.get("callbacks", {}), self.callbacks
         if set(then) != set(now):
             raise CheckpointError(
                 f"{began} the callbacks {_names(then)}, this fit has {_names(now)}, of those with a state; {advice}"
             )
-        check_place(more["iteration"], place["losses"], place["rows"], batches)
+        check_position(stored["iteration"], losses["losses"], losses["rows"], batches)
 
-    def _saved_words(self) -> str:
+    def _what_is_saved(self) -> str:
         return f"step {self.saved_step} is saved in {self.files.folder}"
 
-    def _tell(self, loud: bool = False) -> None:
+    def _report_notes(self, loud: bool = False) -> None:
+        """Show the notes that the folder has collected, once."""
         for note in self.files.notes:
             self._note(note, loud)
         self.files.notes.clear()
 
     def _note(self, text: str, loud: bool) -> None:
-        """A line for the report; what may change numbers, or was lost, is heard where the report is silent."""
+        """Show a line in the report. ``loud``: numbers may change or were lost, so warn if the report is silent."""
         self.report.note(text)
         if loud and type(self.report) is Report:
             warnings.warn(f"Trainer.fit: {text}", RuntimeWarning, stacklevel=2)
@@ -242,21 +241,3 @@ class Checkpointing(Callback):
 
 def _names(callbacks: Any) -> str:
     return ", ".join(callbacks) or "none"
-
-
-def check_every(every: Any) -> int | None:
-    """``every`` as a number of steps, or None."""
-    if every is None:
-        return None
-    if isinstance(every, bool) or not isinstance(every, Integral) or every < 1:
-        raise ValueError(f"Trainer: every is {every!r}; give the number of steps between two checkpoints, from 1 up.")
-    return int(every)
-
-
-def check_folder(checkpoint: Any) -> Any:
-    """``checkpoint`` as a folder or as an open ``Checkpoints``."""
-    if checkpoint is None or isinstance(checkpoint, Checkpoints):
-        return checkpoint
-    if not isinstance(checkpoint, str | Path):
-        raise TypeError(f"Trainer: checkpoint is a {type(checkpoint).__name__}; give the path of a folder.")
-    return Path(checkpoint)

@@ -1,4 +1,4 @@
-"""The history of a training: the mean loss at each look, and a record for each epoch."""
+"""The history of a training: mean losses within an epoch, and a record for each epoch."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from ..state import TrainingState
 
 
 class History(Callback):
-    """Looks at the losses each ``interval`` batches of an epoch, from the first on, and writes down what it sees.
+    """Fills ``state.history``, and ``state.loss_list`` every ``interval`` batches, from the first of an epoch on.
 
-    ``state.loss_list`` gets the mean loss over the rows since the last look; ``state.history`` the epoch's record.
+    An entry of ``loss_list`` is the mean loss over the rows since the entry before it, or since the epoch began.
     """
 
     def __init__(self, interval: int | None) -> None:
         self.interval = interval
 
     def next_step(self, state: TrainingState) -> int | None:
-        return next_look(state, self.interval)
+        return next_report_step(state, self.interval)
 
     def step(self, state: TrainingState) -> None:
         total, rows = state.losses.read(state.steps)
@@ -28,8 +28,8 @@ class History(Callback):
         state.history.append(record)
 
 
-def next_look(state: TrainingState, interval: int | None) -> int | None:
-    """The step after the next batch 1, 1 + interval, 1 + 2 interval, ... of this epoch; None if there is none left."""
+def next_report_step(state: TrainingState, interval: int | None) -> int | None:
+    """The next step at which a loss is reported: at batches 1, 1 + interval, ... of an epoch; None: not in this one."""
     if interval is None:
         return None
     batch = -(-state.batch // interval) * interval + 1

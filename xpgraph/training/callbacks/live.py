@@ -1,4 +1,4 @@
-"""A live bar on a terminal or in a notebook; plain lines where there is neither. rich is imported here."""
+"""A live progress bar on a terminal or in a notebook. Only this file imports rich."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .report import Lines, Progress, Report
 
 
 class Bar(Protocol):
-    """Where a bar is drawn."""
+    """Something that draws a progress bar."""
 
     def draw(self, done: int, total: int, epoch: str, words: str) -> None: ...
 
@@ -18,7 +18,7 @@ class Bar(Protocol):
 
 
 class TerminalBar:
-    """One line of a terminal, drawn by rich, which refreshes ten times a second at most."""
+    """A bar in one line of a terminal, drawn by rich at most ten times a second."""
 
     def __init__(self) -> None:
         from rich.progress import BarColumn, TextColumn
@@ -37,7 +37,7 @@ class TerminalBar:
 
 
 class NotebookBar:
-    """An output of a notebook's cell that is written anew, at most ten times a second. Needs no widgets."""
+    """A bar in the output of a notebook's cell, updated at most ten times a second. Needs no widgets."""
 
     def __init__(self) -> None:
         from IPython.display import HTML, display
@@ -57,7 +57,7 @@ class NotebookBar:
 
 
 def make_bar() -> Bar | None:
-    """The bar that fits where the output goes, or None."""
+    """The bar for the place that output goes to; None if that is neither a terminal nor a notebook."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell is not None and hasattr(shell, "kernel"):
         return NotebookBar()
@@ -65,9 +65,12 @@ def make_bar() -> Bar | None:
 
 
 class Live(Report):
-    """A live bar with epoch, loss, accuracy, samples per second and the time left; ``Lines`` where none can be drawn.
+    """A live bar with epoch, loss, accuracy, samples per second and the time left; ``Lines`` if none can be drawn.
 
-    ``held_out`` names the validation data: its accuracy appears after each epoch.
+    Parameters
+    ----------
+    held_out : str
+        The name of the validation data, whose accuracy is shown after each epoch.
     """
 
     def __init__(self, held_out: str = "val") -> None:

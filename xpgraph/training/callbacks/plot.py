@@ -1,4 +1,4 @@
-"""The picture of the loss. matplotlib is imported here and nowhere else."""
+"""The picture of the loss. Only this file imports matplotlib."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..state import TrainingState
 
 
 class LossPlot(Callback):
-    """Draws the losses that were reported to the file ``path`` when the fit ends, also where it is interrupted."""
+    """Draws the reported losses into the file ``path`` at the end of a fit, also if an error or Ctrl-C ends it."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = path
@@ -25,7 +25,7 @@ class LossPlot(Callback):
 
 
 def plot_loss(losses: list[float], interval: int | None, ylim: Any, path: str | Path | None, ax: Any) -> Any:
-    """Draw losses over ``iterations (x interval)``, the chapter's labels: into ``ax``, to ``path``, or on screen."""
+    """Draw losses with the chapter's labels: into ``ax``, into the file ``path``, or on screen; returns the Axes."""
     if not losses:
         raise Error("Trainer.plot: there is no loss yet; call fit with eval_interval=20, say, and plot again.")
     show = path is None and ax is None

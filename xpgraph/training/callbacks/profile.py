@@ -1,13 +1,13 @@
-"""Where the time of a training goes, by kernel and by node, beside the time of its matrix products alone.
+"""A profile of a training: the time of each kernel and node, compared with the time of its matrix products alone.
 
     profile = Profile(model)
     trainer.fit(x, t, ..., callbacks=[profile], graph=False)
     print("\\n".join(profile.lines()))
 
-Outside of ``fit``, ``with profile:`` times what is in the block.
+Outside of ``fit``, ``with profile:`` times the block. Use it with ``graph=False``: a replayed step makes no calls.
 
-Each call is timed by itself, less what it calls in turn. On a GPU each one waits for the device, so the sum is longer
-than a run without a profile, and each call is an NVTX range, which NVIDIA's tools show.
+The time of a call does not include the calls that it makes. On a GPU, each call waits for the device, so the sum is
+longer than the same run without a profile; each call is also an NVTX range, which NVIDIA's tools show.
 """
 
 from __future__ import annotations
@@ -29,24 +29,39 @@ from ...nodes.copying import parts
 from ..callback import Callback
 from ..state import TrainingState
 
-PRODUCTS: dict[str, Callable[..., tuple[Array, Array]]] = {  # the factors of the product that a kernel makes
+PRODUCTS: dict[str, Callable[..., tuple[Array, Array]]] = {  # {kernel: the factors of its matrix product}
     "matmul": lambda a, b, out=None: (a, b),
     "affine": lambda x, W, b: (x, W),
     "affine_grad": lambda x, dy, dW, db: (x.T, dy),
 }
-ROUNDS = 5  # of which the fastest counts, for each product alone
+REPEATS = 5  # for each product alone; the fastest counts
 
 
 class Profile(Callback):
-    """Times every kernel on the model's library, and every node of the model, while a fit or a block runs."""
+    """Times every kernel on the model's library, and every node of the model, while a fit or a block runs.
+
+    Parameters
+    ----------
+    model : Any
+        The model to time, with at least one parameter.
+
+    Attributes
+    ----------
+    seconds, calls : dict
+        By (what, name): what is "kernel", "forward" or "backward".
+    products : Counter
+        How often each matrix product was made, by the shapes of its factors.
+    total : float
+        Seconds of all blocks and fits that were timed.
+    """
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        self.seconds: dict[tuple[str, str], float] = defaultdict(float)  # (what, name): what is kernel, forward, ...
+        self.seconds: dict[tuple[str, str], float] = defaultdict(float)
         self.calls: Counter[tuple[str, str]] = Counter()
         self.products: Counter[tuple[Any, ...]] = Counter()
-        self.under_way: list[tuple[str, str]] = []
-        self.inside: list[float] = []  # of each call under way: the time of those that it made
+        self.running: list[tuple[str, str]] = []  # the calls that have not returned yet, the outermost first
+        self.inner: list[float] = []  # for each of them, the time of the calls that it made
         self.total = 0.0
 
     def __enter__(self) -> Profile:
@@ -55,7 +70,7 @@ class Profile(Callback):
             raise ValueError("Profile: the model has no parameters, so there is no library to time.")
         self.like, self.kind = W, type(W)
         self.wait, self.push, self.pop = _device(W)
-        self.kept = {name: row.bodies.pop(self.kind, None) for name, row in TABLE.items()}
+        self.bodies = {name: row.bodies.pop(self.kind, None) for name, row in TABLE.items()}
         library = library_of(W).name
         for name, row in TABLE.items():
             row.bodies[self.kind] = self._timed("kernel", name, row.body(library))
@@ -71,7 +86,7 @@ class Profile(Callback):
         self.total += time.perf_counter() - self.start
         for name, row in TABLE.items():
             row.bodies.pop(self.kind, None)
-            if (body := self.kept[name]) is not None:
+            if (body := self.bodies[name]) is not None:
                 row.bodies[self.kind] = body
         for _, part in self.named:
             del part.forward, part.backward
@@ -89,11 +104,11 @@ class Profile(Callback):
         key, factors = (what, name), PRODUCTS.get(name) if what == "kernel" else None
 
         def timed(*args: Any, **more: Any) -> Any:
-            if factors is not None and not any(k[0] == "kernel" and k[1] in PRODUCTS for k in self.under_way):
-                a, b = factors(*args)  # of the outermost: the generic affine calls matmul
+            if factors is not None and not any(k[0] == "kernel" and k[1] in PRODUCTS for k in self.running):
+                a, b = factors(*args)  # only of the outermost: the generic body of affine calls matmul
                 self.products[_layout(a), _layout(b)] += 1
-            self.inside.append(0.0)
-            self.under_way.append(key)
+            self.inner.append(0.0)
+            self.running.append(key)
             self.push(name)
             begin = time.perf_counter()
             try:
@@ -102,22 +117,22 @@ class Profile(Callback):
                 self.wait()
                 took = time.perf_counter() - begin
                 self.pop()
-                self.under_way.pop()
-                self.seconds[key] += took - self.inside.pop()
+                self.running.pop()
+                self.seconds[key] += took - self.inner.pop()
                 self.calls[key] += 1
-                if self.inside:
-                    self.inside[-1] += took
+                if self.inner:
+                    self.inner[-1] += took
 
         return timed
 
-    def floor(self) -> float:
-        """Seconds of the products, had each been made alone and into memory that is there: the fastest of a few."""
+    def product_seconds(self) -> float:
+        """Seconds of the matrix products alone: each made again, into memory that exists; the fastest of five times."""
         where, dtype, total = place_of(self.like), dtype_name(self.like), 0.0
         for (a, b), count in self.products.items():
             left, right = (_drawn(where, shape, turned, dtype) for shape, turned in (a, b))
             out = _drawn(where, (a[0][0], b[0][1]), False, dtype)
             times = []
-            for _ in range(ROUNDS):
+            for _ in range(REPEATS):
                 begin = time.perf_counter()
                 matmul(left, right, out)
                 self.wait()
@@ -126,42 +141,41 @@ class Profile(Callback):
         return total
 
     def rows(self) -> list[tuple[str, str, int, float]]:
-        """(what, name, calls, seconds of its own), the longest first; then what no kernel and no node accounts for."""
-        found = [(what, name, self.calls[what, name], s) for (what, name), s in self.seconds.items()]
-        rest = self.total - math.fsum(s for *_, s in found)
-        return [*sorted(found, key=lambda row: -row[3]), ("rest", "Trainer, data, report", 1, max(0.0, rest))]
+        """(what, name, calls, seconds), the longest first; the last row is the time outside of kernels and nodes."""
+        rows = [(what, name, self.calls[what, name], s) for (what, name), s in self.seconds.items()]
+        rest = self.total - math.fsum(s for *_, s in rows)
+        return [*sorted(rows, key=lambda row: -row[3]), ("rest", "Trainer, data, report", 1, max(0.0, rest))]
 
     def lines(self) -> list[str]:
-        """The table, with each share of the total, and the total as a multiple of the products' floor."""
+        """The table of ``rows`` with shares of the total, and the total as a multiple of ``product_seconds``."""
         table = [("seconds", "share", "calls", "", "")]
         for what, name, calls, seconds in self.rows():
             table.append((f"{seconds:.4f}", f"{seconds / self.total:.1%}", str(calls), what, name))
-        floor = self.floor()
-        return [
-            *columns(table, right=(0, 1, 2)),
-            f"{self.total:.4f} s in all"
-            + (f"; its matrix products alone take {floor:.4f} s: {self.total / floor:.2f} times that" if floor else ""),
-        ]
+        last, alone = f"{self.total:.4f} s in all", self.product_seconds()
+        if alone:
+            last += f"; its matrix products alone take {alone:.4f} s: {self.total / alone:.2f} times that"
+        return [*columns(table, right=(0, 1, 2)), last]
 
 
 def _leaves(model: Any) -> list[Any]:
-    """The nodes that hold no others, in order."""
+    """The nodes that contain no other nodes, in order."""
     return [part for part in parts(model) if len(list(parts(part))) == 1]
 
 
 def _layout(a: Array) -> tuple[tuple[int, int], bool]:
-    """A matrix's shape, and whether it lies by columns."""
+    """(shape of a matrix, is it stored column by column)."""
     strides = layout(a).strides
     return (a.shape[0], a.shape[1]), strides[0] < strides[1]
 
 
 def _drawn(where: Place, shape: tuple[int, int], turned: bool, dtype: str) -> Array:
+    """A random matrix; ``turned``: stored column by column."""
     a = where.asarray(random_numbers.uniform(shape[::-1] if turned else shape, 0, "data"), dtype)
     return a.T if turned else a
 
 
 def _device(a: Array) -> tuple[Callable[[], None], Callable[[str], None], Callable[[], None]]:
-    """How to wait for the device of an array, and to begin and end a range that NVIDIA's tools show."""
+    """Three functions: wait for the device of a; begin, and end, an NVTX range."""
     if on_host(a):
         return (lambda: None), (lambda name: None), (lambda: None)
     cuda = importlib.import_module(library_of(a).name).cuda

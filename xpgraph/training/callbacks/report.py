@@ -1,4 +1,4 @@
-"""What a fit says while it runs. ``Reporting`` tells a report; the report prints, draws a bar, or is silent."""
+"""What a fit shows while it runs: reports, which print or are silent, and the callback that calls them."""
 
 from __future__ import annotations
 
@@ -8,43 +8,65 @@ from typing import Any
 
 from ..callback import Callback
 from ..state import TrainingState
-from .history import next_look
+from .history import next_report_step
 
 
 @dataclass(frozen=True)
 class Progress:
-    """One look at a run: where it is, and the mean loss since the last look."""
+    """Where a fit stands when a loss is reported.
 
-    epoch: int  # from 1
-    epochs: int  # the last one of this fit
-    iteration: int  # from 1, within the epoch
+    Attributes
+    ----------
+    epoch, epochs : int
+        The current epoch, from 1, and the last one of this fit.
+    iteration, iterations : int
+        The current batch of the epoch, from 1, and how many it has.
+    seconds : float
+        Since ``fit`` was called.
+    loss : float
+        The mean loss since the last report.
+    samples : int
+        The rows that were trained on since ``fit`` was called.
+    """
+
+    epoch: int
+    epochs: int
+    iteration: int
     iterations: int
-    seconds: float  # since fit began
+    seconds: float
     loss: float
-    samples: int  # seen since fit began
+    samples: int
 
 
 class Report:
-    """The silent report, and what every report can be told. Derive from it to show a run in your own way."""
+    """The silent report, and the base class of all reports. Override its methods to show a fit in your own way."""
 
     def begin(self, epochs: int, samples: int) -> None:
-        """``epochs`` more epochs of ``samples`` rows begin."""
+        """Called at the start of a fit of ``epochs`` epochs with ``samples`` rows each."""
 
     def note(self, text: str) -> None:
-        """A line worth saying once, such as that data was moved."""
+        """Called with a line to show once, such as that data was moved; also before ``begin``."""
 
     def step(self, progress: Progress) -> None:
-        """A look at the run, every ``eval_interval`` iterations."""
+        """Called when a loss is reported, every ``eval_interval`` iterations."""
 
     def epoch(self, record: dict[str, Any]) -> None:
-        """An epoch ended; ``record`` is the line of the history."""
+        """Called after each epoch with its record in the history."""
 
     def end(self) -> None:
-        """The run ended, in whatever way."""
+        """Called at the end of the fit, also if an error or Ctrl-C ends it."""
 
 
 class Lines(Report):
-    """The chapter's plain lines, and one line for each epoch; ``held_out`` names the validation data in them."""
+    """Plain lines: the chapter's for each reported loss, and one for each epoch.
+
+    Parameters
+    ----------
+    write : function(str)
+        Where the lines go.
+    held_out : str
+        The name of the validation data in the lines.
+    """
 
     def __init__(self, write: Any = print, held_out: str = "val") -> None:
         self.write, self.held_out = write, held_out
@@ -63,7 +85,7 @@ class Lines(Report):
 
 
 def epoch_words(record: dict[str, Any], held_out: str) -> list[str]:
-    """An epoch's line in words: mean loss over the whole epoch and, where there is validation data, its results."""
+    """The parts of an epoch's line: its mean loss and, with validation data, the loss and accuracy on that."""
     words = [f"epoch {record['epoch']} done", f"time {record['seconds']:.1f}[s]", f"mean loss {record['loss']:.4f}"]
     if record["val_loss"] is not None:
         words.append(f"{held_out} loss {record['val_loss']:.4f}")
@@ -73,7 +95,7 @@ def epoch_words(record: dict[str, Any], held_out: str) -> list[str]:
 
 
 class Reporting(Callback):
-    """Tells a report about the fit, each ``interval`` batches after ``History`` has looked at the losses."""
+    """Calls a report, every ``interval`` batches; it comes after ``History``, which reads the losses."""
 
     def __init__(self, report: Report, interval: int | None) -> None:
         self.report, self.interval = report, interval
@@ -83,7 +105,7 @@ class Reporting(Callback):
         self.report.begin(state.last_epoch - state.epoch, state.rows)
 
     def next_step(self, state: TrainingState) -> int | None:
-        return next_look(state, self.interval)
+        return next_report_step(state, self.interval)
 
     def step(self, state: TrainingState) -> None:
         self.report.step(
@@ -120,5 +142,5 @@ class Reporting(Callback):
 
 
 def _samples(state: TrainingState) -> int:
-    """Rows that were trained on so far, had all epochs been like this one."""
+    """The rows that were trained on so far, if all epochs had as many as this one."""
     return state.epoch * state.rows + min(state.batch * state.batch_size, state.rows)

@@ -39,10 +39,8 @@ class Node(ABC):
             if home(p) == home(params[0]) and not together(p, params[0]):
                 raise library_error(who, name, p, self.names[0], params[0])
             if not together(p, params[0]) or p.dtype != params[0].dtype:
-                raise LibraryError(
-                    f"{who}{self.names[0]} is {_dtype_and_home(params[0])} but {name} is {_dtype_and_home(p)}; "
-                    "make both with the same library, device and dtype."
-                )
+                found = f"{self.names[0]} is {_dtype_and_home(params[0])} but {name} is {_dtype_and_home(p)}"
+                raise LibraryError(f"{who}{found}; make both with the same library, device and dtype.")
         self.params = list(params)
         self.grads = [namespace_of(p).zeros_like(p) for p in params]
         for letter in self.saved:

@@ -2,8 +2,7 @@
 
 For outputs y and weights r (the gradients that ``backward`` is given), let s = Σ r·y. Along a direction v, the slope of
 s is Σ v·dx by ``backward``, and (s(x + εv) - s(x - εv)) / 2ε by differences. ``check_slope`` compares the two for one
-input or parameter of any node; ``check_edges`` does so for every call in a graph. ``xpgraph.testing.check_node`` and
-the tests use ``check_slope`` too.
+input or parameter of any node; ``check_edges`` does so for every call in a graph.
 """
 
 from __future__ import annotations
@@ -116,9 +115,6 @@ def _excess(edge: Edge) -> float:
     """The distance of the slopes over what is allowed; ∞ where one of them is NaN."""
     far = abs(edge.backward - edge.differences) / edge.allowed
     return math.inf if math.isnan(far) else far
-
-
-# --- the edges of a graph ---
 
 
 def check_edges(graph: Any, inputs: Sequence[Any]) -> list[Edge]:

@@ -150,8 +150,6 @@ class Graph(WiredNetwork):
             self._gradients = gradients
         return input_gradients(self, gradients, labels) if input_grad else None
 
-    # --- looking at the last run ---
-
     @property
     def values(self) -> WireValues:
         """The value on each wire in the last forward; empty before it, in a copy, and without ``keep_values``."""

@@ -35,9 +35,8 @@ class WireValues(Mapping[Wire, Array]):
 @contextmanager
 def without_values(model: Any) -> Iterator[None]:
     """While the block runs, no Graph inside ``model`` stores the values and gradients of its runs; old ones go."""
-    graphs = [
-        (part, part.keep_values) for part in parts(model) if hasattr(part, "keep_values") and hasattr(part, "wiring")
-    ]
+    inside = [part for part in parts(model) if hasattr(part, "keep_values") and hasattr(part, "wiring")]
+    graphs = [(graph, graph.keep_values) for graph in inside]
     for graph, _ in graphs:
         graph.keep_values = False
         graph.clear_values()
@@ -97,10 +96,8 @@ def distribute(values: list[Any], target: int | tuple[int, ...], y: Any) -> None
     slots = (target,) if isinstance(target, int) else target
     results = tuple(y) if isinstance(y, tuple | list) and not is_array(y) else (y,)
     if len(results) != len(slots):
-        raise ShapeError(
-            f"Graph.forward: the node returned {len(results)} arrays, and was recorded with {len(slots)}; "
-            "set its n_outputs, or call it by record(node, ..., outputs=n)."
-        )
+        found = f"the node returned {len(results)} arrays, and was recorded with {len(slots)}"
+        raise ShapeError(f"Graph.forward: {found}; set its n_outputs, or call it by record(node, ..., outputs=n).")
     for s, each in zip(slots, results, strict=True):
         values[s] = each
 

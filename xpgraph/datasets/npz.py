@@ -96,20 +96,16 @@ def _members(file: BinaryIO, path: Path, needed: tuple[str, ...], optional: tupl
         missing = [key for key in needed if key not in keys]
         if missing:
             names = [info.filename.removesuffix(".npy") for info in archive.infolist()]
-            found = ", ".join(names[:20]) or "none"
-            raise DataError(
-                f"Reading {path}: array {' and '.join(missing)} missing, found {found[:400]}. "
-                f"Save it with numpy.savez({path.name!r}, x=..., t=...)."
-            )
+            found = f"array {' and '.join(missing)} missing, found {(', '.join(names[:20]) or 'none')[:400]}"
+            raise DataError(f"Reading {path}: {found}. Save it with numpy.savez({path.name!r}, x=..., t=...).")
         wanted = [members[f"{key}.npy"] for key in keys]
         for info in wanted:
             _check_member(info, size, path)
         packed, unpacked = sum(info.compress_size for info in wanted), sum(info.file_size for info in wanted)
         if unpacked > max(SMALL, RATIO * packed):
-            _refuse(
-                path, f"members {', '.join(keys)}", f"at most {RATIO} times their {packed} bytes",
-                f"{unpacked} after unpacking", "If they are yours, save them with numpy.savez, which does not pack.",
-            )  # fmt: skip
+            advice = "If they are yours, save them with numpy.savez, which does not pack."
+            most, found = f"at most {RATIO} times their {packed} bytes", f"{unpacked} after unpacking"
+            _refuse(path, f"members {', '.join(keys)}", most, found, advice)
         return {key: _array(archive, info, path, key) for key, info in zip(keys, wanted, strict=True)}
 
 
@@ -156,10 +152,7 @@ def _header(
     reader = np.lib.format.read_array_header_1_0 if magic[6] == 1 else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = reader(text, HEADER_LIMIT)
     if dtype.hasobject:
-        raise DataError(
-            f"Reading {path}: {key}: expected numbers, found Python objects, which only pickle could "
-            f"read and which may run code. {_ADVICE}"
-        )
+        _refuse(path, key, "numbers", "Python objects, which only pickle could read and which may run code")
     if dtype.kind not in "biufcUS" or any(n < 0 for n in shape) or len(shape) > 32:
         _refuse(path, f"{key}'s header", "an array of numbers", f"{dtype}{shape}"[:80])
     return 8 + width + length, shape, fortran, dtype

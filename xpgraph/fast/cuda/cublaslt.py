@@ -2,9 +2,7 @@
 
 ``cupy.matmul`` cannot be captured in a CUDA graph: CuPy refuses every call of cuBLAS while a stream is capturing. The
 refusal is CuPy's own, not CUDA's; cuBLASLt called directly, with a handle and a workspace of our own, can be captured.
-
-How cuBLASLt computes a product, a *plan* (cublaslt_plan.py), is chosen once for each combination of device, precision,
-dtypes, shapes, strides and alignment, and kept.
+How it computes a product, a *plan*, is chosen once for each device, precision, dtypes, shapes, strides and alignment.
 """
 
 from __future__ import annotations
@@ -132,9 +130,6 @@ def workspace_address(device: int, stream: int) -> int:
                 # From the driver, not from a pool: the current pool may belong to a graph, and die with it.
                 workspaces[key] = cupy.cuda.Memory(workspace_limit(device))
             return workspaces[key].ptr
-
-
-# --- plans ----------------------------------------------------------------------------------------------------
 
 
 def _plan_once(key: Any, *arguments: Any) -> Plan | None:

@@ -11,20 +11,5 @@ A part is a row of the table in parts.py and one function of its file, ``run(con
 
 A new part is a new file with such a function, and a row in parts.py with the seconds that are kept for it.
 
-=============  =====================================================================================================
-runner.py      arguments, the budget of time, the parts in their order, the summary, the exit code
-parts.py       the table of the parts; part: the checklist, rows of captured.py (with driver.py), fits.py, costs.py
-               and products.py
-results.py     contexts, results, rows
-children.py    child processes: logs, limits, ends
-timing.py      seconds by CUDA events; the place of the arrays
-machine.py     the GPU, its driver and clocks, versions
-packages.py    --pack; the commit of the tree
-suite.py       part: the test suite on CuPy
-sanitizer.py   part: compute-sanitizer over its own program, which runs every kernel
-training.py    parts: trainings on CuPy beside NumPy; the certificate
-rivals.py      part: steps beside PyTorch and JAX
-jobs.py        part: whole jobs, each a process of job.py
-board.py       part: the suites of the asv board; --asv
-=============  =====================================================================================================
+The first line of each file says what it is for.
 """

@@ -10,11 +10,11 @@ import inspect
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from numbers import Integral
 from typing import Any
 
 from ..arrays import random_numbers as random
 from ..arrays.libraries import Array, Place, place
+from ..nodes.checks import is_whole
 from ..nodes.copying import is_node, uses
 from ..nodes.layers import Affine, ReLU, Sigmoid, Tanh
 from ..nodes.losses import SoftmaxWithLoss
@@ -198,7 +198,7 @@ def mlp(
     ``"xavier"`` (default otherwise), or a standard deviation, ``"std=0.01"`` or 0.01; biases start at 0. The weights
     depend on ``seed`` alone: the same bits on every backend. ``dtype``: ``"float32"`` or ``"float64"``.
     """
-    if len(sizes) < 2 or any(isinstance(n, bool) or not isinstance(n, Integral) or n < 1 for n in sizes):
+    if len(sizes) < 2 or not all(is_whole(n) and n > 0 for n in sizes):
         raise ValueError(f"mlp: sizes is {list(sizes)}; give at least inputs and classes, whole numbers from 1 up.")
     if activation not in ACTIVATIONS:
         raise ValueError(f"mlp: activation is {activation!r}; give one of {', '.join(ACTIVATIONS)}.")

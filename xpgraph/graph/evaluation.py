@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from numbers import Integral
 from typing import Any, NamedTuple
 
 from ..arrays.libraries import Array, is_array, namespace_of, number, on_device
+from ..nodes.checks import is_whole
 from ..nodes.copying import namespace_copy
 from ..nodes.losses import SoftmaxWithLoss
 from .inputs import check_labels, check_lengths, first_parameter, import_data
@@ -174,6 +174,6 @@ def _slices(x: Array, size: int) -> Iterator[slice]:
 
 
 def _positive(who: str, n: int) -> int:
-    if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
+    if not is_whole(n) or n < 1:
         raise ValueError(f"{who.rpartition('.')[2]}: batch_size is {n!r}; give a whole number from 1 up.")
     return int(n)

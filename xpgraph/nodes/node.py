@@ -64,7 +64,11 @@ class Node(ABC):
 
     def describe(self) -> dict[str, Any]:
         """What a model file says of this node, as plain data: its class, how many parameters, its options."""
-        return _describe(self)
+        return {
+            "type": type(self).__name__,
+            "params": len(getattr(self, "params", ())),
+            "options": {name: getattr(self, name) for name in getattr(self, "options", ())},
+        }
 
     def to(self, backend: str | Place, dtype: str | None = None) -> Any:
         """A new node on another backend (``"cupy"``), perhaps in another dtype (``"float64"``).
@@ -88,15 +92,7 @@ class Node(ABC):
 
 def describe(node: Any) -> dict[str, Any]:
     """``node.describe()``; for a node without the base class, what its attributes say."""
-    return node.describe() if isinstance(node, Node) else _describe(node)
-
-
-def _describe(node: Any) -> dict[str, Any]:
-    return {
-        "type": type(node).__name__,
-        "params": len(getattr(node, "params", ())),
-        "options": {name: getattr(node, name) for name in getattr(node, "options", ())},
-    }
+    return node.describe() if isinstance(node, Node) else Node.describe(node)
 
 
 def takes_input_grad(backward: Callable[..., Any]) -> bool:

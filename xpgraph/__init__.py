@@ -23,11 +23,10 @@ from .errors import (
     OutOfMemoryError,
     ShapeError,
 )
-from .graph.chain import Chain
+from .graph.chain import Chain, mlp
 from .graph.evaluation import Evaluation
 from .graph.graph import Graph
 from .graph.loading import load
-from .graph.models import mlp
 from .graph.network import PICTURES
 from .nodes.axes import Concat, Reshape, Split, Transpose
 from .nodes.basic import Add, Branch, MatMul, Multiply, Repeat

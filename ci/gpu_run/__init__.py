@@ -11,23 +11,5 @@ A part is a row of the table in parts.py and one function of its file, ``run(con
 
 A new part is a new file with such a function, and a row in parts.py with the seconds that are kept for it.
 
-=============  =====================================================================================================
-runner.py      arguments, the budget of time, the parts in their order, the exit code
-parts.py       the table of the parts
-results.py     contexts, results, rows
-summary.py     the lines and tables that are printed
-children.py    child processes: logs, limits, ends
-timing.py      seconds by CUDA events; the place of the arrays
-machine.py     the GPU, its driver and clocks, versions
-packages.py    --pack; the commit of the tree
-asv.py         --asv
-suite.py       part: the test suite on CuPy
-sanitizer.py   part: compute-sanitizer over kernels.py, a program that runs every kernel
-training.py    parts: trainings on CuPy beside NumPy
-verify.py      part: the certificate
-checklist.py   part: the rows of captured.py (with driver.py), fits.py, costs.py and products.py
-rivals.py      part: steps beside PyTorch and JAX
-jobs.py        part: whole jobs, each a process of job.py
-board.py       part: the suites of the asv board
-=============  =====================================================================================================
+The first line of each file says what it is for.
 """

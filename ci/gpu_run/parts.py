@@ -6,8 +6,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from . import board, checklist, jobs, rivals, sanitizer, suite, training, verify
-from .results import Context, Result
+from . import board, jobs, rivals, sanitizer, suite, training
+from .results import Context, Result, Rows
+from .timing import Bench, device_place, free_memory
 
 
 class Part(NamedTuple):
@@ -24,12 +25,26 @@ class Part(NamedTuple):
         return self.children and (rehearsal or not self.timed)
 
 
+def checklist(context: Context) -> Result:
+    """What a captured step holds and whether it is right, rates of products and memory, costs of calls."""
+    try:
+        with device_place(context.rehearsal) as place:
+            from . import captured, costs, fits, products  # they import CuPy
+
+            bench, rows = Bench(place, context), Rows(context)
+            for part in (captured, fits, costs, products):  # first what is right or wrong, then what is timed
+                part.add_rows(bench, rows)
+            return rows.result(", ".join([*products.summary(rows.rows), *costs.summary(rows.rows)]))
+    finally:
+        free_memory()
+
+
 PARTS = [
     Part("suite", 130, suite.run, children=True),
     Part("sanitizer", 60, sanitizer.run, children=True),
     *(Part(f"train {name}", 12, partial(training.run, name)) for name in training.TRAININGS),
-    Part("verify", 25, verify.run),
-    Part("checklist", 70, checklist.run, timed=True),
+    Part("verify", 25, training.verify),
+    Part("checklist", 70, checklist, timed=True),
     Part("rivals", 130, rivals.run, children=True, timed=True),
     Part("jobs", 45, jobs.run, children=True, timed=True),
     Part("board", 45, board.run, children=True, timed=True),

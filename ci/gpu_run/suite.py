@@ -19,24 +19,14 @@ def run(context: Context) -> Result:
     if context.rehearsal:
         need("pytest", "hypothesis")
         return run_tests("numpy", ["tests/nodes/test_sharing.py"], context)
-    return run_tests(
-        "cupy", sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py")), context
-    )
+    files = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py"))
+    return run_tests("cupy", files, context)
 
 
 def run_tests(backend: str, files: list[str], context: Context) -> Result:
     """pytest --backend in several processes: passes only if a test was run and none failed."""
-    command = [
-        children.PYTHON,
-        "-m",
-        "pytest",
-        "--all",
-        "--backend",
-        backend,
-        "-p",
-        "no:cacheprovider",
-        "--durations=15",
-    ]
+    command = [children.PYTHON, "-m", "pytest", "--all", "--backend", backend, "--durations=15"]
+    command += ["-p", "no:cacheprovider"]
     groups = [files[i::PROCESSES] for i in range(min(PROCESSES, len(files)))]
     seconds = context.left()
     with tempfile.TemporaryDirectory() as scratch:

@@ -1,4 +1,4 @@
-"""The same training on two backends, started from the same bits, and how far apart they end."""
+"""Two backends side by side: the same trainings, from the same bits, and the certificate of ``xpgraph verify``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xpgraph import Report, Trainer, datasets, mlp, to_numpy
 from xpgraph.arrays import random_numbers as draws
 from xpgraph.training.optimizers import OPTIMIZERS
 
-from .results import FAIL, PASS, Context, Result, installed, plain
+from .results import FAIL, PASS, Context, LeftOut, Result, installed, plain
 
 
 class Training(NamedTuple):
@@ -40,6 +40,7 @@ BARS = {
     ("adam", "float64"): {1: 1e-12},
 }
 POINTS = 0.003  # the largest difference of test accuracies; or one row, if the test set is too small to show that
+VERIFY_STEPS = 100
 RANDOM_ROWS = 60_000, 10_000  # to train and to test on, where MNIST is absent
 
 
@@ -48,6 +49,24 @@ def run(name: str, context: Context) -> Result:
     if context.rehearsal:
         training, rows = training._replace(epochs=1), (300, 60)
     return compare(name, training, backends(context), context.mnist, rows)
+
+
+def verify(context: Context) -> Result:
+    """The certificate: every node and optimizer on both backends, in float32 and float64."""
+    return certificate(backends(context), 1 if context.rehearsal else VERIFY_STEPS, context)
+
+
+def certificate(pair: tuple[str, str], steps: int, context: Context) -> Result:
+    """Compare two backends; what was found is kept in verify.json, and what was said in verify.txt."""
+    if pair[0] == pair[1]:
+        raise LeftOut("neither array_api_strict nor torch is installed")
+    from xpgraph.cli.verify_command import run as run_verify  # which needs click
+
+    lines: list[str] = []
+    out = str(context.folder / "verify.json")
+    passed = run_verify(pair, ("float32", "float64"), steps, None, None, None, None, 0, out, lines.append)
+    (context.folder / "verify.txt").write_text("\n".join(lines) + "\n", "utf-8")
+    return {"status": PASS if passed else FAIL, "note": f"{lines[-1]}; see verify.txt"}
 
 
 def backends(context: Context) -> tuple[str, str]:

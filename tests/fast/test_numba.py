@@ -80,7 +80,7 @@ def test_only_the_compiler_of_a_library_may_declare_bodies_for_it():
 def test_without_a_folder_to_cache_in_loops_are_compiled_in_each_process(monkeypatch):
     import numba
 
-    from xpgraph.fast.numba.compiling import compiled
+    from xpgraph.fast.numba.nodes import compiled
 
     caching = []
     real = numba.njit

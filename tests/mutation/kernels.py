@@ -35,6 +35,7 @@ from mutation.trials import Finding, Group, run
 from xpgraph import cross_entropy_loss
 from xpgraph.arrays.kernels import TABLE, load_fast
 from xpgraph.nodes.node import Node
+from xpgraph.nodes.reductions import Reduction
 from xpgraph.nodes.sharing import merge
 from xpgraph.training.clipping import clip_grads
 from xpgraph.training.optimizers import OPTIMIZERS
@@ -216,7 +217,8 @@ def names(m: Mutant) -> set[str]:
 @cache
 def users() -> dict[str, set[str]]:
     """The kernels that each node or pseudo-node runs."""
-    ours = [c for c in Node.__subclasses__() if c.__module__.startswith("xpgraph.")]  # other tests make some too
+    classes = [*Node.__subclasses__(), *Reduction.__subclasses__()]
+    ours = [c for c in classes if c.__module__.startswith("xpgraph.")]  # other tests make some too
     things: dict[str, Any] = {c.__name__: c for c in (*ours, *OPTIMIZERS.values())}
     things |= {"sharing": merge, "clip_grads": clip_grads, "cross_entropy_loss": cross_entropy_loss}
     return {name: _kernels(thing) for name, thing in things.items()}

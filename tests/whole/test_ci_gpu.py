@@ -17,7 +17,7 @@ if not (ROOT / "ci").is_dir():
     pytest.skip("ci/ is part of a checkout, not of the sdist", allow_module_level=True)
 sys.path.append(str(ROOT / "ci"))
 
-from gpu_run import children, packages, suite, training, verify
+from gpu_run import children, packages, suite, training
 from gpu_run.parts import Part
 from gpu_run.results import Context, LeftOut
 from gpu_run.runner import run_parts
@@ -207,7 +207,7 @@ def test_an_interrupt_ends_the_children(tmp_path):
 
 def test_the_certificate_is_kept(tmp_path):
     pytest.importorskip("array_api_strict", reason="array_api_strict is not installed")
-    result = verify.certificate(("numpy", "array_api_strict"), 2, Context(tmp_path))
+    result = training.certificate(("numpy", "array_api_strict"), 2, Context(tmp_path))
     assert result["status"] == "pass", result["note"]
     assert json.loads((tmp_path / "verify.json").read_text("utf-8"))["passed"]
     assert "pass: the backends agree" in (tmp_path / "verify.txt").read_text("utf-8")

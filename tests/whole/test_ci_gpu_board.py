@@ -11,7 +11,8 @@ if not (ROOT / "ci").is_dir():
     pytest.skip("ci/ is part of a checkout, not of the sdist", allow_module_level=True)
 sys.path.append(str(ROOT / "ci"))
 
-from gpu_run import asv, children
+from gpu_run import board as gpu_board
+from gpu_run import children
 
 
 @pytest.fixture(scope="module")
@@ -44,15 +45,15 @@ def test_the_benchmarks_are_those_that_asv_finds(board):
 
 
 def test_a_rehearsal_or_a_changed_tree_never_goes_on_the_board(board, tmp_path, monkeypatch):
-    monkeypatch.setattr(asv, "ROOT", tmp_path)
+    monkeypatch.setattr(gpu_board, "ROOT", tmp_path)
     inside = tmp_path / "benchmarks" / "results"
     for bad in (record(board, rehearsal=True), record(board, "0" * 40 + "+changes"), record(board, "unknown")):
-        with pytest.raises(asv.Refused):
-            asv.convert_one(bad, inside)
-    with pytest.raises(asv.Refused, match="no results for the board"):
-        asv.convert_one(record([]), inside)
+        with pytest.raises(gpu_board.Refused):
+            gpu_board.convert_one(bad, inside)
+    with pytest.raises(gpu_board.Refused, match="no results for the board"):
+        gpu_board.convert_one(record([]), inside)
     assert not inside.exists()
-    assert len(asv.convert_one(record(board), inside)) == 4
+    assert len(gpu_board.convert_one(record(board), inside)) == 4
 
 
 def test_the_command_says_what_it_refuses(board, tmp_path):
@@ -77,7 +78,7 @@ def test_asv_shows_numpy_beside_cupy(board, tmp_path):
     repo.mkdir()
     git(repo, "init", "-q", "-b", "main")
     git(repo, "commit", "-q", "--allow-empty", "-m", "one")
-    asv.convert_one(record(board, git(repo, "rev-parse", "HEAD")), results)
+    gpu_board.convert_one(record(board, git(repo, "rev-parse", "HEAD")), results)
     settings = {
         "version": 1, "project": "xpgraph-nn", "repo": str(repo), "branches": ["main"], "dvcs": "git",
         "results_dir": str(results), "html_dir": str(html), "benchmark_dir": str(ROOT / "benchmarks"),

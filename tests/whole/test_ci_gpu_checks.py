@@ -108,7 +108,7 @@ def test_the_sanitizer_is_found_and_given_the_program(monkeypatch, tmp_path, bod
     result = sanitizer.run(Context(tmp_path, end=time.perf_counter() + 20))
     assert result["status"] == wanted, result
     log = (tmp_path / "sanitize.log").read_text()
-    assert "--tool racecheck" in log and "gpu_run.kernels" in log
+    assert "--tool racecheck" in log and "gpu_run.sanitizer" in log
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bin", "sanitize.log"]
 
 

@@ -92,7 +92,7 @@ def measured(tmp_path_factory):
     home = tmp_path_factory.mktemp("measured")
     sys.path[:0] = [str(ROOT), str(ROOT / "ci")]
     try:
-        asv, board = (importlib.import_module(f"gpu_run.{name}") for name in ("asv", "board"))
+        board = importlib.import_module("gpu_run.board")
         Step = importlib.import_module("benchmarks.training").Step
     finally:
         del sys.path[:2]
@@ -118,7 +118,7 @@ def measured(tmp_path_factory):
             {"about": board.describe("training", Step, name), "values": numbers, "stats": more}
             for name, numbers, more in [("time_step", values, stats), (RATE, rates, [None] * len(rates))]
         ]
-        asv.convert_one({"rehearsal": False, "machine": machine, "board": entries}, home / "results")
+        board.convert_one({"rehearsal": False, "machine": machine, "board": entries}, home / "results")
     return home, Step.params[0]
 
 

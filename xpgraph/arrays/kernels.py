@@ -141,7 +141,8 @@ def generic_only() -> bool:
 
 def load_fast(library: str) -> None:
     """Import ``xpgraph.fast.<library>``, if there is one, and the bodies of its compiler; they declare themselves."""
-    _import_bodies(library)
+    if importlib.util.find_spec(f"{FAST}.{library}") is not None:
+        importlib.import_module(f"{FAST}.{library}")
     compiler_for(library)
 
 
@@ -162,10 +163,3 @@ def _import_compiled(compiler: str) -> bool:
                 row.fast_bodies.pop(f"{library}+{compiler}", None)
         return False
     return True
-
-
-@cache
-def _import_bodies(library: str) -> None:
-    path = f"{FAST}.{library}"
-    if importlib.util.find_spec(path) is not None:
-        importlib.import_module(path)

@@ -96,10 +96,8 @@ def library_of(a: Array) -> Library:
     except KeyError:
         library = _BY_TYPE[kind] = _look_up(a)
     if library is None:
-        raise LibraryError(
-            f"namespace_of: found {kind.__module__}.{kind.__qualname__}, which is no array of a known library; "
-            f"{as_array(a, 'x')}. Known: {', '.join(LIBRARIES)}."
-        )
+        found = f"{kind.__module__}.{kind.__qualname__}, which is no array of a known library"
+        raise LibraryError(f"namespace_of: found {found}; {as_array(a, 'x')}. Known: {', '.join(LIBRARIES)}.")
     return library
 
 
@@ -223,15 +221,15 @@ def place(backend: str) -> Place:
     found = usable(name)
     if not found.usable:
         raise BackendError(f"backend {name!r} {found.why}. Available here: {', '.join(available())}.")
-    if not number:
-        return Place(library, importlib.import_module("cupy").cuda.Device() if name == "cupy" else None)
-    if name != "cupy":
+    if name != "cupy" and number:
         raise BackendError(f"backend {backend!r}: only cupy takes a device number; use {name!r}.")
-    if not number.isdecimal() or int(number) >= found.devices:
-        raise BackendError(
-            f"backend {backend!r}: there is no such device; this machine has cupy:0 to cupy:{found.devices - 1}."
-        )
-    return Place(library, importlib.import_module("cupy").cuda.Device(int(number)))
+    if name != "cupy":
+        return Place(library)
+    if number and (not number.isdecimal() or int(number) >= found.devices):
+        has = f"cupy:0 to cupy:{found.devices - 1}"
+        raise BackendError(f"backend {backend!r}: there is no such device; this machine has {has}.")
+    cuda = importlib.import_module("cupy").cuda
+    return Place(library, cuda.Device(int(number)) if number else cuda.Device())
 
 
 def available(advertised: bool = True) -> list[str]:

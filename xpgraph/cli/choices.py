@@ -11,7 +11,7 @@ from ..arrays.installed import usable
 from ..arrays.libraries import Place, place
 from ..datasets import idx
 from ..errors import DataError
-from ..graph.models import ACTIVATIONS
+from ..graph.chain import ACTIVATIONS
 from ..training.optimizers import OPTIMIZERS
 
 LEARNING_RATES = {"adam": 0.005, "sgd": 0.5, "momentum": 0.1, "adagrad": 0.05, "rmsprop": 0.003}  # without --lr

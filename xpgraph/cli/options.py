@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from ..arrays.matmul_precision import KINDS as PRECISIONS
-from ..graph.models import ACTIVATIONS
+from ..graph.chain import ACTIVATIONS
 from ..training.optimizers import OPTIMIZERS
 from .choices import SCHEDULES
 

@@ -18,7 +18,7 @@ from ..arrays.libraries import Place, on_device
 from ..arrays.matmul_precision import precision
 from ..datasets import idx
 from ..errors import StorageError
-from ..graph.models import mlp
+from ..graph.chain import mlp
 from ..storage.atomic import write_whole
 from ..storage.checkpoints import Checkpoints, latest
 from ..training.callbacks.live import Live

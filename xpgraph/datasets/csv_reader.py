@@ -68,24 +68,22 @@ class _Reader:
         rows = self._rows()
         first = next(rows, None)
         if first is None:
-            self._refuse("line 1", "rows", "an empty file")
+            self._refuse("rows", "an empty file", at="line 1")
         if len(first) == 1 and self.features != 1:
             self._refuse_one_column(first[0])
         if self.features is not None and len(first) not in (self.features, self.features + 1):
-            self._refuse(
-                f"line {self.row_line}", f"{self.features} columns, or one more with labels", f"{len(first)}",
-                "Give rows like the training rows.",
-            )  # fmt: skip
+            expected = f"{self.features} columns, or one more with labels"
+            self._refuse(expected, f"{len(first)}", "Give rows like the training rows.")
         width, at = len(first), self._read_header(first)
         values, labels = array("d"), list[str]()
         if not self.header:
             self._add_row(first, at, values, labels)
         for row in rows:
             if len(row) != width:
-                self._refuse(f"line {self.row_line}", f"{width} columns as in the first line", f"{len(row)}")
+                self._refuse(f"{width} columns as in the first line", f"{len(row)}")
             self._add_row(row, at, values, labels)
         if not values:
-            self._refuse(f"line {self.line}", "rows after the header", "none")
+            self._refuse("rows after the header", "none", at=f"line {self.line}")
         names = self.header or [""] * width
         return Table(
             np.frombuffer(values, np.float64).reshape(-1, width - (at is not None)),
@@ -102,15 +100,13 @@ class _Reader:
             try:
                 row = next(reader, None)
             except csv.Error as error:
-                self._refuse(
-                    f"line {self.row_line}", "cells separated by commas, quoted whole or not at all", f"{error}"
-                )
+                self._refuse("cells separated by commas, quoted whole or not at all", f"{error}")
             if row is None:
                 return
             if row and any(cell.strip() for cell in row):
                 yield row
             elif len(row) > 1:
-                self._refuse(f"line {self.row_line}", "values", "only commas")
+                self._refuse("values", "only commas")
 
     def _lines(self) -> Iterator[str]:
         while raw := self.file.readline(LINE_LIMIT + 1):
@@ -119,23 +115,21 @@ class _Reader:
             if self.line == 1:
                 for kind, marks in _OTHER_FORMATS.items():
                     if raw.startswith(marks):
-                        self._refuse(where, "text in UTF-8", kind)
+                        self._refuse("text in UTF-8", kind, at=where)
                 raw = raw.removeprefix(b"\xef\xbb\xbf")
             if len(raw) > LINE_LIMIT:
-                self._refuse(where, f"at most {LINE_LIMIT} bytes", "more")
+                self._refuse(f"at most {LINE_LIMIT} bytes", "more", at=where)
             if raw.count(b",") > COLUMN_LIMIT:  # before they become Python strings
-                self._refuse(where, f"at most {COLUMN_LIMIT} columns", "more")
+                self._refuse(f"at most {COLUMN_LIMIT} columns", "more", at=where)
             if b"\0" in raw:
-                self._refuse(where, "text", f"a zero byte at position {raw.index(0) + 1}")
+                self._refuse("text", f"a zero byte at position {raw.index(0) + 1}", at=where)
             if b"\r" in raw.removesuffix(b"\n").removesuffix(b"\r"):
-                self._refuse(where, "lines that end in LF or CR LF", "a single CR")
+                self._refuse("lines that end in LF or CR LF", "a single CR", at=where)
             try:
                 yield raw.decode("utf-8")
             except UnicodeDecodeError as error:
-                self._refuse(
-                    where, "text in UTF-8", f"the byte {raw[error.start]:02x} at position {error.start + 1}",
-                    "Save the file as UTF-8.",
-                )  # fmt: skip
+                found = f"the byte {raw[error.start]:02x} at position {error.start + 1}"
+                self._refuse("text in UTF-8", found, "Save the file as UTF-8.", where)
 
     def _read_header(self, first: list[str]) -> int | None:
         """Find the column of labels (None: there is none), and set ``header`` if the first row is one."""
@@ -144,17 +138,14 @@ class _Reader:
         numbers = {i: number(cell) is not None for i, cell in enumerate(cells) if i != at}
         if not any(numbers.values()):
             if "" in cells:
-                self._refuse(
-                    f"line {self.row_line}, column {cells.index('') + 1}", "a name", "none",
-                    "If this is the index that pandas writes, leave it out: to_csv(index=False).",
-                )  # fmt: skip
+                advice = "If this is the index that pandas writes, leave it out: to_csv(index=False)."
+                self._refuse("a name", "none", advice, self._where(cells.index("")))
             self.header = cells
         elif not all(numbers.values()):
             i = next(i for i, is_number in numbers.items() if not is_number)
-            self._refuse(
-                f"line {self.row_line}, column {i + 1}", "a number like its neighbours, or a header with names only",
-                repr(cells[i][:40]), "Give every column a name that is not a number, or repair the value.",
-            )  # fmt: skip
+            advice = "Give every column a name that is not a number, or repair the value."
+            expected = "a number like its neighbours, or a header with names only"
+            self._refuse(expected, repr(cells[i][:40]), advice, self._where(i))
         return at
 
     def _label_column(self, cells: list[str]) -> int:
@@ -165,20 +156,18 @@ class _Reader:
         if header and cells.count(self.wanted) == 1:
             return cells.index(self.wanted)
         if header and self.wanted in cells:
-            self._refuse(f"line {self.row_line}", f"one column called {self.wanted!r}", f"{cells.count(self.wanted)}")
+            self._refuse(f"one column called {self.wanted!r}", f"{cells.count(self.wanted)}")
         if not self.wanted.isdecimal() or not 1 <= int(self.wanted[:9]) <= len(cells):
-            self._refuse(
-                f"line {self.row_line}", f"a column called {self.wanted!r}",
-                ", ".join(cells[:20])[:400] if header else "no header",
-                f"Give a name from the header, or a number from 1 to {len(cells)}.",
-            )  # fmt: skip
+            found = ", ".join(cells[:20])[:400] if header else "no header"
+            advice = f"Give a name from the header, or a number from 1 to {len(cells)}."
+            self._refuse(f"a column called {self.wanted!r}", found, advice)
         return int(self.wanted) - 1
 
     def _add_row(self, row: list[str], at: int | None, values: array[float], labels: list[str]) -> None:
         if at is not None:
             label = row.pop(at).strip()
             if label.lower() in MISSING:
-                self._refuse(self._where(at), "a label", f"{label!r}, a missing value")
+                self._refuse("a label", f"{label!r}, a missing value", at=self._where(at))
             labels.append(label)
         before = len(values)
         try:
@@ -195,8 +184,8 @@ class _Reader:
         where = self._where(i if at is None or i < at else i + 1)
         cell = cell.strip()
         if cell.lower() in MISSING:
-            self._refuse(where, "a number", f"{cell!r}, a missing value", "Fill it in, or leave the row out.")
-        self._refuse(where, "a finite number", repr(cell[:40]), "Write numbers as 1234.5, or leave the column out.")
+            self._refuse("a number", f"{cell!r}, a missing value", "Fill it in, or leave the row out.", where)
+        self._refuse("a finite number", repr(cell[:40]), "Write numbers as 1234.5, or leave the column out.", where)
 
     def _where(self, i: int) -> str:
         name = f" ({self.header[i][:40]})" if self.header else ""
@@ -205,10 +194,11 @@ class _Reader:
     def _refuse_one_column(self, cell: str) -> NoReturn:
         for mark, name in ((";", "semicolons"), ("\t", "tabs")):
             if mark in cell:
-                self._refuse(f"line {self.row_line}", "cells separated by commas", name, "Save it with commas.")
-        self._refuse(f"line {self.row_line}", "a column of labels and others", "one column")
+                self._refuse("cells separated by commas", name, "Save it with commas.")
+        self._refuse("a column of labels and others", "one column")
 
-    def _refuse(self, place: str, expected: str, found: str, advice: str = "Repair it, or leave it out.") -> NoReturn:
+    def _refuse(self, expected: str, found: str, advice: str = "Repair it, or leave it out.", at: str = "") -> NoReturn:
+        place = at or f"line {self.row_line}"
         raise DataError(f"Reading {self.path}: {place}: expected {expected}, found {found}. {advice}")
 
 

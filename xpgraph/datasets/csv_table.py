@@ -39,15 +39,11 @@ class TableFormat:
             columns, classes = (tuple(map(str, stored[name])) for name in ("columns", "classes"))
             shift, scale = (tuple(map(float, stored[name])) for name in ("shift", "scale"))
             table_format = cls(str(stored["label"]), columns, classes, shift, scale)
+            if not len(columns) == len(shift) == len(scale):
+                raise ValueError(f"there are {len(columns)} columns, {len(shift)} shifts and {len(scale)} scales")
         except (KeyError, TypeError, ValueError) as error:
-            raise DataError(
-                f"Reading the format of a run's csv file: {type(error).__name__}: {error}. Train the run again."
-            ) from error
-        if not len(columns) == len(shift) == len(scale):
-            raise DataError(
-                f"Reading the format of a run's csv file: expected as many shifts and scales as columns, found "
-                f"{len(columns)} columns, {len(shift)} and {len(scale)}. Train the run again."
-            )
+            what = f"Reading the format of a run's csv file: {type(error).__name__}: {error}"
+            raise DataError(f"{what}. Train the run again.") from error
         return table_format
 
     def scaled(self, x: np.ndarray, dtype: np.dtype, path: Path) -> np.ndarray:
@@ -56,10 +52,8 @@ class TableFormat:
             x = ((x - np.array(self.shift)) * np.array(self.scale)).astype(dtype)
         if not np.isfinite(x).all():
             row, column = np.argwhere(~np.isfinite(x))[0]
-            raise DataError(
-                f"Reading {path}: column {column + 1} of the numbers is not finite as {dtype} after scaling, first in "
-                f"row {row}. Leave the column out, or write it in another unit."
-            )
+            found = f"column {column + 1} of the numbers is not finite as {dtype} after scaling, first in row {row}"
+            raise DataError(f"Reading {path}: {found}. Leave the column out, or write it in another unit.")
         return x
 
 
@@ -82,10 +76,8 @@ def load_rows(path: Path, table_format: TableFormat, dtype: np.dtype) -> tuple[n
     table = csv_reader.read(path, table_format.label, len(table_format.columns))
     for i, (found, expected) in enumerate(zip(table.columns, table_format.columns, strict=True)):
         if found and expected and found != expected:
-            raise DataError(
-                f"Reading {path}: column {i + 1} of the numbers: expected {expected!r}, as in the training, found "
-                f"{found!r}. Put the columns in that order."
-            )
+            names = f"expected {expected!r}, as in the training, found {found!r}"
+            raise DataError(f"Reading {path}: column {i + 1} of the numbers: {names}. Put the columns in that order.")
     x = table_format.scaled(table.x, dtype, path)
     return x, None if table.labels is None else number_classes(table.labels, str(path), table_format.classes)[0]
 
@@ -113,18 +105,15 @@ def number_classes(
     present = set(names.values())
     if classes is None:
         if len(present) > max(10, len(labels) // 2):
-            raise DataError(
-                f"Reading {where}: the label: expected classes, found {len(present)} different values in {len(labels)} "
-                "rows, as of an id or a measurement. Choose another column as label."
-            )
+            found = f"{len(present)} different values in {len(labels)} rows, as of an id or a measurement"
+            advice = "Choose another column as label."
+            raise DataError(f"Reading {where}: the label: expected classes, found {found}. {advice}")
         numeric = all(csv_reader.number(name) is not None for name in present)
         classes = tuple(sorted(present, key=int if numeric else None))
     unknown = sorted(present - set(classes))
     if unknown:
-        raise DataError(
-            f"Reading {where}: the label {unknown[0][:40]!r} is none of the classes of the training: "
-            f"{', '.join(classes[:20])}. Give rows of these classes."
-        )
+        found = f"the label {unknown[0][:40]!r} is none of the classes of the training: {', '.join(classes[:20])}"
+        raise DataError(f"Reading {where}: {found}. Give rows of these classes.")
     number_of = {name: i for i, name in enumerate(classes)}
     return np.array([number_of[names[label]] for label in labels], np.int64), classes
 
@@ -135,8 +124,6 @@ def _whole_number(label: str, where: str) -> str:
     if value is None:
         return label
     if value != int(value):
-        raise DataError(
-            f"Reading {where}: the label {label[:40]!r}: expected names or whole numbers of classes, found a "
-            "measurement. Choose another column as label."
-        )
+        found = "expected names or whole numbers of classes, found a measurement"
+        raise DataError(f"Reading {where}: the label {label[:40]!r}: {found}. Choose another column as label.")
     return str(int(value))

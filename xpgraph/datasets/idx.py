@@ -39,10 +39,7 @@ SHA256 = {
     },
 }
 MIRRORS = {
-    "mnist": (
-        "https://ossci-datasets.s3.amazonaws.com/mnist/",
-        "https://storage.googleapis.com/cvdf-datasets/mnist/",
-    ),
+    "mnist": ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
     "fashion-mnist": (
         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
         "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
@@ -83,11 +80,9 @@ def parse(raw: bytes | bytearray, where: str) -> np.ndarray:
     dtype, shape, start = _header(raw, where)
     need = start + math.prod(shape) * dtype.itemsize
     if len(raw) != need:  # checked before memory of the claimed size is allocated
-        found = "it is truncated" if len(raw) < need else "something follows the values"
-        raise DataError(
-            f"Reading {where}: the header {shape} of {dtype.name} needs {need} bytes, found {len(raw)}: {found}. "
-            "Get the file again."
-        )
+        found = f"{len(raw)}: " + ("it is truncated" if len(raw) < need else "something follows the values")
+        header = f"the header {shape} of {dtype.name}"
+        raise DataError(f"Reading {where}: {header} needs {need} bytes, found {found}. Get the file again.")
     array = np.frombuffer(memoryview(raw).toreadonly(), dtype, offset=start).reshape(shape)
     return array.astype(dtype.newbyteorder("="), copy=False)
 
@@ -111,11 +106,10 @@ def _checked(path: Path, where: str, dataset: str, stem: str) -> np.ndarray:
     digest, expected = hashlib.sha256(raw).hexdigest(), SHA256[dataset][stem]
     if digest != expected:
         origin = [f"{other}'s {name}" for other, files in SHA256.items() for name in files if files[name] == digest]
-        raise DataError(
-            f"Checking {where}: expected {dataset}'s {stem} with SHA-256 {expected}, found {digest}"
-            f"{', which is ' + origin[0] if origin else ''}. Get the original file; "
-            "your own arrays can be given as a .npz file."
-        )
+        found = f"{digest}, which is {origin[0]}" if origin else digest
+        wanted = f"{dataset}'s {stem} with SHA-256 {expected}"
+        advice = "Get the original file; your own arrays can be given as a .npz file."
+        raise DataError(f"Checking {where}: expected {wanted}, found {found}. {advice}")
     return array
 
 
@@ -134,10 +128,8 @@ def _unpacked(path: Path, where: str) -> bytearray:
             dtype, shape, start = _header(raw, where)
             need = start + math.prod(shape) * dtype.itemsize
             if need > LIMIT and (packed or os.fstat(file.fileno()).st_size > LIMIT):
-                raise DataError(
-                    f"Reading {where}: expected at most {LIMIT} bytes, found a header {shape} of {dtype.name} that "
-                    f"claims {need}. Get the file again."
-                )
+                found = f"a header {shape} of {dtype.name} that claims {need}"
+                raise DataError(f"Reading {where}: expected at most {LIMIT} bytes, found {found}. Get the file again.")
             most = min(need, LIMIT) + 1
             while len(raw) < most and (piece := stream.read(min(PIECE, most - len(raw)))):
                 raw += piece
@@ -155,10 +147,8 @@ def _find(dataset: str, stem: str, folder: Path) -> Path:
     for name in names:
         if (folder / name).is_file():
             return folder / name
-    raise DataError(
-        f"Loading {dataset} from {folder}: {stem} is missing; looked for {', '.join(names)}. "
-        "Put the file there, or leave the folder out to download it."
-    )
+    advice = "Put the file there, or leave the folder out to download it."
+    raise DataError(f"Loading {dataset} from {folder}: {stem} is missing; looked for {', '.join(names)}. {advice}")
 
 
 def cached(dataset: str) -> bool:
@@ -202,9 +192,8 @@ def _download(dataset: str, stem: str, path: Path) -> np.ndarray:
                     part.replace(path)
                     return array
     except OSError as error:
-        raise DataError(
-            f"Saving {dataset}'s {path.name} in {path.parent}: {error}. Set XPGRAPH_CACHE to a folder you can write."
-        ) from error
+        advice = "Set XPGRAPH_CACHE to a folder you can write."
+        raise DataError(f"Saving {dataset}'s {path.name} in {path.parent}: {error}. {advice}") from error
     raise DataError(
         f"Downloading {dataset}'s {path.name}: no URL gave it:\n" + "\n".join(failures) + "\n"
         "Check the network, set XPGRAPH_DATA_URL to a mirror, or give a folder of the files as data_dir."

@@ -1,7 +1,6 @@
 """Data sets by name or from a user's .npz or .csv file, as rows and labels ready for training on the host.
 
-Four names: ``digits`` (shipped), ``spiral`` (generated), ``mnist`` and ``fashion-mnist`` (downloaded once, or read from
-a folder of IDX files). Every row is flat: x has shape (N, D). Integers are scaled, floating values stay as they are.
+``digits`` is shipped, ``spiral`` generated, ``mnist`` and ``fashion-mnist`` are downloaded once or read from a folder.
 """
 
 from __future__ import annotations
@@ -116,10 +115,8 @@ def load_rows(
     name, floating = os.fspath(name_or_path), _floating(dtype)
     if _is_csv(name):
         if csv is None:
-            raise DataError(
-                f"Reading {name}: expected the format of the training's .csv file, found none. Give csv=data.csv, or "
-                "predict with a run that was trained on a .csv file."
-            )
+            advice = "Give csv=data.csv, or predict with a run that was trained on a .csv file."
+            raise DataError(f"Reading {name}: expected the format of the training's .csv file, found none. {advice}")
         return csv_table.load_rows(Path(name), csv, floating)
     if name in idx.SHA256:
         return _images(name, "t10k", data_dir, floating)
@@ -143,10 +140,8 @@ def _is_csv(name: str) -> bool:
 def _npz_path(name: str) -> Path:
     path = Path(name)
     if path.suffix.lower() != ".npz":
-        raise DataError(
-            f"Loading {name!r}: there is no data set of that name. "
-            f"Choose one of {', '.join(NAMES)}, or give the path of a .npz or .csv file."
-        )
+        advice = f"Choose one of {', '.join(NAMES)}, or give the path of a .npz or .csv file."
+        raise DataError(f"Loading {name!r}: there is no data set of that name. {advice}")
     return path
 
 

@@ -14,7 +14,7 @@ import warnings
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, BinaryIO, NoReturn
+from typing import IO, NoReturn
 
 import numpy as np
 
@@ -24,10 +24,11 @@ from ..storage.atomic import PIECE
 DIRECTORY_LIMIT = 1 << 20  # bytes of the zip's directory: thousands of names
 HEADER_LIMIT = 10_000  # bytes of the header of a .npy, as in NumPy
 SMALL, RATIO = 1 << 25, 100  # a zip bomb unpacks to more than 32 MiB and to more than 100 times its size
+Names = tuple[str, ...]
 _ADVICE = "Make it again with numpy.savez from arrays of numbers."
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> io.BufferedReader:
     """Open a data file. DataError if it is missing, unreadable or not a regular file: a pipe might never end."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
@@ -55,30 +56,22 @@ def read(path: Path, needed: Iterable[str], optional: Iterable[str] = ()) -> dic
             raise DataError(f"Reading {path}: {type(error).__name__}: {error}. {_ADVICE}") from error
 
 
-class _LimitedReads(io.RawIOBase):
+class _LimitedReads(io.BufferedReader):
     """A file that refuses reads of more than DIRECTORY_LIMIT bytes at a time, as a forged zip directory would cause."""
 
-    def __init__(self, file: BinaryIO, path: Path) -> None:
-        self.file, self.path = file, path
+    def __init__(self, file: io.BufferedReader, path: Path) -> None:
+        super().__init__(file.raw)
+        self.path = path
 
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, place: int, whence: int = 0) -> int:
-        return self.file.seek(place, whence)
-
-    def tell(self) -> int:
-        return self.file.tell()
-
-    def read(self, n: int | None = -1) -> bytes:
+    def read(self, n: int | None = -1, /) -> bytes:
         if n is None or n < 0:
-            n = max(0, os.fstat(self.file.fileno()).st_size - self.file.tell())
+            n = max(0, os.fstat(self.fileno()).st_size - self.tell())
         if n > max(DIRECTORY_LIMIT, PIECE):
             _refuse(self.path, "the zip's directory", f"at most {DIRECTORY_LIMIT} bytes", f"{n}")
-        return self.file.read(n)
+        return super().read(n)
 
 
-def _members(file: BinaryIO, path: Path, needed: tuple[str, ...], optional: tuple[str, ...]) -> dict[str, np.ndarray]:
+def _members(file: io.BufferedReader, path: Path, needed: Names, optional: Names) -> dict[str, np.ndarray]:
     if not zipfile.is_zipfile(file):
         raise DataError(f"Reading {path}: not a .npz file, or a truncated one. {_ADVICE}")
     size = os.fstat(file.fileno()).st_size
@@ -96,20 +89,16 @@ def _members(file: BinaryIO, path: Path, needed: tuple[str, ...], optional: tupl
         missing = [key for key in needed if key not in keys]
         if missing:
             names = [info.filename.removesuffix(".npy") for info in archive.infolist()]
-            found = ", ".join(names[:20]) or "none"
-            raise DataError(
-                f"Reading {path}: array {' and '.join(missing)} missing, found {found[:400]}. "
-                f"Save it with numpy.savez({path.name!r}, x=..., t=...)."
-            )
+            found = f"array {' and '.join(missing)} missing, found {(', '.join(names[:20]) or 'none')[:400]}"
+            raise DataError(f"Reading {path}: {found}. Save it with numpy.savez({path.name!r}, x=..., t=...).")
         wanted = [members[f"{key}.npy"] for key in keys]
         for info in wanted:
             _check_member(info, size, path)
         packed, unpacked = sum(info.compress_size for info in wanted), sum(info.file_size for info in wanted)
         if unpacked > max(SMALL, RATIO * packed):
-            _refuse(
-                path, f"members {', '.join(keys)}", f"at most {RATIO} times their {packed} bytes",
-                f"{unpacked} after unpacking", "If they are yours, save them with numpy.savez, which does not pack.",
-            )  # fmt: skip
+            advice = "If they are yours, save them with numpy.savez, which does not pack."
+            most, found = f"at most {RATIO} times their {packed} bytes", f"{unpacked} after unpacking"
+            _refuse(path, f"members {', '.join(keys)}", most, found, advice)
         return {key: _array(archive, info, path, key) for key, info in zip(keys, wanted, strict=True)}
 
 
@@ -156,10 +145,7 @@ def _header(
     reader = np.lib.format.read_array_header_1_0 if magic[6] == 1 else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = reader(text, HEADER_LIMIT)
     if dtype.hasobject:
-        raise DataError(
-            f"Reading {path}: {key}: expected numbers, found Python objects, which only pickle could "
-            f"read and which may run code. {_ADVICE}"
-        )
+        _refuse(path, key, "numbers", "Python objects, which only pickle could read and which may run code")
     if dtype.kind not in "biufcUS" or any(n < 0 for n in shape) or len(shape) > 32:
         _refuse(path, f"{key}'s header", "an array of numbers", f"{dtype}{shape}"[:80])
     return 8 + width + length, shape, fortran, dtype

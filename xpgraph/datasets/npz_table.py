@@ -51,10 +51,8 @@ def _rows(
 ) -> tuple[np.ndarray, float]:
     """The rows (N, D), finite, and the factor that they were multiplied by."""
     if stored.dtype.kind not in "biuf" or stored.ndim < 2 or stored.size == 0:
-        raise DataError(
-            f"Reading {path}: {key} is {stored.dtype} of shape {stored.shape}, expected at least one row of numbers, "
-            "shape (N, D). Save real numbers, one row for each example."
-        )
+        found = f"{key} is {stored.dtype} of shape {stored.shape}, expected at least one row of numbers, shape (N, D)"
+        raise DataError(f"Reading {path}: {found}. Save real numbers, one row for each example.")
     if stored.dtype.kind == "f":
         scale = 1.0
     elif scale is None:
@@ -62,10 +60,8 @@ def _rows(
     x = flat_rows(stored, scale, dtype)
     finite = np.isfinite(x).all(axis=1)
     if not finite.all():
-        raise DataError(
-            f"Reading {path}: {key} is not finite as {dtype} in {len(x) - finite.sum()} of {len(x)} rows, "
-            f"first in row {finite.argmin()}. Drop or repair these rows."
-        )
+        rows = f"{len(x) - finite.sum()} of {len(x)} rows, first in row {finite.argmin()}"
+        raise DataError(f"Reading {path}: {key} is not finite as {dtype} in {rows}. Drop or repair these rows.")
     return x, scale
 
 
@@ -76,10 +72,8 @@ def _labels(path: Path, key: str, stored: np.ndarray, rows: int, dtype: np.dtype
     if not integers and not (stored.dtype.kind in "biuf" and stored.ndim == 2 and stored.shape[1] > 1):
         flat = stored.size == rows
         advice = f"For class numbers save {key}.astype('int64').ravel()." if flat else "Save one of these."
-        raise DataError(
-            f"{found}, expected integers 0..C-1 of shape (N,), or one-hot or probability rows of shape (N, C), C > 1. "
-            f"{advice}"
-        )
+        rows_of_classes = "one-hot or probability rows of shape (N, C), C > 1"
+        raise DataError(f"{found}, expected integers 0..C-1 of shape (N,), or {rows_of_classes}. {advice}")
     if len(stored) != rows:
         raise DataError(f"{found}, expected one label for each of {rows} rows of x. Save as many labels as rows.")
     with np.errstate(over="ignore"):

@@ -16,8 +16,6 @@ def split_rows(n: int, seed: int, path: Path) -> tuple[np.ndarray, np.ndarray]:
     Raises DataError for fewer than two rows.
     """
     if n < 2:
-        raise DataError(
-            f"Splitting {path}: found one row, which cannot be split into training and test. Give more rows."
-        )
+        raise DataError(f"Splitting {path}: found one row, which cannot be split in two. Give more rows.")
     train, test = np.split(random_numbers.permutation(n, seed, "split"), [n - max(1, n // 5)])
     return train, test

@@ -38,11 +38,8 @@ def functions() -> dict[str, Callable[..., None]]:
     numpys = [path for path in libraries if "numpy" in path] or (libraries if len(libraries) == 1 else [])
     for path in numpys:
         library = ctypes.CDLL(path)
-        for prefix, suffix, integer in (
-            ("scipy_", "64_", ctypes.c_int64),
-            ("", "64_", ctypes.c_int64),
-            ("", "", ctypes.c_int),
-        ):
+        builds = ("scipy_", "64_", ctypes.c_int64), ("", "64_", ctypes.c_int64), ("", "", ctypes.c_int)
+        for prefix, suffix, integer in builds:
             names = {"f": f"{prefix}cblas_saxpy{suffix}", "d": f"{prefix}cblas_daxpy{suffix}"}
             if all(hasattr(library, name) for name in names.values()):
                 axpys = {letter: getattr(library, name) for letter, name in names.items()}

@@ -38,13 +38,10 @@ if hasattr(os, "register_at_fork"):
 
 def each_block(work: Callable[..., None], *arrays: np.ndarray) -> None:
     """Call ``work`` on matching blocks of packed arrays of one size; the blocks are flat."""
-    size = arrays[0].size
-    if size <= BLOCK:
+    if arrays[0].size <= BLOCK:
         work(*arrays)
-        return
-    flat = [a.reshape(-1) for a in arrays]
-    blocks = [[a[i : i + BLOCK] for a in flat] for i in range(0, size, BLOCK)]
-    on_threads(blocks, lambda block: work(*block), size)
+    else:
+        on_threads(cut(*([a] for a in arrays)), lambda block: work(*block), arrays[0].size)
 
 
 def on_threads(blocks: Sequence, work: Callable, size: int) -> None:

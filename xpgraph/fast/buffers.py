@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import sys
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -27,7 +28,7 @@ class Pool(threading.local):
 pool = Pool()
 
 
-def _unused(kept: list[np.ndarray]) -> np.ndarray | None:
+def _unused(kept: Sequence[np.ndarray]) -> np.ndarray | None:
     """An array that nobody else refers to."""
     for a in kept:
         if sys.getrefcount(a) <= UNUSED_COUNT:
@@ -51,18 +52,14 @@ def fresh(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     size = math.prod(shape) * dtype.itemsize
     if not SMALLEST <= size <= LARGEST:
         return np.empty(shape, dtype)
-    kept = pool.arrays.get((shape, dtype))
-    if kept is None:
-        kept = pool.arrays[shape, dtype] = []
-    a = _unused(kept)
+    a = _unused(pool.arrays.get((shape, dtype), ()))
     if a is not None and a.shape == shape and a.dtype == dtype and a.flags.c_contiguous:  # else its owner changed it
         a.flags.writeable = True
         return a
     a = np.empty(shape, dtype)
     if pool.size + size > LIMIT:
         clear()
-        kept = pool.arrays.setdefault((shape, dtype), [])
-    kept.append(a)
+    pool.arrays.setdefault((shape, dtype), []).append(a)
     pool.size += size
     return a
 

@@ -26,9 +26,6 @@ def generic(function: Any, *args: Any) -> Any:
     return function.row.body("cupy", generic=True)(*args)
 
 
-# --- matrix products ------------------------------------------------------------------------------------------
-
-
 @basic.matmul.fast("cupy")
 def matmul(a, b, out=None):
     product = _product(a, b, out)
@@ -87,9 +84,6 @@ def _loaded() -> bool:
             stacklevel=2,
         )
     return reason is None
-
-
-# --- activations, sums and the loss ---------------------------------------------------------------------------
 
 
 def _elementwise(function: Any) -> None:
@@ -151,9 +145,6 @@ def softmax_cross_entropy(x, t):
          row_losses.data.ptr, loss.data.ptr, device.ticket().data.ptr, rows, classes),
     )  # fmt: skip
     return loss, y, dx
-
-
-# --- a batch, clipping, the update ----------------------------------------------------------------------------
 
 
 @replay.gather.fast("cupy")

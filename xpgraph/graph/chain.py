@@ -1,4 +1,4 @@
-"""Chain, a model of nodes in a row.
+"""Chain, a model of nodes in a row; and ``mlp``, the multi-layer perceptron, a Chain ready to train.
 
 model = Chain(Affine(W1, b1), Sigmoid(), Affine(W2, b2), loss=SoftmaxWithLoss())
 loss = model.forward(x, t);  model.backward();  model.params, model.grads
@@ -7,20 +7,31 @@ loss = model.forward(x, t);  model.backward();  model.params, model.grads
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..arrays.libraries import Array
+from ..arrays import random_numbers as random
+from ..arrays.libraries import Array, Place, place
+from ..nodes.checks import is_whole
 from ..nodes.copying import is_node, uses
+from ..nodes.layers import Affine, ReLU, Sigmoid, Tanh
 from ..nodes.losses import SoftmaxWithLoss
-from ..nodes.node import describe, takes_input_grad
+from ..nodes.node import Node, describe, takes_input_grad
 from ..nodes.sharing import plan
 from ..nodes.wires import record, wire
 from .evaluation import loss_and_scores
 from .graph import Graph
 from .network import Network
 from .text_table import columns
+
+ACTIVATIONS: dict[str, Callable[[], Node]] = {"sigmoid": Sigmoid, "relu": ReLU, "tanh": Tanh}
+INITIALISERS: dict[str, Callable[[int, int], float]] = {
+    # name: standard deviation from (inputs, outputs)
+    "he": lambda n_in, n_out: math.sqrt(2 / n_in),  # He et al. 2015, arXiv:1502.01852, eq. 10
+    "xavier": lambda n_in, n_out: math.sqrt(2 / (n_in + n_out)),  # Glorot & Bengio 2010, eq. 12 (forward and backward)
+}
 
 
 class Chain(Network):
@@ -43,9 +54,7 @@ class Chain(Network):
             if isinstance(node, SoftmaxWithLoss):
                 raise TypeError(f"Chain: node {i} is a loss, which takes labels; give it as Chain(..., loss=...).")
             if getattr(node, "loss", None) is not None and isinstance(node, Chain):
-                raise TypeError(
-                    f"Chain: node {i} is a Chain with a loss, which takes labels; give the loss to the outer."
-                )
+                raise TypeError(f"Chain: node {i} has a loss, which takes labels; give the loss to the outer Chain.")
         self.nodes, self.twins = uses(nodes)
         if loss is not None and (isinstance(loss, type) or not is_node(loss)):
             raise TypeError(
@@ -78,16 +87,14 @@ class Chain(Network):
     def forward(self, *inputs: Any) -> Any:
         if self.loss is None:
             if len(inputs) == 2 and self._takes_one_input:
-                raise TypeError(
-                    "Chain.forward: this chain has no loss, so it takes x alone; "
-                    "make it with Chain(..., loss=SoftmaxWithLoss()) to train it."
-                )
-            return self.outputs(*inputs)
+                advice = "make it with Chain(..., loss=SoftmaxWithLoss()) to train it."
+                raise TypeError(f"Chain.forward: this chain has no loss, so it takes x alone; {advice}")
+            return self.scores(*inputs)
         if len(inputs) < 2:
             raise TypeError("Chain.forward: this chain has a loss, so it takes (x, t); predict(x) gives the outputs.")
-        return self.loss.forward(self.outputs(*inputs[:-1]), inputs[-1])
+        return self.loss.forward(self.scores(*inputs[:-1]), inputs[-1])
 
-    def outputs(self, *inputs: Any) -> Any:
+    def scores(self, *inputs: Any) -> Any:
         """Run the nodes, without the loss."""
         y = inputs
         for node in self.nodes:
@@ -110,11 +117,8 @@ class Chain(Network):
         dx = self.nodes[0].backward(*dy)
         return dx if input_grad else None
 
-    def scores(self, *inputs: Any) -> Any:
-        return self.outputs(*inputs)
-
     def loss_and_scores(self, *inputs: Any) -> tuple[Any, Any, Any]:
-        return loss_and_scores(self.loss, self.outputs(*inputs[:-1]), inputs[-1])
+        return loss_and_scores(self.loss, self.scores(*inputs[:-1]), inputs[-1])
 
     def describe(self) -> dict[str, Any]:
         loss = None if self.loss is None else describe(self.loss)
@@ -129,23 +133,17 @@ class Chain(Network):
         return f"Chain({', '.join([repr(node) for node in self.nodes] + loss)})"
 
     def __str__(self) -> str:
-        rows = [("", "node", "parameters", "count")]
-        slots, k = plan(self.params), 0
+        rows, total = [("", "node", "parameters", "count")], 0
+        first_use = iter([slot.first == k for k, slot in enumerate(plan(self.params))])
         for i, node in enumerate(self._nodes_and_loss()):
-            shapes, count, repeated = [], 0, False
-            for p in getattr(node, "params", ()):
-                shapes.append(str(tuple(p.shape)))
-                count += math.prod(p.shape) if slots[k].first == k else 0
-                repeated |= slots[k].first != k
-                k += 1
-            note = f"shared with {self.twins[i]}" if i in self.twins else "shared" if repeated else ""
-            words = str(count) if count or not note else note
-            rows.append(
-                ("loss" if i == len(self.nodes) else str(i), repr(node), " ".join(shapes), words if shapes else "")
-            )
-        total = sum(
-            math.prod(p.shape) for p, s, i in zip(self.params, slots, range(len(slots)), strict=True) if s.first == i
-        )
+            shapes = [tuple(p.shape) for p in getattr(node, "params", ())]
+            own = [shape for shape in shapes if next(first_use)]
+            count = sum(map(math.prod, own))
+            total += count
+            note = f"shared with {self.twins[i]}" if i in self.twins else "shared" if len(own) < len(shapes) else ""
+            words = "" if not shapes else str(count) if count or not note else note
+            name = "loss" if i == len(self.nodes) else str(i)
+            rows.append((name, repr(node), " ".join(map(str, shapes)), words))
         return "\n".join([*columns(rows, right=(3,)), f"{total} parameters"])
 
 
@@ -174,15 +172,57 @@ def _input_names(node: Any) -> list[str | None]:
         return [w.name for w in node.inputs]
     if isinstance(node, Chain):
         return _input_names(node.nodes[0])
-    names = [
-        p.name
-        for p in inspect.signature(node.forward).parameters.values()
-        if p.kind is p.POSITIONAL_ONLY or (p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty)
-    ]
-    return [*names] or ["x"]
+    parameters = inspect.signature(node.forward).parameters.values()
+    required = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty]
+    return [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY or p in required] or ["x"]
 
 
 def _takes_one_input(forward: Callable[..., Any]) -> bool:
     """Does a forward take one input and no more?"""
     kinds = [p.kind for p in inspect.signature(forward).parameters.values()]
     return len(kinds) == 1 and kinds[0] not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.KEYWORD_ONLY)
+
+
+def mlp(
+    sizes: Sequence[int],
+    activation: str = "sigmoid",
+    *,
+    init: str | float | None = None,
+    seed: int = 0,
+    dtype: str = "float32",
+    backend: str | Place = "numpy",
+) -> Chain:
+    """A multi-layer perceptron: Affine layers with an activation between them, and SoftmaxWithLoss.
+
+    ``sizes``: inputs, hidden units, classes, such as [784, 500, 10]. ``init``: ``"he"`` (default for relu),
+    ``"xavier"`` (default otherwise), or a standard deviation, ``"std=0.01"`` or 0.01; biases start at 0. The weights
+    depend on ``seed`` alone: the same bits on every backend. ``dtype``: ``"float32"`` or ``"float64"``.
+    """
+    if len(sizes) < 2 or not all(is_whole(n) and n > 0 for n in sizes):
+        raise ValueError(f"mlp: sizes is {list(sizes)}; give at least inputs and classes, whole numbers from 1 up.")
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"mlp: activation is {activation!r}; give one of {', '.join(ACTIVATIONS)}.")
+    if dtype not in ("float32", "float64"):
+        raise ValueError(f"mlp: dtype is {dtype!r}; give 'float32' or 'float64'.")
+    sizes = [int(n) for n in sizes]
+    where = backend if isinstance(backend, Place) else place(backend)
+    deviation = _deviation(init if init is not None else "he" if activation == "relu" else "xavier")
+    nodes: list[Node] = []
+    for i, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
+        W = random.normal((n_in, n_out), seed, "init", i) * deviation(n_in, n_out)
+        nodes.append(Affine(where.asarray(W.astype(dtype)), where.asarray([0.0] * n_out, dtype)))
+        nodes.append(ACTIVATIONS[activation]())
+    return Chain(*nodes[:-1], loss=SoftmaxWithLoss())
+
+
+def _deviation(init: str | float) -> Callable[[int, int], float]:
+    """The function (inputs, outputs) -> standard deviation that ``init`` names; ValueError for an unknown name."""
+    if isinstance(init, str) and init in INITIALISERS:
+        return INITIALISERS[init]
+    try:
+        std = float(init.removeprefix("std=") if isinstance(init, str) else init)
+    except ValueError:
+        std = math.nan
+    if not 0 <= std < math.inf:
+        raise ValueError(f"mlp: init is {init!r}; give {', '.join(INITIALISERS)}, or a standard deviation: 'std=0.01'.")
+    return lambda n_in, n_out: std

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from numbers import Integral
 from typing import Any, NamedTuple
 
 from ..arrays.libraries import Array, is_array, namespace_of, number, on_device
+from ..nodes.checks import is_whole
 from ..nodes.copying import namespace_copy
 from ..nodes.losses import SoftmaxWithLoss
 from .inputs import check_labels, check_lengths, first_parameter, import_data
@@ -75,10 +75,8 @@ def check_two_inputs(who: str, model: Any) -> None:
     """TypeError for a Graph that does not take (x, t)."""
     if hasattr(model, "wiring") and model.wiring.inputs != 2:
         names = ", ".join(map(repr, model.inputs))
-        raise TypeError(
-            f"{who}: the inputs of the graph are ({names}), and what comes is (x, t); make a Graph of two inputs, or "
-            "call forward, backward and the optimizer's update in a loop of your own."
-        )
+        advice = "make a Graph of two inputs, or call forward, backward and the optimizer's update in your own loop"
+        raise TypeError(f"{who}: the inputs of the graph are ({names}), and what comes is (x, t); {advice}.")
 
 
 def right_answers(y: Array, t: Array) -> Array:
@@ -93,23 +91,17 @@ def right_answers(y: Array, t: Array) -> Array:
     return xp.astype(xp.logical_and(same, is_number), xp.int64)
 
 
-# --- a Graph, up to its loss ------------------------------------------------------------------------------------
-
-
 def graph_scores(graph: Any, *inputs: Any) -> Any:
     """What goes into a Graph's loss, from the inputs that it depends on, which labels are not."""
-    if graph.loss is None:
-        needed = list(range(graph.wiring.inputs))
-    else:
+    needed = list(range(graph.wiring.inputs))
+    if graph.loss is not None:
         slots = _score_slots(graph)
         steps = _steps_to(graph, slots)
-        needed = [i for i in range(graph.wiring.inputs) if i in _read_by(graph, steps) or i in slots]
+        needed = [i for i in needed if i in _read_by(graph, steps) or i in slots]
     if len(inputs) != len(needed):
         names = ", ".join(repr(graph.inputs[i]) for i in needed)
-        raise TypeError(
-            f"Graph.predict: the scores depend on the inputs ({names}), and x alone comes; call forward, or make a "
-            "Graph of one input for them."
-        )
+        advice = "call forward, or make a Graph of one input for them"
+        raise TypeError(f"Graph.predict: the scores depend on the inputs ({names}), and x alone comes; {advice}.")
     if graph.loss is None:
         return graph.forward(*inputs)
     given = dict(zip(needed, inputs, strict=True))
@@ -171,9 +163,6 @@ def _run(graph: Any, steps: Sequence[int], inputs: Sequence[Any], method: str) -
     return values
 
 
-# --- rows -------------------------------------------------------------------------------------------------------
-
-
 def _first_row(a: Any) -> Any:
     """The first row of an array, by which its kind can be checked; anything else as it is."""
     return a[: min(1, a.shape[0]), ...] if is_array(a) and a.ndim else a
@@ -185,6 +174,6 @@ def _slices(x: Array, size: int) -> Iterator[slice]:
 
 
 def _positive(who: str, n: int) -> int:
-    if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
+    if not is_whole(n) or n < 1:
         raise ValueError(f"{who.rpartition('.')[2]}: batch_size is {n!r}; give a whole number from 1 up.")
     return int(n)

@@ -2,8 +2,7 @@
 
 For outputs y and weights r (the gradients that ``backward`` is given), let s = Σ r·y. Along a direction v, the slope of
 s is Σ v·dx by ``backward``, and (s(x + εv) - s(x - εv)) / 2ε by differences. ``check_slope`` compares the two for one
-input or parameter of any node; ``check_edges`` does so for every call in a graph. ``xpgraph.testing.check_node`` and
-the tests use ``check_slope`` too.
+input or parameter of any node; ``check_edges`` does so for every call in a graph.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from ..nodes.copying import move, namespace_copy
 from ..nodes.node import takes_input_grad
 from ..nodes.sharing import plan
 from ..nodes.wires import node_name
-from .slots import zero_gradient
+from .slots import several, zero_gradient
 
 EPS = 1e-6  # ε: differences are wrong by about ε² because of the curve, and by 1e-16 / ε because of rounding
 ABSOLUTE, RELATIVE = 1e-6, 1e-5
@@ -118,9 +117,6 @@ def _excess(edge: Edge) -> float:
     return math.inf if math.isnan(far) else far
 
 
-# --- the edges of a graph ---
-
-
 def check_edges(graph: Any, inputs: Sequence[Any]) -> list[Edge]:
     """All edges of a Graph, the largest error first. A float64 copy of the graph is run, not the graph itself.
 
@@ -131,7 +127,7 @@ def check_edges(graph: Any, inputs: Sequence[Any]) -> list[Edge]:
         raise TypeError("Graph.check_gradients: there is no array among the inputs; give those of forward.")
     copy = move(graph, where, "float64")
     copy.keep_values = True
-    ys = _several(copy.forward(*(_float64(where, a) for a in inputs)))
+    ys = several(copy.forward(*(_float64(where, a) for a in inputs)))
     drawn = [normal(np.shape(host(y)), 0, "data", 100 + i) for i, y in enumerate(ys)]
     copy.backward(*(where.asarray(d, "float64") if d.shape else 1 for d in map(np.asarray, drawn)), input_grad=True)
     values, gradients = copy.values, copy.gradients
@@ -151,18 +147,18 @@ def _edges(node: Any, call: Any, xs: list[Any], dys: list[Any], where: Place) ->
 
     def step_input(i: int, step: np.ndarray) -> tuple[float, float]:
         moved = [*xs[:i], xs[i] + where.asarray(step), *xs[i + 1 :]]
-        return weighted(weights, _several(node.forward(*moved)))
+        return weighted(weights, several(node.forward(*moved)))
 
     def step_parameter(p: Array, start: Array, step: np.ndarray) -> tuple[float, float]:
         p[...] = start + where.asarray(step)
         try:
-            return weighted(weights, _several(node.forward(*xs)))
+            return weighted(weights, several(node.forward(*xs)))
         finally:
             p[...] = start
 
     node.forward(*xs)
     options = {"input_grad": True} if takes_input_grad(node.backward) else {}
-    dxs = [None if dx is None else host(dx) for dx in _several(node.backward(*dys, **options))]
+    dxs = [None if dx is None else host(dx) for dx in several(node.backward(*dys, **options))]
     params = _merged(list(getattr(node, "params", ())), list(getattr(node, "grads", ())))
     who = node_name(call.node)
     for i, (w, dx) in enumerate(zip(call.inputs, dxs, strict=False)):
@@ -184,10 +180,6 @@ def _merged(params: list[Array], grads: list[Array]) -> list[tuple[int, Array, n
             seen.add(id(g))
             totals[first] = totals.get(first, 0.0) + (host(g).T if transposed else host(g))
     return [(j, params[j], total) for j, total in totals.items()]
-
-
-def _several(result: Any) -> tuple[Any, ...]:
-    return tuple(result) if isinstance(result, tuple | list) else (result,)
 
 
 def _float64(where: Place, a: Any) -> Any:

@@ -27,6 +27,7 @@ from .slots import (
     input_gradients,
     note_call,
     output_gradients,
+    several,
     store_own_gradients,
     zero_gradient,
     zero_grads,
@@ -56,7 +57,7 @@ class Graph(WiredNetwork):
     saved = ("_wires", "_values", "_gradients", "saved_values")
 
     def __init__(self, inputs: Wire | Sequence[Wire], outputs: Wire | Sequence[Wire]) -> None:
-        super().__init__(_several(inputs), _several(outputs))
+        super().__init__(several(inputs), several(outputs))
         self.saved_values: Any = None  # of the last forward, {slot: value}: what backward needs the shape of
         self.keep_values = True  # store the values and gradients of the last run?
         self._values: Any = None  # by slot
@@ -150,8 +151,6 @@ class Graph(WiredNetwork):
             self._gradients = gradients
         return input_gradients(self, gradients, labels) if input_grad else None
 
-    # --- looking at the last run ---
-
     @property
     def values(self) -> WireValues:
         """The value on each wire in the last forward; empty before it, in a copy, and without ``keep_values``."""
@@ -175,7 +174,7 @@ class Graph(WiredNetwork):
         before, self.keep_values = self.keep_values, True
         try:
             y = self.forward(*inputs)
-            ones = [namespace_of(v).ones_like(v) if getattr(v, "shape", ()) else 1 for v in _several(y)]
+            ones = [namespace_of(v).ones_like(v) if getattr(v, "shape", ()) else 1 for v in several(y)]
             self.backward(*ones, input_grad=True)
             return y
         finally:
@@ -188,7 +187,3 @@ class Graph(WiredNetwork):
         node is named and not those before it. ``edges[0].error`` is relative; ``edges[0].right``: does it pass?
         """
         return check_edges(self, inputs)
-
-
-def _several(wires: Any) -> tuple[Any, ...]:
-    return tuple(wires) if isinstance(wires, list | tuple) else (wires,)

@@ -51,14 +51,10 @@ def import_data(a: Any, name: str, who: str, W: Array | None) -> Array:
         return place_of(W).asarray(a.astype(dtype_name(W) if cast else "int64", copy=False))
     if not together(a, W):
         if library_of(a) is library_of(W):
-            raise LibraryError(
-                f"{who}: {name} is on {a.device}, the model on {W.device}; move it: "
-                f"xp.asarray({name}, device=...), or give NumPy data, which is moved once."
-            )
-        raise LibraryError(
-            f"{who}: {name} lives in {home(a)}, the model in {home(W)}; "
-            f"give NumPy data, which is moved once: xpgraph.to_numpy({name})."
-        )
+            advice = f"move it: xp.asarray({name}, device=...), or give NumPy data, which is moved once"
+            raise LibraryError(f"{who}: {name} is on {a.device}, the model on {W.device}; {advice}.")
+        advice = f"give NumPy data, which is moved once: xpgraph.to_numpy({name})"
+        raise LibraryError(f"{who}: {name} lives in {home(a)}, the model in {home(W)}; {advice}.")
     return xp.astype(a, W.dtype, copy=False) if cast else a
 
 

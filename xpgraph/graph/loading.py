@@ -38,10 +38,8 @@ def load(run: str | Path, backend: str = "numpy", classes: dict[str, type] | Non
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, ModelFileError):
             raise
-        raise ModelFileError(
-            f"load: the structure in {path} cannot be built: {error}. Save the model again, or give the classes that "
-            "it was made of."
-        ) from error
+        advice = "Save the model again, or give the classes that it was made of."
+        raise ModelFileError(f"load: the structure in {path} cannot be built: {error}. {advice}") from error
     return model, _config(run / "config.json") if run.is_dir() else {}
 
 
@@ -81,9 +79,8 @@ def _build(described: dict[str, Any], path: str, weights: _Weights, classes: dic
         loss = described["loss"]
         return Chain(*nodes, loss=None if loss is None else _build(loss, f"{path}loss.", weights, classes))
     if kind not in classes:
-        raise ModelFileError(
-            f"load: the file has a node of class {kind}; pass it: load(..., classes={{{kind!r}: {kind}}})."
-        )
+        advice = f"pass it: load(..., classes={{{kind!r}: {kind}}})"
+        raise ModelFileError(f"load: the file has a node of class {kind}; {advice}.")
     cls = classes[kind]
     names = getattr(cls, "names", ()) or [str(i) for i in range(described["params"])]
     options = {name: tuple(v) if isinstance(v, list) else v for name, v in described["options"].items()}

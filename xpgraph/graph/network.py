@@ -46,13 +46,10 @@ class Network(Node):
         A parameter that is used several times (twins, shared and tied arrays) is listed once, under its first path;
         with ``remove_duplicate=False`` at every use, in the order of ``params``.
         """
-        rows = [
-            row
-            for path, node in self._leaves()
-            for row in zip(
-                _parameter_paths(path, node), getattr(node, "params", ()), getattr(node, "grads", ()), strict=True
-            )
-        ]
+        rows: list[tuple[str, Array, Array]] = []
+        for path, node in self._leaves():
+            params, grads = (getattr(node, name, ()) for name in ("params", "grads"))
+            rows += zip(_parameter_paths(path, node), params, grads, strict=True)
         if not remove_duplicate:
             return rows
         slots = plan([p for _, p, _ in rows])

@@ -101,10 +101,8 @@ def _check_inputs_are_named(inputs: Sequence[Wire], calls: Sequence[Call]) -> No
     for call in calls:
         for i, w in enumerate(call.inputs):
             if w.call is None and w.array is None and w not in named:
-                raise ValueError(
-                    f"Graph: input {i} of {call!r} is {w!r}, which is not among the inputs "
-                    f"({', '.join(map(repr, inputs))}); name it in inputs=."
-                )
+                among = f"is not among the inputs ({', '.join(map(repr, inputs))})"
+                raise ValueError(f"Graph: input {i} of {call!r} is {w!r}, which {among}; name it in inputs=.")
 
 
 def collect(inputs: Sequence[Wire], calls: Sequence[Call]) -> tuple[Wires, list[Wire]]:

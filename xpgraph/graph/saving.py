@@ -1,7 +1,7 @@
 """Models on disk: one safetensors file with the weights and, as JSON in its header, the structure.
 
 Nothing in such a file is code: reading one runs none. Shared and tied weights are written once and are shared
-again after loading. Here a file is written, and read into a model; loading.py makes a new model from a file.
+again after loading. loading.py makes a new model from a file.
 """
 
 from __future__ import annotations
@@ -86,10 +86,9 @@ def load_weights(model: Any, path: Path) -> None:
     rows = model.named_parameters(remove_duplicate=False)
     wanted = {name for name, _, _ in rows}
     if wanted != file.names():
-        raise ModelFileError(
-            f"load: {path.name} holds {', '.join(sorted(file.names()))}; the model has {', '.join(sorted(wanted))}. "
-            "Load it into a model of the same structure, or make one with xpgraph.load."
-        )
+        held, own = (", ".join(sorted(names)) for names in (file.names(), wanted))
+        advice = "Load it into a model of the same structure, or make one with xpgraph.load."
+        raise ModelFileError(f"load: {path.name} holds {held}; the model has {own}. {advice}")
     values = {name: file.value(name) for name in wanted}
     for name, p, _ in rows:
         a = values[name]
@@ -101,10 +100,9 @@ def load_weights(model: Any, path: Path) -> None:
     for (name, _, _), slot in zip(rows, plan([p for _, p, _ in rows]), strict=True):
         first = values[rows[slot.first][0]]
         if not np.array_equal(values[name], first.T if slot.transposed else first, equal_nan=True):
-            raise ModelFileError(
-                f"load: {name} and {rows[slot.first][0]} differ in {path.name}, but are one array in the model; "
-                "nothing was changed. Load it into a model that shares the same weights."
-            )
+            found = f"{name} and {rows[slot.first][0]} differ in {path.name}, but are one array in the model"
+            advice = "Load it into a model that shares the same weights."
+            raise ModelFileError(f"load: {found}; nothing was changed. {advice}")
     for name, p, _ in rows:
         p[...] = place_of(p).asarray(values[name], copy=True)
 
@@ -113,23 +111,15 @@ def read_model(path: Path) -> ModelFile:
     """A file that ``save_model`` wrote, checked; ModelFileError for anything else."""
     tensors, meta = read(path, MODEL)
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
-        raise ModelFileError(
-            f"load: {path} was not written by model.save (format {FORMAT}); its header says otherwise. Give a model "
-            "that was saved."
-        )
+        found = f"{path} was not written by model.save (format {FORMAT}); its header says otherwise"
+        raise ModelFileError(f"load: {found}. Give a model that was saved.")
     aliases = meta.get("aliases")
     if not isinstance(aliases, dict) or not all(_is_alias(alias, tensors) for alias in aliases.values()):
-        raise ModelFileError(
-            f"load: {path} is damaged: its header shares weights that it does not hold; save it again."
-        )
+        raise ModelFileError(f"load: {path} is damaged: its header shares weights that it lacks; save it again.")
     return ModelFile(meta.get("model"), tensors, {name: Alias(**alias) for name, alias in aliases.items()})
 
 
 def _is_alias(alias: Any, tensors: dict[str, np.ndarray]) -> bool:
-    return (
-        isinstance(alias, dict)
-        and set(alias) == {"of", "transposed"}
-        and isinstance(alias["of"], str)
-        and alias["of"] in tensors
-        and isinstance(alias["transposed"], bool)
-    )
+    if not isinstance(alias, dict) or set(alias) != {"of", "transposed"} or not isinstance(alias["of"], str):
+        return False
+    return alias["of"] in tensors and isinstance(alias["transposed"], bool)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ..arrays.libraries import Array, is_array, namespace_of
+from ..arrays.libraries import Array, namespace_of
 from ..errors import Error, ShapeError
 from ..nodes.basic import add
 from ..nodes.checks import check_floating
@@ -35,9 +35,8 @@ class WireValues(Mapping[Wire, Array]):
 @contextmanager
 def without_values(model: Any) -> Iterator[None]:
     """While the block runs, no Graph inside ``model`` stores the values and gradients of its runs; old ones go."""
-    graphs = [
-        (part, part.keep_values) for part in parts(model) if hasattr(part, "keep_values") and hasattr(part, "wiring")
-    ]
+    inside = [part for part in parts(model) if hasattr(part, "keep_values") and hasattr(part, "wiring")]
+    graphs = [(graph, graph.keep_values) for graph in inside]
     for graph, _ in graphs:
         graph.keep_values = False
         graph.clear_values()
@@ -92,23 +91,24 @@ def zero_grads(node: Any) -> None:
         grad[...] = 0.0
 
 
+def several(result: Any) -> tuple[Any, ...]:
+    """One thing or several, in a list or a tuple, as a tuple."""
+    return tuple(result) if isinstance(result, tuple | list) else (result,)
+
+
 def distribute(values: list[Any], target: int | tuple[int, ...], y: Any) -> None:
     """Write the results of a node into their slots; ShapeError if there are more or fewer than were recorded."""
-    slots = (target,) if isinstance(target, int) else target
-    results = tuple(y) if isinstance(y, tuple | list) and not is_array(y) else (y,)
+    slots, results = several(target), several(y)
     if len(results) != len(slots):
-        raise ShapeError(
-            f"Graph.forward: the node returned {len(results)} arrays, and was recorded with {len(slots)}; "
-            "set its n_outputs, or call it by record(node, ..., outputs=n)."
-        )
+        found = f"the node returned {len(results)} arrays, and was recorded with {len(slots)}"
+        raise ShapeError(f"Graph.forward: {found}; set its n_outputs, or call it by record(node, ..., outputs=n).")
     for s, each in zip(slots, results, strict=True):
         values[s] = each
 
 
 def add_gradients(graph: Any, gradients: list[Any], labels: set[int], step: BackwardStep, dx: Any) -> None:
     """Add what a node's backward returned to the gradients of its inputs; slots that got none go into ``labels``."""
-    source = (step.source,) if isinstance(step.source, int) else step.source
-    dxs = tuple(dx) if isinstance(dx, tuple | list) else (dx,)
+    source, dxs = several(step.source), several(dx)
     who = f"{node_name(graph.nodes[step.node])}.backward"
     if len(dxs) > len(source):
         raise ShapeError(f"{who}: it returned {len(dxs)} gradients for {len(source)} inputs; one for each is due.")

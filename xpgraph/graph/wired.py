@@ -14,10 +14,7 @@ from .slots import call_table
 
 
 class WiredNetwork(Network):
-    """A network whose nodes are connected by wires; the base of Graph.
-
-    Raises TypeError or ValueError, which names the wire, for what makes no graph.
-    """
+    """A network whose nodes are connected by wires; the base of Graph."""
 
     def __init__(self, inputs: tuple[Any, ...], outputs: tuple[Any, ...]) -> None:
         wires, parameters = collect(inputs, check_wires(inputs, outputs))
@@ -72,10 +69,8 @@ class WiredNetwork(Network):
         return next(node for node, (_, outs) in steps if outs == self.wiring.outputs)
 
     def named_children(self) -> list[tuple[str, Any]]:
-        own = [
-            (name, OwnParameter([p], [grad]))
-            for name, p, grad in zip(self.wiring.parameters, self.own_params, self.own_grads, strict=True)
-        ]
+        rows = zip(self.wiring.parameters, self.own_params, self.own_grads, strict=True)
+        own = [(name, OwnParameter([p], [grad])) for name, p, grad in rows]
         return [(str(k), self.nodes[k]) if k >= 0 else own[~k] for k in self.wiring.order]
 
     @property

@@ -1,7 +1,4 @@
-"""Nodes that arrange elements along axes: transpose, reshape, concatenate and split.
-
-Results never share memory with inputs. Arrays have any rank unless a shape is given.
-"""
+"""Nodes that arrange elements along axes: transpose, reshape, concatenate and split, each into a new array."""
 
 from __future__ import annotations
 
@@ -12,32 +9,39 @@ from typing import Any
 from ..arrays.kernels import kernel
 from ..arrays.libraries import Array
 from ..errors import ShapeError
-from .checks import check_floating, check_gradient, check_pair
+from .checks import (
+    axes_of,
+    check_floating,
+    check_gradient,
+    check_pair,
+    is_whole,
+    keepdims_shape,
+    positive_option,
+)
 from .node import Node
-from .shapes import axes_of, is_whole, keepdims_shape, positive_option
 
 
 @kernel
 def permute(xp: Any, x: Array, axes: tuple[int, ...]) -> Array:
-    """Axis i of y is axis axes[i] of x; always a new array."""
+    """Axis i of y is axis axes[i] of x."""
     return xp.asarray(xp.permute_dims(x, axes), copy=True)
 
 
 @kernel
 def reshape(xp: Any, x: Array, shape: tuple[int, ...]) -> Array:
-    """The elements of x in order, in another shape; always a new array."""
+    """The elements of x in order, in another shape."""
     return xp.asarray(xp.reshape(x, shape), copy=True)
 
 
 @kernel
 def concat(xp: Any, xs: list[Array], axis: int) -> Array:
-    """Arrays one after the other along an axis; always a new array."""
+    """Arrays one after the other along an axis."""
     return xp.concat(xs, axis=axis)
 
 
 @kernel
 def split_at(xp: Any, x: Array, sizes: tuple[int, ...], axis: int) -> tuple[Array, ...]:
-    """Slices of the given lengths along an axis, each a new array."""
+    """Slices of the given lengths along an axis."""
     pieces, start = [], 0
     for n in sizes:
         pieces.append(xp.asarray(x[(*(slice(None),) * axis, slice(start, start + n), ...)], copy=True))
@@ -99,10 +103,8 @@ class Reshape(Node):
         check_floating("Reshape.forward: ", "x", x)
         size, given = math.prod(x.shape), math.prod(n for n in self.shape if n != -1)
         if (given == 0 or size % given) if -1 in self.shape else size != given:
-            raise ShapeError(
-                f"Reshape.forward: x is {tuple(x.shape)}, {size} elements, which do not fill {self.shape}; "
-                "give a shape of as many."
-            )
+            found = f"x is {tuple(x.shape)}, {size} elements, which do not fill {self.shape}"
+            raise ShapeError(f"Reshape.forward: {found}; give a shape of as many.")
         self.x, self.y_shape = x, tuple(size // given if n == -1 else n for n in self.shape)
         return reshape(x, self.y_shape)
 
@@ -133,10 +135,8 @@ class Concat(Node):
         for i, x in enumerate(xs[1:], 2):
             check_pair("Concat.forward: ", f"x{i}", x, "x1", xs[0])
             if x.ndim != xs[0].ndim or keepdims_shape(x, (axis,)) != keepdims_shape(xs[0], (axis,)):
-                raise ShapeError(
-                    f"Concat.forward: x{i} is {tuple(x.shape)} and x1 is {tuple(xs[0].shape)}; "
-                    f"give shapes that are equal except on axis {axis}."
-                )
+                found = f"x{i} is {tuple(x.shape)} and x1 is {tuple(xs[0].shape)}"
+                raise ShapeError(f"Concat.forward: {found}; give shapes that are equal except on axis {axis}.")
         self.xs = xs
         return concat(list(xs), axis)
 

@@ -11,13 +11,11 @@ from typing import Any
 from ..arrays.kernels import kernel, store
 from ..arrays.libraries import Array, namespace_of
 from ..errors import ShapeError
-from .checks import check_floating, check_gradient
-from .copying import namespace_copy
-from .node import Node
-from .reductions import spread, sum_over, sum_to, summed
-from .shapes import (
+from .checks import (
     axes_of,
     check_broadcast,
+    check_floating,
+    check_gradient,
     check_matrix,
     check_rows,
     is_whole,
@@ -26,6 +24,9 @@ from .shapes import (
     positive_option,
     rows,
 )
+from .copying import namespace_copy
+from .node import Node
+from .reductions import spread, sum_over, sum_to, summed
 from .wires import Wire
 
 

@@ -11,10 +11,9 @@ from ..arrays.kernels import kernel
 from ..arrays.libraries import Array, namespace_of
 from ..errors import ShapeError
 from .basic import matmul
-from .checks import check_floating, check_gradient
+from .checks import check_floating, check_gradient, check_matrix, check_rows, like_rows, rows
 from .node import Node
 from .reductions import sum_to
-from .shapes import check_matrix, check_rows, like_rows, rows
 
 
 @kernel

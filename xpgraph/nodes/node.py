@@ -39,10 +39,8 @@ class Node(ABC):
             if home(p) == home(params[0]) and not together(p, params[0]):
                 raise library_error(who, name, p, self.names[0], params[0])
             if not together(p, params[0]) or p.dtype != params[0].dtype:
-                raise LibraryError(
-                    f"{who}{self.names[0]} is {_dtype_and_home(params[0])} but {name} is {_dtype_and_home(p)}; "
-                    "make both with the same library, device and dtype."
-                )
+                found = f"{self.names[0]} is {_dtype_and_home(params[0])} but {name} is {_dtype_and_home(p)}"
+                raise LibraryError(f"{who}{found}; make both with the same library, device and dtype.")
         self.params = list(params)
         self.grads = [namespace_of(p).zeros_like(p) for p in params]
         for letter in self.saved:
@@ -66,7 +64,11 @@ class Node(ABC):
 
     def describe(self) -> dict[str, Any]:
         """What a model file says of this node, as plain data: its class, how many parameters, its options."""
-        return _describe(self)
+        return {
+            "type": type(self).__name__,
+            "params": len(getattr(self, "params", ())),
+            "options": {name: getattr(self, name) for name in getattr(self, "options", ())},
+        }
 
     def to(self, backend: str | Place, dtype: str | None = None) -> Any:
         """A new node on another backend (``"cupy"``), perhaps in another dtype (``"float64"``).
@@ -90,15 +92,7 @@ class Node(ABC):
 
 def describe(node: Any) -> dict[str, Any]:
     """``node.describe()``; for a node without the base class, what its attributes say."""
-    return node.describe() if isinstance(node, Node) else _describe(node)
-
-
-def _describe(node: Any) -> dict[str, Any]:
-    return {
-        "type": type(node).__name__,
-        "params": len(getattr(node, "params", ())),
-        "options": {name: getattr(node, name) for name in getattr(node, "options", ())},
-    }
+    return node.describe() if isinstance(node, Node) else Node.describe(node)
 
 
 def takes_input_grad(backward: Callable[..., Any]) -> bool:

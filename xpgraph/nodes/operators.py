@@ -1,7 +1,4 @@
-"""Operators for formulas written as graphs: z = x - y, x / y, e^x, ln x, x^p, and the product of two wires.
-
-Sums and means are in reductions.py. ``dx`` stands for ∂L/∂x; arrays have any rank unless a shape is given.
-"""
+"""Operators for formulas written as graphs: z = x - y, x / y, e^x, ln x, x^p, and the product of two wires."""
 
 from __future__ import annotations
 
@@ -12,10 +9,9 @@ from ..arrays.kernels import kernel
 from ..arrays.libraries import Array
 from ..errors import ShapeError
 from .basic import matmul
-from .checks import check_floating, check_gradient
+from .checks import check_broadcast, check_floating, check_gradient, check_rows, joint_shape, like_rows, rows
 from .node import Node
 from .reductions import sum_to
-from .shapes import check_broadcast, check_rows, joint_shape, like_rows, rows
 
 
 @kernel

@@ -11,9 +11,8 @@ from typing import Any
 from ..arrays.kernels import kernel, store
 from ..arrays.libraries import Array, namespace_of
 from ..errors import ShapeError
-from .checks import check_floating, check_gradient
+from .checks import axes_of, axis_option, check_floating, check_gradient, keepdims_shape, reduced_shape
 from .node import Node
-from .shapes import axes_of, axis_option, keepdims_shape, reduced_shape
 
 
 def widened(xp: Any, x: Array) -> Array:
@@ -72,19 +71,35 @@ def mean_over(xp: Any, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array
     return y if wide is x else xp.astype(y, x.dtype)
 
 
-class Sum(Node):
-    """y = Σ x over ``axis`` (an int, a tuple, or None for all)        dx = dy, copied along the summed axes.
+class Reduction(Node):
+    """A node that reduces the axes ``axis``: an int, a tuple, or None for all.
 
-    In y the summed axes have length 1; with ``keepdims=False`` they are gone. Source: the chapter, "sum节点".
+    In y they have length 1; with ``keepdims=False`` they are gone.
     """
 
     options = ("axis", "keepdims")
     saved = ("x",)
-    capturable = True
+    x: Any
 
     def __init__(self, axis: int | tuple[int, ...] | None = 0, keepdims: bool = True) -> None:
         super().__init__()
-        self.axis, self.keepdims = axis_option("Sum", axis), bool(keepdims)
+        self.axis, self.keepdims = axis_option(type(self).__name__, axis), bool(keepdims)
+
+    def _checked(self, dy: Array) -> tuple[Array, tuple[int, ...]]:
+        """The gradient of y with all axes of x, and the axes that were reduced; an error if it does not fit."""
+        who, x = f"{type(self).__name__}.backward: ", self.x
+        axes = () if x is None else axes_of(who, x, self.axis)
+        check_gradient(who, "dy", dy, x, () if x is None else reduced_shape(x, axes, self.keepdims))
+        return dy if self.keepdims else namespace_of(dy).reshape(dy, keepdims_shape(x, axes)), axes
+
+
+class Sum(Reduction):
+    """y = Σ x over ``axis``        dx = dy, copied along the summed axes.
+
+    See Reduction for ``axis`` and ``keepdims``. Source: the chapter, "sum节点".
+    """
+
+    capturable = True
 
     def forward(self, x: Array) -> Array:
         check_floating("Sum.forward: ", "x", x)
@@ -93,26 +108,17 @@ class Sum(Node):
         return sum_over(x, axes, self.keepdims)
 
     def backward(self, dy: Array) -> Array:
-        x = self.x
-        axes = () if x is None else axes_of("Sum.backward: ", x, self.axis)
-        check_gradient("Sum.backward: ", "dy", dy, x, () if x is None else reduced_shape(x, axes, self.keepdims))
-        return spread(dy if self.keepdims else namespace_of(dy).reshape(dy, keepdims_shape(x, axes)), x.shape)
+        return spread(self._checked(dy)[0], self.x.shape)
 
 
-class Max(Node):
-    """y = max x over ``axis`` (an int, a tuple, or None for all)        dx = dy at the largest element, else 0.
+class Max(Reduction):
+    """y = max x over ``axis``        dx = dy at the largest element, else 0.
 
-    Where k elements are largest, each gets dy / k: the middle of the possible slopes. In y the axes have length 1; with
-    ``keepdims=False`` they are gone. The axes need at least one element.
+    Where k elements are largest, each gets dy / k: the middle of the possible slopes. See Reduction for ``axis``, which
+    needs at least one element, and ``keepdims``.
     """
 
-    options = ("axis", "keepdims")
-    saved = ("x",)
     capturable = True
-
-    def __init__(self, axis: int | tuple[int, ...] | None = 0, keepdims: bool = True) -> None:
-        super().__init__()
-        self.axis, self.keepdims = axis_option("Max", axis), bool(keepdims)
 
     def forward(self, x: Array) -> Array:
         axes = _nonempty_axes("Max.forward: ", x, self.axis)
@@ -120,25 +126,17 @@ class Max(Node):
         return max_over(x, axes, self.keepdims)
 
     def backward(self, dy: Array) -> Array:
-        x = self.x
-        axes = () if x is None else axes_of("Max.backward: ", x, self.axis)
-        check_gradient("Max.backward: ", "dy", dy, x, () if x is None else reduced_shape(x, axes, self.keepdims))
-        return max_grad(dy if self.keepdims else namespace_of(dy).reshape(dy, keepdims_shape(x, axes)), x, axes)
+        dy, axes = self._checked(dy)
+        return max_grad(dy, self.x, axes)
 
 
-class Mean(Node):
-    """y = Σ x / n over ``axis`` (an int, a tuple, or None for all)        dx = dy / n, copied along the axes.
+class Mean(Reduction):
+    """y = Σ x / n over ``axis``        dx = dy / n, copied along the axes.
 
-    In y the axes have length 1; with ``keepdims=False`` they are gone. The axes need at least one element.
+    See Reduction for ``axis``, which needs at least one element, and ``keepdims``.
     """
 
-    options = ("axis", "keepdims")
-    saved = ("x",)
     capturable = True
-
-    def __init__(self, axis: int | tuple[int, ...] | None = 0, keepdims: bool = True) -> None:
-        super().__init__()
-        self.axis, self.keepdims = axis_option("Mean", axis), bool(keepdims)
 
     def forward(self, x: Array) -> Array:
         axes = _nonempty_axes("Mean.forward: ", x, self.axis)
@@ -146,14 +144,10 @@ class Mean(Node):
         return mean_over(x, axes, self.keepdims)
 
     def backward(self, dy: Array) -> Array:
-        x = self.x
-        axes = () if x is None else axes_of("Mean.backward: ", x, self.axis)
-        check_gradient("Mean.backward: ", "dy", dy, x, () if x is None else reduced_shape(x, axes, self.keepdims))
-        xp = namespace_of(x)
-        dy = dy if self.keepdims else xp.reshape(dy, keepdims_shape(x, axes))
-        wide = widened(xp, dy)  # n may be too large for a float16
+        (dy, axes), x = self._checked(dy), self.x
+        wide = widened(namespace_of(x), dy)  # n may be too large for a float16
         each = wide / math.prod(x.shape[a] for a in axes)
-        return spread(each if wide is dy else xp.astype(each, x.dtype), x.shape)
+        return spread(each if wide is dy else namespace_of(x).astype(each, x.dtype), x.shape)
 
 
 def _nonempty_axes(who: str, x: Array, axis: int | tuple[int, ...] | None) -> tuple[int, ...]:

@@ -51,10 +51,8 @@ def _strides_that_matter(shape: tuple[int, ...], strides: tuple[int, ...]) -> tu
 def merge(slots: list[Slot], params: list[Array], grads: list[Array]) -> tuple[list[Array], list[Array]]:
     """Each parameter once, with the sum of its slots' gradients, written into the gradient array of its first slot."""
     if len(params) != len(slots) or len(grads) != len(slots):
-        raise ShapeError(
-            f"Merging gradients: there are {len(params)} params and {len(grads)} grads; give two parallel lists of "
-            f"{len(slots)}."
-        )
+        found = f"there are {len(params)} params and {len(grads)} grads"
+        raise ShapeError(f"Merging gradients: {found}; give two parallel lists of {len(slots)}.")
     for i, (first, transposed) in enumerate(slots):
         if first != i and layout(grads[i]).address != layout(grads[first]).address:  # one array, listed twice: once
             accumulate(grads[first], grads[i].T if transposed else grads[i])

@@ -79,10 +79,8 @@ def check_name(who: str, name: Any) -> None:
     if name is not None and not isinstance(name, str):
         raise TypeError(f"{who}: the name is {name!r}; give a string, or None.")
     if name is not None and (not name or "." in name or name == "__metadata__"):
-        raise ValueError(
-            f"{who}: the name is {name!r}; a file of weights needs one that is not empty, without a dot, and not "
-            "'__metadata__'. Give another, such as 'b'."
-        )
+        needs = "a file of weights needs one that is not empty, without a dot, and not '__metadata__'"
+        raise ValueError(f"{who}: the name is {name!r}; {needs}. Give another, such as 'b'.")
 
 
 def record(node: Any, *wires: Wire, outputs: int | None = None) -> Any:

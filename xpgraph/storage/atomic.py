@@ -45,10 +45,8 @@ def write_whole(path: Path, pieces: Iterable[Any]) -> None:
         with contextlib.suppress(OSError):
             os.unlink(partial)  # noqa: PTH108
         if isinstance(error, OSError):
-            raise StorageError(
-                f"Saving {path}: it cannot be {doing}: {error.strerror or error}; older files are as they were. "
-                "Make room or give another folder."
-            ) from error
+            found = f"it cannot be {doing}: {error.strerror or error}; older files are as they were"
+            raise StorageError(f"Saving {path}: {found}. Make room or give another folder.") from error
         raise
 
 
@@ -57,9 +55,8 @@ def write_file(path: Path, pieces: Iterable[Any]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError(
-            f"Saving {path}: {path.parent} cannot be made: {error.strerror or error}. Give a folder that can be made."
-        ) from error
+        what = f"{path.parent} cannot be made: {error.strerror or error}"
+        raise StorageError(f"Saving {path}: {what}. Give a folder that can be made.") from error
     write_whole(path, pieces)
 
 
@@ -113,19 +110,17 @@ class FolderLock:
             _make(folder)
             file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
         except OSError as error:
-            raise StorageError(
-                f"Writing into {folder}: {error.strerror or error}. Give a folder that can be made and written."
-            ) from error
+            advice = "Give a folder that can be made and written."
+            raise StorageError(f"Writing into {folder}: {error.strerror or error}. {advice}") from error
         try:
             _lock(file)
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 owner = _owner(file)
                 os.close(file)
-                raise FolderInUseError(
-                    f"Writing into {folder}: the run with process id {owner} writes into it. "
-                    "Wait for it or end it, or give another folder."
-                ) from error
+                found = f"the run with process id {owner} writes into it"
+                advice = "Wait for it or end it, or give another folder."
+                raise FolderInUseError(f"Writing into {folder}: {found}. {advice}") from error
             self.note = f"the file system of {folder} has no locks: a second run in it would not be noticed"
         self._file: int | None = file
         _locks.add(self)
@@ -134,9 +129,8 @@ class FolderLock:
             os.write(file, f"{os.getpid()}\n".encode())
         except OSError as error:
             self.close()
-            raise StorageError(
-                f"Writing into {folder}: {error.strerror or error}. Make room or give another folder."
-            ) from error
+            advice = "Make room or give another folder."
+            raise StorageError(f"Writing into {folder}: {error.strerror or error}. {advice}") from error
 
     def close(self) -> None:
         """Unlock the folder. The lock file stays: if it were removed, two runs could lock one each."""

@@ -13,7 +13,6 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,10 +55,8 @@ def latest(folder: str | Path) -> Checkpoint | None:
         try:
             checkpoint = read(path)
             if checkpoint.step != step:
-                raise CheckpointError(
-                    f"Reading {path}: step: expected {step} by its name, found {checkpoint.step}. Give it its own "
-                    "name back."
-                )
+                steps = f"expected {step} by its name, found {checkpoint.step}"
+                raise CheckpointError(f"Reading {path}: step: {steps}. Give it its own name back.")
         except NewerFormatError:
             raise
         except CheckpointError as error:
@@ -70,9 +67,8 @@ def latest(folder: str | Path) -> Checkpoint | None:
             notes.append(f"going on from {path.name}, the one before")
         return checkpoint._replace(notes=tuple(notes), damaged=tuple(damaged))
     if notes:
-        raise CheckpointError(
-            f"Reading the checkpoints of {folder}: none is whole. " + " ".join(notes) + " Start the run again."
-        )
+        found = " ".join(["none is whole.", *notes])
+        raise CheckpointError(f"Reading the checkpoints of {folder}: {found} Start the run again.")
     return None
 
 
@@ -81,10 +77,8 @@ def read(path: Path) -> Checkpoint:
     arrays, meta = tensor_reader.read(path)
     step = meta.get("step") if isinstance(meta, dict) else None
     if type(step) is not int or step < 0 or not isinstance(meta.get("state"), dict):
-        raise CheckpointError(
-            f"Reading {path}: its description: expected a step and a state, found {str(meta)[:60]!r}. "
-            "Give a checkpoint that a run wrote."
-        )
+        found = f"its description: expected a step and a state, found {str(meta)[:60]!r}"
+        raise CheckpointError(f"Reading {path}: {found}. Give a checkpoint that a run wrote.")
     parts = meta.get("parts", [])
     if not isinstance(parts, list) or not all(isinstance(name, str) and _PART.fullmatch(name) for name in parts):
         raise CheckpointError(f"Reading {path}: parts: expected names of files, found {str(parts)[:60]!r}.")
@@ -104,9 +98,8 @@ def _read_part(path: Path) -> tuple[dict[str, np.ndarray], Any]:
         raise CheckpointError(f"Reading {path}: {error.strerror or error}. Take an older checkpoint.") from error
     digest = hashlib.sha256(raw).hexdigest()
     if path.name != _part_name(digest):
-        raise CheckpointError(
-            f"Reading {path}: expected the sha256 of its name, found {digest}. Take an older checkpoint."
-        )
+        advice = "Take an older checkpoint."
+        raise CheckpointError(f"Reading {path}: expected the sha256 of its name, found {digest}. {advice}")
     return tensor_reader.from_bytes(raw, str(path))
 
 
@@ -172,10 +165,8 @@ class Checkpoints:
         """StorageError unless two more checkpoints as large as ``path`` have room: for a moment there are as many."""
         needed, free = 2 * path.stat().st_size, shutil.disk_usage(self.folder).free
         if free < needed:
-            raise StorageError(
-                f"Saving into {self.folder}: checkpoints need {needed / 2**20:.1f} MiB more, {free / 2**20:.1f} MiB "
-                "are free; make room or give another folder."
-            )
+            found = f"checkpoints need {needed / 2**20:.1f} MiB more, {free / 2**20:.1f} MiB are free"
+            raise StorageError(f"Saving into {self.folder}: {found}; make room or give another folder.")
 
     def _remove_all_but(self, step: int) -> None:
         """Remove all but this one and the newest whole one before it; later ones belong to a run that is repeated."""
@@ -208,9 +199,7 @@ class Checkpoints:
     def __enter__(self) -> Checkpoints:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 

@@ -27,10 +27,8 @@ def pack(value: Any, key: str, arrays: dict[str, np.ndarray], names: Sequence[st
         return {"tuple" if isinstance(value, tuple) else "list": packed}
     if type(value) is dict and all(type(name) in (str, int) for name in value):
         return {"dict": [[name, pack(part, f"{key}.{name}", arrays, names)] for name, part in value.items()]}
-    raise CheckpointError(
-        f"Saving {key}: found a {type(value).__name__}, which a checkpoint cannot hold. Keep numbers, text, arrays and "
-        "lists of them, or give the class state and load_state."
-    )
+    advice = "Keep numbers, text, arrays and lists of them, or give the class state and load_state."
+    raise CheckpointError(f"Saving {key}: found a {type(value).__name__}, which a checkpoint cannot hold. {advice}")
 
 
 def unpack(packed: Any, arrays: Mapping[str, np.ndarray], where: Place | None = None) -> Any:
@@ -56,12 +54,10 @@ def pack_records(records: Sequence[Mapping[str, Any]], key: str, arrays: dict[st
     names = list(records[0]) if records else []
     if any(type(name) not in (str, int) for record in records for name in record):
         raise CheckpointError(f"Saving {key}: found a name that is neither text nor a whole number. Give it another.")
-    table: dict[str, list[Any]] = {name: [] for name in names}
-    for record in records:
-        if list(record) != names:
-            return _one_by_one(records, key, arrays)
-        for name, value in record.items():
-            table[name].append(value.item() if isinstance(value, np.generic) else value)
+    if any(list(record) != names for record in records):
+        return _one_by_one(records, key, arrays)
+    plain = [{name: v.item() if isinstance(v, np.generic) else v for name, v in record.items()} for record in records]
+    table = {name: [record[name] for record in plain] for name in names}
     columns: dict[str, Any] = {}
     for name, values in table.items():
         kinds = {type(value) for value in values}

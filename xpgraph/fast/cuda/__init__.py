@@ -1,12 +1,7 @@
 """What the bodies for CuPy (fast/cupy.py) are made of. Imports CuPy, except for ``sources``.
 
-| file | holds |
-|---|---|
-| *.cu, sources.py | the CUDA kernels, compiled by NVRTC at first use, and their reader |
-| device.py | ``launch`` of a kernel, ``upload`` of an array, the lane on which steps are captured |
-| cublaslt*.py | matrix products |
-| update.py | the update of all parameters in one launch |
-| capture.py | a training step captured as a CUDA graph and replayed |
+The CUDA kernels stand in *.cu; sources.py reads them, and device.py lets NVRTC compile them and launches them.
+cublaslt*.py has matrix products, update.py the update of all parameters, capture.py the captured training step.
 
 To capture a step is to record its launches, without running them, as a CUDA graph; to replay it is to run the whole
 graph by one call. A captured step must not read a value on the host or copy to the device.

@@ -2,9 +2,7 @@
 
 ``cupy.matmul`` cannot be captured in a CUDA graph: CuPy refuses every call of cuBLAS while a stream is capturing. The
 refusal is CuPy's own, not CUDA's; cuBLASLt called directly, with a handle and a workspace of our own, can be captured.
-
-How cuBLASLt computes a product, a *plan* (cublaslt_plan.py), is chosen once for each combination of device, precision,
-dtypes, shapes, strides and alignment, and kept.
+How it computes a product, a *plan*, is chosen once for each device, precision, dtypes, shapes, strides and alignment.
 """
 
 from __future__ import annotations
@@ -20,6 +18,7 @@ from . import cublaslt_header as header
 from .cublaslt_plan import CublasLtError, Matrix, Plan, failure
 from .device import PER_THREAD
 
+Arrays = tuple[Array, Array, Array]
 MIB = 1 << 20
 MAX_PLANS = 4096  # when there are more, all are forgotten and made anew
 
@@ -88,7 +87,7 @@ def matmul(
     try:
         plan = plans[key]
     except KeyError:
-        plan = _plan_once(key, device, a, b, out, bias, column_sum, precision, alignment)
+        plan = _plan_once(key, device, (a, b, out), bias, column_sum, precision, alignment)
     if plan is None:
         return False
     if plan.column_major:
@@ -134,9 +133,6 @@ def workspace_address(device: int, stream: int) -> int:
             return workspaces[key].ptr
 
 
-# --- plans ----------------------------------------------------------------------------------------------------
-
-
 def _plan_once(key: Any, *arguments: Any) -> Plan | None:
     with _making:
         if key not in plans:
@@ -147,16 +143,10 @@ def _plan_once(key: Any, *arguments: Any) -> Plan | None:
 
 
 def _make_plan(
-    device: int,
-    a: Array,
-    b: Array,
-    out: Array,
-    bias: Array | None,
-    column_sum: Array | None,
-    precision: str,
-    alignment: int,
+    device: int, arrays: Arrays, bias: Array | None, column_sum: Array | None, precision: str, alignment: int
 ) -> Plan | None:
-    """A plan with its algorithm, or None for what is not supported."""
+    """A plan with its algorithm, or None for what is not supported. ``arrays``: a, b and out."""
+    a, b, out = arrays
     if precision not in COMPUTE_TYPES:
         raise ValueError(f"cuBLASLt: precision is {precision!r}; give one of {', '.join(COMPUTE_TYPES)}.")
     dtype, vectors = a.dtype, [x for x in (bias, column_sum) if x is not None]
@@ -166,7 +156,7 @@ def _make_plan(
         return None
     if a.shape[1] != b.shape[0] or out.shape != (a.shape[0], b.shape[1]):
         return None
-    matrices = [matrix for matrix in map(_matrix, (a, b, out)) if matrix is not None]
+    matrices = [matrix for matrix in map(_matrix, arrays) if matrix is not None]
     if len(matrices) < 3 or (vectors and not _epilogue_fits(vectors, matrices, column_sum is not None)):
         return None
     epilogue = header.EPILOGUE_BIAS if bias is not None else header.EPILOGUE_BGRADA if column_sum is not None else 0

@@ -91,9 +91,6 @@ class Plan:
         return True
 
 
-# --- calls of the library -------------------------------------------------------------------------------------
-
-
 def _handle(library: Any, device: int) -> c_void_p:
     if device not in handles:
         made = c_void_p()

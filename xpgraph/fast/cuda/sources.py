@@ -33,15 +33,12 @@ def signatures(source: str) -> dict[str, tuple[str, ...]]:
 
 FILES = tuple(sorted(path.name for path in _FOLDER.glob("*.cu") if path.name != PRELUDE))
 NAMES: dict[str, tuple[str, ...]] = {file: tuple(signatures(text(file))) for file in FILES}
+_FILE_OF = {name: file for file, names in NAMES.items() for name in names}
 
 
 def file_of(kernel: str) -> str:
     """The file that holds a kernel. Raises KeyError with its name if none does."""
-    name = kernel.removeprefix("xp_")
-    for file, kernels in NAMES.items():
-        if name in kernels:
-            return file
-    raise KeyError(kernel)
+    return _FILE_OF[kernel.removeprefix("xp_")]
 
 
 def parameters(kernel: str) -> tuple[str, ...]:

@@ -1,8 +1,4 @@
-"""The update of all parameters in one launch.
-
-Parameters are cut into pieces, and a table on the device holds the addresses of each. One block of the kernel updates
-one piece (update.cu).
-"""
+"""The update of all parameters in one launch: cut into pieces, whose addresses a table on the device holds."""
 
 from __future__ import annotations
 
@@ -51,10 +47,8 @@ def fits(lists: Sequence[Sequence[Any]]) -> bool:
     dtype = lists[0][0].dtype
     if dtype.name not in device.REALS or any(a.dtype != dtype for arrays in lists for a in arrays):
         return False
-    return all(
-        all(a.flags.c_contiguous for a in arrays) or all(a.flags.f_contiguous for a in arrays)
-        for arrays in zip(*lists, strict=True)
-    )
+    flags = [[a.flags for a in arrays] for arrays in zip(*lists, strict=True)]
+    return all(all(f.c_contiguous for f in each) or all(f.f_contiguous for f in each) for each in flags)
 
 
 def run_update(rule: Any, lists: Sequence[Sequence[Any]], numbers: Sequence[Any], clip: Any) -> None:

@@ -8,6 +8,8 @@ watches the file of the loop it compiled: after a change elsewhere it would go o
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numba
 import numpy as np
@@ -17,7 +19,29 @@ from ...nodes import layers, losses
 from ..blocks import each_block
 from ..buffers import fresh, fresh_product
 from ..numpy import nodes as numpys
-from .compiling import F32, FLOATS, compiled
+
+if getattr(numba.config, "DISABLE_JIT", 0):
+    raise ImportError("NUMBA_DISABLE_JIT is set: the loops would run as Python")
+
+F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
+FLOATS = (F32, F64)
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """The loop as machine code, compiled at its first call for each combination of dtypes.
+
+    numba keeps the code beside the source file or in the user's cache folder, so only the first run waits for the
+    compiler. Where neither folder can be written to, every process compiles again.
+    """
+
+    def compile_with(cache: bool) -> Any:
+        compiler = numba.njit(nogil=True, error_model="numpy", fastmath={"contract", "nsz"}, cache=cache)
+        return compiler(function)
+
+    try:
+        return compile_with(cache=True)
+    except RuntimeError:  # no folder that can be written to
+        return compile_with(cache=False)
 
 
 def _packed(a, dtypes=(F32,)):
@@ -66,9 +90,6 @@ def _compile_exp_nonpositive(x):
     if x == numba.float32:
         return lambda x: exp_float32(max(x, UNDERFLOW)) if x == x else x
     return lambda x: math.exp(x)
-
-
-# --- layers ---------------------------------------------------------------------------------------------------
 
 
 @compiled
@@ -144,9 +165,6 @@ def sigmoid_grad(dy, x):
     dx = fresh(x.shape, F32)
     each_block(_sigmoid_grad, dy, x, dx)
     return dx
-
-
-# --- the loss -------------------------------------------------------------------------------------------------
 
 
 @compiled

@@ -7,7 +7,7 @@ import math
 from ...training import update_rules
 from ..blocks import cut, on_threads
 from ..numpy import training as numpys
-from .compiling import FLOATS, compiled
+from .nodes import FLOATS, compiled
 
 THREADED = 1 << 21  # parameters: fewer are updated sooner than a thread wakes that shares its core with one of BLAS
 BLOCK = 1 << 18  # elements

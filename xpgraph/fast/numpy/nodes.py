@@ -27,9 +27,6 @@ def _packed(*arrays: np.ndarray) -> bool:
     )
 
 
-# --- products -------------------------------------------------------------------------------------------------
-
-
 @basic.matmul.fast("numpy")
 def matmul(a, b, out=None):
     return np.matmul(a, b, out=fresh_product(a, b) if out is None else out)
@@ -51,9 +48,6 @@ def affine_grad(x, dy, dW, db):
 @lru_cache(maxsize=8)
 def _ones(n, dtype):
     return np.ones(n, dtype)
-
-
-# --- activations ----------------------------------------------------------------------------------------------
 
 
 @layers.sigmoid.fast("numpy")
@@ -142,9 +136,6 @@ def _tanh_grad(dy, x, z):
     z *= 4
     z *= dy
     z /= s
-
-
-# --- the loss -------------------------------------------------------------------------------------------------
 
 
 @losses.softmax_cross_entropy.fast("numpy")

@@ -12,9 +12,9 @@ from ...graph.chain import in_a_row
 from ...graph.graph import Graph
 from ...graph.network import Network
 from ...nodes.basic import matmul
+from ...nodes.checks import like_rows, rows
 from ...nodes.copying import namespace_copy, twin
 from ...nodes.node import takes_input_grad
-from ...nodes.shapes import like_rows, rows
 from ...nodes.wires import Wire
 from .lines import Line, Lines, Use
 from .picture import Picture, Vertex

@@ -10,8 +10,8 @@ import numpy as np
 from ... import datasets
 from ...arrays import random_numbers
 from ...arrays.libraries import Array, place
+from ...graph.chain import mlp
 from ...graph.graph import Graph
-from ...graph.models import mlp
 from ...nodes.axes import Concat, Reshape, Split, Transpose
 from ...nodes.basic import Add, Branch, MatMul, Multiply, Repeat
 from ...nodes.layers import Affine, ReLU, Sigmoid, Softmax, Tanh

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 import re
 from itertools import pairwise
@@ -223,10 +224,7 @@ def _sign(sign: str, x: float, y: float) -> str:
 
 def escape(text: str) -> str:
     """Escape text for XML, also in attributes; characters that XML does not allow become U+FFFD."""
-    text = _FORBIDDEN.sub("\ufffd", text)
-    for raw, name in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
-        text = text.replace(raw, name)
-    return text
+    return html.escape(_FORBIDDEN.sub("\ufffd", text), quote=False).replace('"', "&quot;")
 
 
 def _n(x: float) -> str:

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any, NamedTuple
 
 from ...arrays.libraries import Array, dtype_name, is_array, namespace_of, on_device, to_numpy
-from ..drawing.values import block, number_text
+from ..drawing.values import block, is_bad, number_text
 
 _ALL = 120  # an array of so many numbers has no statistics; it is shown in full if the limits allow it
 
@@ -106,5 +106,4 @@ def _indices(shape: tuple[int, ...], n: int) -> list[str]:
 
 
 def _cell(v: Any) -> str:
-    bad = isinstance(v, float) and not math.isfinite(v)
-    return f"<td{' class=bad' if bad else ''}>{escape(number_text(v))}</td>"
+    return f"<td{' class=bad' if is_bad(v) else ''}>{escape(number_text(v))}</td>"

@@ -9,8 +9,8 @@ from ...arrays.libraries import is_array, namespace_of
 from ...graph.graph import Graph
 from ...graph.network import Network
 from ...nodes.copying import namespace_copy, twin
-from ...nodes.node import takes_input_grad
 from ...nodes.wires import node_name
+from ..drawing.graph_reader import backward_to_inputs
 
 # One element of the output depends on one element of each input, so the derivative is an array of the same shape.
 _ELEMENTWISE = {"Add", "Subtract", "Multiply", "Divide", "Exp", "Log", "Power", "Sigmoid", "ReLU", "Tanh"}
@@ -38,7 +38,7 @@ class _Recorder:
 
     def backward(self, *douts: Any, **options: Any) -> Any:
         dx = self._node.backward(*douts, **options)
-        dxs = _as_list(dx)
+        dxs = list(dx) if isinstance(dx, tuple | list) else [dx]
         self._record.append(BackwardCall(self._call, douts, dxs + [None] * (self._n_inputs - len(dxs))))
         return dx
 
@@ -67,12 +67,6 @@ def local_derivatives(node: Any, inputs: list[Any], outputs: list[Any]) -> list[
     with contextlib.suppress(Exception):  # a user's own node may do anything; the page then shows the formula alone
         xp, again = namespace_of(y), twin(node)
         again.forward(*(xp.asarray(xp.broadcast_to(x, y.shape), copy=True) for x in inputs))
-        options = {"input_grad": True} if takes_input_grad(again.backward) else {}
-        dxs = _as_list(again.backward(xp.ones_like(y), **options))
+        dxs = backward_to_inputs(again, [xp.ones_like(y)])
         return [namespace_copy(d) for d in dxs] if len(dxs) == len(inputs) else None
     return None
-
-
-def _as_list(dx: Any) -> list[Any]:
-    """What a backward returned, one gradient or several, as a list."""
-    return list(dx) if isinstance(dx, tuple | list) and not is_array(dx) else [dx]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from numbers import Integral
 from typing import Any
 
@@ -87,15 +87,11 @@ def _checked(backends: Any, dtype: str, x: Any, t: Any, **wholes: Any) -> list[A
 @contextmanager
 def _one_thread(runs: list[BackendRun]) -> Iterator[None]:
     """PyTorch on one thread meanwhile: its threads and NumPy's, which take turns on small products, slow each other."""
-    torch = next((run.place.xp for run in runs if run.place.library.name == "torch"), None)
-    threads = None if torch is None else torch.get_num_threads()
-    if torch is not None:
-        torch.set_num_threads(1)
-    try:
+    with ExitStack() as undo:
+        for torch in [run.place.xp for run in runs if run.place.library.name == "torch"][:1]:
+            undo.callback(torch.set_num_threads, torch.get_num_threads())
+            torch.set_num_threads(1)
         yield
-    finally:
-        if torch is not None:
-            torch.set_num_threads(threads)
 
 
 def _rows(n: int, size: int, seed: int) -> Iterator[np.ndarray]:
@@ -115,8 +111,8 @@ class _Verification:
     ) -> None:
         self.certificate, self.oracle, self.perturbed, self.runs = certificate, oracle, perturbed, runs
         self.dtype, self.number = certificate.dtype, 0
-        optimizer = type(oracle.optimizer).__name__
-        self.adaptive, self.optimizer = optimizer in ADAPTIVE_RULES, optimizer
+        self.optimizer = type(oracle.optimizer).__name__
+        self.adaptive = self.optimizer in ADAPTIVE_RULES
 
     def step(self, number: int, x: np.ndarray, t: np.ndarray) -> bool:
         """One step of the oracles and of every run; False if the training cannot go on."""

@@ -66,19 +66,15 @@ def _rows(
 
 def _check_labels(t: np.ndarray | None, classes: int, folder: str) -> None:
     """DataError for labels (N,) or (N, C) of classes that the model does not have."""
-    if t is None:
-        return
-    if t.ndim == 2 and t.shape[1] != classes:
-        raise DataError(
-            f"t names {t.shape[1]} classes but the model of {folder} has {classes} classes; "
-            "give labels like those it was trained on."
-        )
-    if t.ndim == 1 and t.max() >= classes:
+    found = ""
+    if t is not None and t.ndim == 2 and t.shape[1] != classes:
+        found = f"t names {t.shape[1]} classes"
+    if t is not None and t.ndim == 1 and t.max() >= classes:
         row = int((t >= classes).argmax())
-        raise DataError(
-            f"t[{row}] is {t[row]} but the model of {folder} has {classes} classes; "
-            "give labels like those it was trained on."
-        )
+        found = f"t[{row}] is {t[row]}"
+    if found:
+        trained = f"the model of {folder} has {classes} classes"
+        raise DataError(f"{found} but {trained}; give labels like those it was trained on.")
 
 
 def open_run(folder: Path, backend: str) -> tuple[Any, dict[str, Any]]:

@@ -61,10 +61,8 @@ def _edge(placed: Placed, e: int) -> str:
     if edge.note:
         parts.append(_text(edge.note, x, top - 4, WIRE, "ink", _SLANTED))
     if edge.gradient:
-        parts.append('<g data-way="gradient">')
-        parts.append(_line(placed, e, HALF_GAP, "gradient", forward=False))
-        parts.append(_block(edge.gradient, x, y + HALF_GAP + 4, "gradient"))
-        parts.append("</g>")
+        line = _line(placed, e, HALF_GAP, "gradient", forward=False)
+        parts += ['<g data-way="gradient">', line, _block(edge.gradient, x, y + HALF_GAP + 4, "gradient"), "</g>"]
     return "".join([*parts, "</g>"])
 
 

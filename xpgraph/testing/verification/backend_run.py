@@ -11,6 +11,7 @@ import numpy as np
 
 from ...arrays.installed import usable
 from ...arrays.libraries import Array, Place, is_array, place, place_of, to_numpy
+from ...graph.gradient_check import host
 from ...nodes.copying import move
 from ...nodes.sharing import merge, plan
 from ...training.clipping import clip_rate
@@ -41,15 +42,12 @@ class BackendRun:
         """A fresh array on the backend."""
         return self.place.asarray(np.asarray(a), copy=True)
 
-    def host(self, a: Any) -> np.ndarray:
-        return np.asarray(a) if isinstance(a, int | float | np.generic) else to_numpy(a)
-
     def ratios(self, found: list[Any], truth: list[Any], allowed: list[Any], dtype: str | None = None) -> list[float]:
         """Error over tolerance of each array; ∞ for another number, shape, dtype, library or device."""
         if len(found) != len(truth) or any(is_array(a) and str(place_of(a)) != self.name for a in found):
             return [math.inf]
         return [
-            error_ratio(self.host(a), np.asarray(b), np.asarray(r), dtype or self.dtype)
+            error_ratio(host(a), np.asarray(b), np.asarray(r), dtype or self.dtype)
             for a, b, r in zip(found, truth, allowed, strict=True)
         ]
 
@@ -69,7 +67,7 @@ class BackendRun:
             pairs += [("gradients", *pair) for pair in zip(use.grads, true.grads, strict=True)]
             pairs += [("gradients", *pair) for pair in zip(use.dins, true.dins, strict=False)]
             for what, a, b in pairs:
-                worst[what] = max(worst[what], errors(self.host(a), np.asarray(b)))
+                worst[what] = max(worst[what], errors(host(a), np.asarray(b)))
         params, grads = merge(self.slots, list(self.model.params), list(self.model.grads))
         clip = clip_rate(grads, self.max_grad)[0] if self.max_grad is not None and grads else None
         update(self.optimizer, params, grads, clip)
@@ -79,7 +77,7 @@ class BackendRun:
         """The largest errors of the weights, and of the optimizer's state by slot."""
         pairs = {"weights": list(zip(self.params(), oracle.params(), strict=True))}
         for slot in self.optimizer.slots if oracle.rule is not None else ():
-            arrays = map(self.host, getattr(self.optimizer, slot))
+            arrays = map(host, getattr(self.optimizer, slot))
             pairs[slot] = list(zip(arrays, (state[slot] for state in oracle.state), strict=True))
         return {what: max((errors(a, b) for a, b in each), default=(0.0, 0.0)) for what, each in pairs.items()}
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +17,7 @@ from ..graph.loading import load
 from ..nodes.layers import softmax
 from ..storage.atomic import write_file
 from .choices import Choices, choose_backend
-from .run_folder import CONFIG
+from .run_folder import CONFIG, csv_text
 
 
 def predict(
@@ -96,11 +94,9 @@ def open_run(folder: Path, backend: str) -> tuple[Any, dict[str, Any]]:
 
 def _write(path: Path, y: np.ndarray, labels: np.ndarray | None, classes: Sequence[Any]) -> None:
     """Write row, class, probability and, with ``labels`` (N,), label; y (N, C): the probability of each class."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["row", "class", "probability", *([] if labels is None else ["label"])])
+    rows: list[list[Any]] = [["row", "class", "probability", *([] if labels is None else ["label"])]]
     for i, row in enumerate(y):
         best = int(row.argmax())
         label = [] if labels is None else [classes[int(labels[i])]]
-        writer.writerow([i, classes[best], f"{row[best]:.6f}", *label])
-    write_file(path, [file.getvalue().encode("utf-8", "surrogatepass")])
+        rows.append([i, classes[best], f"{row[best]:.6f}", *label])
+    write_file(path, [csv_text(rows).encode("utf-8", "surrogatepass")])

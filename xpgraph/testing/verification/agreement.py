@@ -21,8 +21,7 @@ from ...errors import DTypeError
 from ...graph.inputs import check_lengths
 from ...nodes.copying import move
 from ..tape import NodeError, recording
-from . import step_checks
-from .backend_run import BackendRun, Errors
+from .backend_run import BackendRun, Errors, check_clipping, check_cross_entropy, check_sharing, check_update
 from .certificate import Certificate, Failure
 from .oracle import Oracle, OracleStep, PerturbedOracle, by_formula, rounded
 from .tolerances import ACCURACY, ADAPTIVE_RULES, ROUNDINGS, distance, trajectory_tolerance
@@ -134,13 +133,13 @@ class _Verification:
     def _compare(self, run: BackendRun, truth: OracleStep, x: np.ndarray, t: np.ndarray) -> None:
         """One run's step: its nodes and the checks beside them on the oracle's numbers, then the step of the run."""
         checks = {
-            "sharing": lambda: step_checks.sharing(run, truth, self.oracle),
-            "clip_grads": lambda: step_checks.clipping(run, truth.grads),
+            "sharing": lambda: check_sharing(run, truth, self.oracle),
+            "clip_grads": lambda: check_clipping(run, truth.grads),
         }
         losses = [case for case in truth.cases if case.kind == "SoftmaxWithLoss" and case.inputs[0].ndim == 2]
         if losses:
-            checks["cross_entropy_loss"] = lambda: step_checks.cross_entropy(run, *losses[0].inputs)
-        checks[self.optimizer] = lambda: step_checks.update(run, truth, self.oracle)
+            checks["cross_entropy_loss"] = lambda: check_cross_entropy(run, *losses[0].inputs)
+        checks[self.optimizer] = lambda: check_update(run, truth, self.oracle)
         local: list[tuple[str, float]] = []
         inside: dict[str, Errors] = {}
         state: Errors = {}

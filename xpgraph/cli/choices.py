@@ -64,23 +64,22 @@ class Choices:
     @classmethod
     def from_config(cls, config: dict[str, Any], path: Path) -> Choices:
         """The settings in a run's config.json; DataError, which names ``path``, for what no run writes."""
+
+        def wrong(what: str, expected: str, value: Any) -> DataError:
+            return DataError(f"Reading {path}: {what}: expected {expected}, found {value!r}. Give a run's folder.")
+
         stored = config.get("choices")
         if not isinstance(stored, dict):
-            raise DataError(f"Reading {path}: choices: expected an object, found {stored!r}. Give a run's folder.")
+            raise wrong("choices", "an object", stored)
         types = {field.name: str(field.type) for field in fields(cls)}
         for name, value in stored.items():
             expected = types.get(name, "no setting")
             allowed = expected.replace("float", "float int").split(" ")  # JSON writes 1.0 as 1
             if type(value).__name__.replace("NoneType", "None") not in allowed:
-                raise DataError(
-                    f"Reading {path}: choices: {name}: expected {expected}, found {value!r}. Give a run's folder."
-                )
+                raise wrong(f"choices: {name}", expected, value)
         for name, words in WORDS.items():
             if stored.get(name) not in (None, *words):  # None: no such setting, or one that may be None
-                raise DataError(
-                    f"Reading {path}: choices: {name}: expected one of {', '.join(words)}, found {stored[name]!r}. "
-                    "Give a run's folder."
-                )
+                raise wrong(f"choices: {name}", f"one of {', '.join(words)}", stored[name])
         return cls(**stored)
 
     def with_defaults(self) -> Choices:

@@ -62,10 +62,8 @@ def _caches() -> Iterator[tuple[str, str]]:
     """The folders that keep downloaded data and compiled code."""
     yield "data cache", _size(Path(idx.cache_folder()))
     if compiler_for("numpy"):
-        yield (
-            "numba cache",
-            _size(Path(os.environ.get("NUMBA_CACHE_DIR") or PACKAGE / "fast/numba/__pycache__"), "*.nb[ci]"),
-        )
+        folder = Path(os.environ.get("NUMBA_CACHE_DIR") or PACKAGE / "fast/numba/__pycache__")
+        yield "numba cache", _size(folder, "*.nb[ci]")
     if usable("cupy").version:
         yield "CuPy cache", _size(Path(os.environ.get("CUPY_CACHE_DIR") or Path.home() / ".cupy/kernel_cache"))
 

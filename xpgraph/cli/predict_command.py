@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +17,7 @@ from ..graph.loading import load
 from ..nodes.layers import softmax
 from ..storage.atomic import write_file
 from .choices import Choices, choose_backend
-from .run_folder import CONFIG
+from .run_folder import CONFIG, csv_text
 
 
 def predict(
@@ -66,19 +64,15 @@ def _rows(
 
 def _check_labels(t: np.ndarray | None, classes: int, folder: str) -> None:
     """DataError for labels (N,) or (N, C) of classes that the model does not have."""
-    if t is None:
-        return
-    if t.ndim == 2 and t.shape[1] != classes:
-        raise DataError(
-            f"t names {t.shape[1]} classes but the model of {folder} has {classes} classes; "
-            "give labels like those it was trained on."
-        )
-    if t.ndim == 1 and t.max() >= classes:
+    found = ""
+    if t is not None and t.ndim == 2 and t.shape[1] != classes:
+        found = f"t names {t.shape[1]} classes"
+    if t is not None and t.ndim == 1 and t.max() >= classes:
         row = int((t >= classes).argmax())
-        raise DataError(
-            f"t[{row}] is {t[row]} but the model of {folder} has {classes} classes; "
-            "give labels like those it was trained on."
-        )
+        found = f"t[{row}] is {t[row]}"
+    if found:
+        trained = f"the model of {folder} has {classes} classes"
+        raise DataError(f"{found} but {trained}; give labels like those it was trained on.")
 
 
 def open_run(folder: Path, backend: str) -> tuple[Any, dict[str, Any]]:
@@ -100,11 +94,9 @@ def open_run(folder: Path, backend: str) -> tuple[Any, dict[str, Any]]:
 
 def _write(path: Path, y: np.ndarray, labels: np.ndarray | None, classes: Sequence[Any]) -> None:
     """Write row, class, probability and, with ``labels`` (N,), label; y (N, C): the probability of each class."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["row", "class", "probability", *([] if labels is None else ["label"])])
+    rows: list[list[Any]] = [["row", "class", "probability", *([] if labels is None else ["label"])]]
     for i, row in enumerate(y):
         best = int(row.argmax())
         label = [] if labels is None else [classes[int(labels[i])]]
-        writer.writerow([i, classes[best], f"{row[best]:.6f}", *label])
-    write_file(path, [file.getvalue().encode("utf-8", "surrogatepass")])
+        rows.append([i, classes[best], f"{row[best]:.6f}", *label])
+    write_file(path, [csv_text(rows).encode("utf-8", "surrogatepass")])

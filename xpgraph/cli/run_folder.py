@@ -8,6 +8,7 @@ import io
 import json
 import stat
 import time
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -79,13 +80,14 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_history(path: Path, history: list[dict[str, Any]], evaluated: str) -> None:
     """Write one csv line for each epoch; ``evaluated``: "test" or "val", the rows that were evaluated after it."""
+    head = [[key.replace("val_", f"{evaluated}_") for key in record] for record in history[:1]]
+    write_whole(path, [csv_text([*head, *(record.values() for record in history)]).encode()])
+
+
+def csv_text(rows: Iterable[Iterable[Any]]) -> str:
     file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    for i, record in enumerate(history):
-        if i == 0:
-            writer.writerow([key.replace("val_", f"{evaluated}_") for key in record])
-        writer.writerow(list(record.values()))
-    write_whole(path, [file.getvalue().encode()])
+    csv.writer(file, lineterminator="\n").writerows(rows)
+    return file.getvalue()
 
 
 def read_config(folder: Path) -> dict[str, Any]:

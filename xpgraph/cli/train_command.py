@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shlex
 import statistics
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -25,14 +23,8 @@ def train(choices: Choices, seeds: int, out: str | None, quiet: bool) -> float:
     where, why = choose_backend(choices.backend)
     choices.check(where)
     say(why)
-    folder = new_folder(out, choices.data)
-    say(f"run folder {folder}")
-    with _resume_hint(folder):
-        if seeds == 1:
-            return train_once(choices, where, folder, quiet, new=True)
-        all_seeds = [*range(choices.seed, choices.seed + seeds)]
-        write_json(folder / CONFIG, {"choices": asdict(choices), "seeds": all_seeds})
-        return _train_seeds(choices, where, folder, all_seeds, quiet, new=True)
+    all_seeds = None if seeds == 1 else [*range(choices.seed, choices.seed + seeds)]
+    return _train(choices, where, new_folder(out, choices.data), all_seeds, quiet, new=True)
 
 
 def resume(run: str, backend: str | None, data_dir: str | None, quiet: bool) -> float:
@@ -60,18 +52,19 @@ def resume(run: str, backend: str | None, data_dir: str | None, quiet: bool) -> 
     choices = replace(choices, data_dir=choices.data_dir if data_dir is None else str(Path(data_dir).absolute()))
     choices.check(where)
     say(why)
-    say(f"run folder {folder}")
-    with _resume_hint(folder):
-        if "seeds" not in config:
-            return train_once(choices, where, folder, quiet, new=False)
-        return _train_seeds(choices, where, folder, seeds, quiet, new=False)
+    return _train(choices, where, folder, seeds if "seeds" in config else None, quiet, new=False)
 
 
-@contextmanager
-def _resume_hint(folder: Path) -> Iterator[None]:
-    """Add to Ctrl-C, and to a signal that ends the process, a note with the command that resumes the run."""
+def _train(choices: Choices, where: Place, folder: Path, seeds: list[int] | None, quiet: bool, new: bool) -> float:
+    """Train once, or once for each of ``seeds``; the (mean) test accuracy.
+
+    Ctrl-C, and a signal that ends the process, get a note with the command that resumes the run.
+    """
+    printer(quiet)(f"run folder {folder}")
     try:
-        yield
+        if seeds is None:
+            return train_once(choices, where, folder, quiet, new)
+        return _train_seeds(choices, where, folder, seeds, quiet, new)
     except (KeyboardInterrupt, SystemExit) as error:
         error.add_note(f"to go on: xpgraph train --resume {shlex.quote(str(folder))}")
         raise
@@ -83,6 +76,8 @@ def _train_seeds(choices: Choices, where: Place, folder: Path, seeds: list[int],
     A seed that is finished is not trained again.
     """
     say, accuracies = printer(quiet), []
+    if new:
+        write_json(folder / CONFIG, {"choices": asdict(choices), "seeds": seeds})
     for seed in seeds:
         try:
             accuracy = _train_seed(replace(choices, seed=seed), where, folder, quiet)

@@ -38,10 +38,16 @@ def run(
     prints a line. Raises ValueError for options that do not fit each other, BackendError for a backend that is not
     usable, StorageError for a file that cannot be written, all before the first step.
     """
-    _check(backends, model, optimizer, lr, max_grad, out)
+    if not backends:
+        raise ValueError("--backends names none; give some, such as numpy,cupy.")
+    for name in backends:
+        place(name)
+    chosen_networks = _networks(model, optimizer, lr, max_grad, seed)
+    if out is not None:
+        _check_writable(Path(out))
     certificates = []
     for dtype in dtypes:
-        for chosen in _networks(model, optimizer, lr, max_grad, seed):
+        for chosen in chosen_networks:
             certificate = verify(
                 chosen.model, chosen.x, chosen.t, chosen.optimizer, backends=backends, dtype=dtype, steps=steps,
                 seed=seed, max_grad=chosen.max_grad, network=chosen.name, batch_size=chosen.batch_size,
@@ -63,26 +69,7 @@ def run(
     return not failed
 
 
-def _check(
-    backends: Sequence[str],
-    model: str | None,
-    optimizer: str | None,
-    lr: float | None,
-    max_grad: float | None,
-    out: str | None,
-) -> None:
-    """What can be refused before any work: see ``run``."""
-    if not backends:
-        raise ValueError("--backends names none; give some, such as numpy,cupy.")
-    for name in backends:
-        place(name)
-    if lr is not None and optimizer is None:
-        raise ValueError("--lr goes with --optimizer; give both.")
-    if max_grad is not None and model is None and optimizer is None:
-        raise ValueError("--max-grad goes with --model or --optimizer; give one of them too.")
-    if out is None:
-        return
-    path = Path(out)
+def _check_writable(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -94,6 +81,10 @@ def _networks(
     model: str | None, optimizer: str | None, lr: float | None, max_grad: float | None, seed: int
 ) -> list[Network]:
     """The networks to verify: all, the one that ``model`` names, or that of a run."""
+    if lr is not None and optimizer is None:
+        raise ValueError("--lr goes with --optimizer; give both.")
+    if max_grad is not None and model is None and optimizer is None:
+        raise ValueError("--max-grad goes with --model or --optimizer; give one of them too.")
     rule = None
     if optimizer is not None:
         rule = OPTIMIZERS[optimizer]() if lr is None else OPTIMIZERS[optimizer](lr=lr)

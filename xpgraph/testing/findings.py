@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from ..graph.text_table import columns
 
+_COLUMNS = ("class", "check", "expected", "found", "hint")
+
 
 class Finding(NamedTuple):
     """One thing that is wrong: in which class or function, which check, what it should be, what it was, what to do."""
@@ -23,5 +25,10 @@ class Finding(NamedTuple):
 
 def table(findings: Iterable[Finding]) -> str:
     """Findings for people, one line each; a line that says so when there is none."""
-    rows = [("class", "check", "expected", "found", "hint"), *findings]
+    rows = [_COLUMNS, *findings]
     return "\n".join(columns(rows)) if len(rows) > 1 else "no findings"
+
+
+def data(findings: Iterable[Finding]) -> list[dict[str, str]]:
+    """Findings for machines, ready for JSON."""
+    return [dict(zip(_COLUMNS, finding, strict=True)) for finding in findings]

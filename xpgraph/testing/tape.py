@@ -84,24 +84,19 @@ def recording(
     ``replace(node)`` may give functions to run in place of a node's ``forward`` and ``backward``.
     """
     uses: list[Use] = []
-    patched: list[tuple[Any, str, Any]] = []
+    patched: list[tuple[Any, dict[str, Any]]] = []  # each node, and what it had of its own under the two names
     for path, node in leaves(model):
         forward, backward = replace(node) or (node.forward, node.backward)
         waiting: list[Use] = []  # uses whose backward is still to come
-        for kind, wrapper in (
-            ("forward", _forward(path, node, forward, uses, waiting)),
-            ("backward", _backward(path, node, backward, waiting)),
-        ):
-            patched.append((node, kind, vars(node).get(kind)))
-            setattr(node, kind, wrapper)
+        patched.append((node, {kind: vars(node)[kind] for kind in ("forward", "backward") if kind in vars(node)}))
+        node.forward = _forward(path, node, forward, uses, waiting)
+        node.backward = _backward(path, node, backward, waiting)
     try:
         yield uses
     finally:
-        for node, kind, before in patched:
-            if before is None:
-                delattr(node, kind)
-            else:
-                setattr(node, kind, before)
+        for node, own in patched:
+            del node.forward, node.backward
+            vars(node).update(own)
 
 
 def _forward(path: str, node: Any, run: Any, uses: list[Use], waiting: list[Use]) -> Any:

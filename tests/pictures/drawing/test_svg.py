@@ -17,11 +17,10 @@ from pages import ROOT
 
 from xpgraph import Affine, Chain, Tanh
 from xpgraph.pictures import drawing
-from xpgraph.pictures.drawing.layout.widths import text_width
 from xpgraph.pictures.drawing.picture import Edge, Picture, Vertex
 from xpgraph.pictures.drawing.style import PALETTE
 from xpgraph.pictures.drawing.svg import render
-from xpgraph.pictures.drawing.values import block
+from xpgraph.pictures.drawing.values import block, text_width
 
 # --- the file -------------------------------------------------------------------------------------------------
 

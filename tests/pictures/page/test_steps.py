@@ -32,7 +32,7 @@ from xpgraph import (
 )
 from xpgraph.pictures.drawing.values import number_text
 from xpgraph.pictures.page import page as page_of
-from xpgraph.pictures.page.formulas import formula, input_letters, output_letters, with_numbers
+from xpgraph.pictures.page.calls import formula, input_letters, output_letters, with_numbers
 from xpgraph.pictures.page.steps import make_page
 
 GOODS = array(100), array(2), array(150), array(3), array(1.1)

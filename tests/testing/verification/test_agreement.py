@@ -136,7 +136,7 @@ def test_merging_that_forgets_a_slot_is_named(monkeypatch):
         kept = [i for i, slot in enumerate(slots) if slot.first == i]
         return [params[i] for i in kept], [grads[i] for i in kept]
 
-    monkeypatch.setattr(sys.modules["xpgraph.testing.verification.step_checks"], "merge", forgetful)
+    monkeypatch.setattr(sys.modules["xpgraph.testing.verification.backend_run"], "merge", forgetful)
     assert verify(model, X, T, xg.SGD(), steps=1).first_failure.node == "sharing"
 
 

@@ -7,7 +7,7 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-from ...arrays.libraries import Array, is_array, namespace_of
+from ...arrays.libraries import Array, namespace_of
 from ...graph.chain import in_a_row
 from ...graph.graph import Graph
 from ...graph.network import Network
@@ -17,8 +17,7 @@ from ...nodes.copying import namespace_copy, twin
 from ...nodes.node import takes_input_grad
 from ...nodes.wires import Wire
 from .lines import Line, Lines, Use
-from .picture import Picture, Vertex
-from .signs import vertex
+from .picture import Picture, Vertex, vertex
 
 _MOST_PARAMETERS = 6  # of one node, each as a vertex; of a node with more, the picture gives the number
 
@@ -160,11 +159,15 @@ def _input_gradients(node: Any, values: list[Any], douts: list[Any], whole: list
             again = copy.copy(node)  # with what forward kept
             if hasattr(node, "grads"):
                 again.grads = [namespace_copy(g) for g in node.grads]
-        options = {"input_grad": True} if takes_input_grad(again.backward) else {}
-        dx = again.backward(*douts, **options)
-        grads = list(dx) if isinstance(dx, tuple | list) and not is_array(dx) else [dx]
+        grads = backward_to_inputs(again, douts)
         return grads + unknown[len(grads) :]
     return unknown
+
+
+def backward_to_inputs(node: Any, douts: Sequence[Any]) -> list[Any]:
+    """Run a node's backward; return the gradient of each input, also from a network that leaves them out by default."""
+    dx = node.backward(*douts, **({"input_grad": True} if takes_input_grad(node.backward) else {}))
+    return list(dx) if isinstance(dx, tuple | list) else [dx]
 
 
 def _inner_graph(node: Any, inputs: list[Line], outs: list[Line]) -> Graph | None:

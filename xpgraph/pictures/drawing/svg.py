@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 import re
 from itertools import pairwise
@@ -60,10 +61,8 @@ def _edge(placed: Placed, e: int) -> str:
     if edge.note:
         parts.append(_text(edge.note, x, top - 4, WIRE, "ink", _SLANTED))
     if edge.gradient:
-        parts.append('<g data-way="gradient">')
-        parts.append(_line(placed, e, HALF_GAP, "gradient", forward=False))
-        parts.append(_block(edge.gradient, x, y + HALF_GAP + 4, "gradient"))
-        parts.append("</g>")
+        line = _line(placed, e, HALF_GAP, "gradient", forward=False)
+        parts += ['<g data-way="gradient">', line, _block(edge.gradient, x, y + HALF_GAP + 4, "gradient"), "</g>"]
     return "".join([*parts, "</g>"])
 
 
@@ -223,10 +222,7 @@ def _sign(sign: str, x: float, y: float) -> str:
 
 def escape(text: str) -> str:
     """Escape text for XML, also in attributes; characters that XML does not allow become U+FFFD."""
-    text = _FORBIDDEN.sub("\ufffd", text)
-    for raw, name in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
-        text = text.replace(raw, name)
-    return text
+    return html.escape(_FORBIDDEN.sub("\ufffd", text), quote=False).replace('"', "&quot;")
 
 
 def _n(x: float) -> str:

@@ -1,20 +1,36 @@
-"""The text for one value: the numbers of a small array, the statistics of a large one.
+"""The text for one value, and how wide a text is: the numbers of a small array, the statistics of a large one.
 
-Numbers have four significant digits and no trailing zeros. Of a large array, only the statistics leave the device.
+Numbers have four significant digits and no trailing zeros. Of a large array, only the statistics leave the device. A
+text is never taken to be narrower than in the fonts that browsers choose: its letters have the widths of DejaVu Sans
+and DejaVu Serif, which are wider than most fonts, as fractions of the font size.
 """
 
 from __future__ import annotations
 
 import math
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
 from ...arrays.libraries import Array, dtype_name, is_array, namespace_of, number, on_device, to_numpy
-from .layout.widths import text_width
 
 ROWS, COLUMNS = 4, 6  # the largest matrix whose numbers are shown
 SIZE, SMALL = 13.0, 10.5  # font sizes of numbers and of statistics
 COLUMN_GAP = 9.0  # between the columns of a matrix
+_CLASSES = {
+    0.35: " ',./:;\\ijl|·",
+    0.42: "!()-IJ[]ftᵀ⁰¹²³",
+    0.48: '"r',
+    0.56: "*?_`sz",
+    0.6: "cvxy",
+    0.65: "$0123456789abdeghknopqu{}",
+    0.7: "FLPSTYZ",
+    0.75: "ABEKVXΣ",
+    0.8: "CGR",
+    0.88: "#+<=>DHNOQU^w~×−÷→",
+    1.03: "%&@mMW…",
+}
+_WIDTHS = {letter: width for width, letters in _CLASSES.items() for letter in letters}
 
 
 @dataclass(frozen=True)
@@ -65,8 +81,6 @@ def number_text(v: Any) -> str:
     """2.2, 110, 1e-07, nan, -inf: four significant digits, no trailing zeros; integers in full."""
     if isinstance(v, bool | int | str):
         return str(v)
-    if isinstance(v, complex):
-        return f"{v:.4g}"
     text = f"{v:.4g}"
     return "0" if text == "-0" else text
 
@@ -83,27 +97,23 @@ def block(a: Any) -> Block:
         return Block("number", ((number_text(a),),), _bad([[a]]))
     shape = tuple(a.shape)
     about = f"{shape} {dtype_name(a)}"
-    if len(shape) <= 2 and 0 not in shape and (*shape, 1)[-1 if len(shape) < 2 else 0] <= ROWS:
-        if not shape:
-            numbers = [[to_numpy(a).item()]]  # sync
-        elif shape[-1] <= COLUMNS:
-            listed = to_numpy(a).tolist()  # sync
-            numbers = listed if len(shape) == 2 else [listed]
-        else:
-            return _statistics(a, about)
-        rows = tuple(tuple(map(number_text, row)) for row in numbers)
-        return Block("matrix" if shape else "number", rows, _bad(numbers), about)
-    return _statistics(a, about)
+    rows, columns = (1, 1, *shape)[-2:]
+    if len(shape) > 2 or 0 in shape or rows > ROWS or columns > COLUMNS:
+        return _statistics(a, about)
+    listed = to_numpy(a).tolist()  # sync
+    numbers = listed if len(shape) == 2 else [listed] if shape else [[listed]]
+    texts = tuple(tuple(map(number_text, row)) for row in numbers)
+    return Block("matrix" if shape else "number", texts, _bad(numbers), about)
 
 
 def _bad(numbers: list[list[Any]]) -> frozenset[tuple[int, int]]:
     """(row, column) of each nan and inf."""
-    return frozenset(
-        (i, j)
-        for i, row in enumerate(numbers)
-        for j, v in enumerate(row)
-        if isinstance(v, float) and not math.isfinite(v)
-    )
+    return frozenset((i, j) for i, row in enumerate(numbers) for j, v in enumerate(row) if is_bad(v))
+
+
+def is_bad(v: Any) -> bool:
+    """Is it nan or inf?"""
+    return isinstance(v, float) and not math.isfinite(v)
 
 
 def _statistics(a: Array, about: str) -> Block:
@@ -144,3 +154,19 @@ def _statistics(a: Array, about: str) -> Block:
 def _short(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= 24 else f"{line[:23]}…"
+
+
+def text_width(text: str, size: float, bold: bool = False) -> float:
+    """The width of one line of text in pixels, rather too much than too little."""
+    rounding = 2.0 if text else 0.0  # some browsers round the width of each letter to whole pixels
+    return sum(map(_letter_width, text)) * size * (1.2 if bold else 1.0) + rounding
+
+
+def _letter_width(letter: str) -> float:
+    if letter in _WIDTHS:
+        return _WIDTHS[letter]
+    if unicodedata.combining(letter) or unicodedata.category(letter) in ("Mn", "Me", "Cf"):
+        return 0.0
+    if unicodedata.east_asian_width(letter) in "WF":
+        return 1.05
+    return 0.8 if unicodedata.category(letter) in ("Ll", "Lu", "Nd") else 1.4  # 1.4: an emoji

@@ -2,7 +2,7 @@
 
 ``explain(g, "step.html", x, t)`` writes one file that needs nothing else: no network, no other file.
 
-The way of the data: ``tracing`` runs the graph, ``steps`` and ``update`` add the steps to a ``document.Page``,
+The way of the data: ``calls`` runs the graph, ``steps`` and ``update`` add the steps to a ``document.Page``,
 ``scene`` knows when each part of the picture appears, ``render`` writes the HTML around them.
 """
 

@@ -1,4 +1,4 @@
-"""The page as one HTML file. Names from the user are escaped here, in document.py or in figures.py.
+"""The page as one HTML file. Names from the user are escaped here or in document.py.
 
 The script gets only numbers. In a browser without scripts the page shows every step, one below the other.
 """

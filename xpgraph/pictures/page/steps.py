@@ -7,10 +7,8 @@ from typing import Any
 
 from ...arrays.libraries import namespace_of
 from ...graph.graph import Graph
-from .document import Page, Step, formula_line, group
-from .figures import scalar_text, spoken
-from .formulas import formula, gradient_letter, input_letters, output_letters, with_numbers
-from .tracing import BackwardCall, local_derivatives, trace_backward
+from . import calls
+from .document import Page, Step, formula_line, group, scalar_text, spoken
 from .update import add_result, add_updates
 
 Parts = list[tuple[str, Any]]  # of the gradient of a wire: (where it came from, gradient)
@@ -18,7 +16,7 @@ Parts = list[tuple[str, Any]]  # of the gradient of a wire: (where it came from,
 
 def make_page(graph: Graph, inputs: tuple[Any, ...], optimizer: Any) -> Page:
     """Run the graph, update it, and make a step of everything. Give copies: graph and optimizer change."""
-    record = trace_backward(graph, inputs)
+    record = calls.trace_backward(graph, inputs)
     page = Page(graph)
     _add_inputs(page)
     value_steps: dict[int, int] = {}  # by slot
@@ -57,8 +55,8 @@ def _add_forward(page: Page, k: int) -> int:
     """Add the step of call k; return its number."""
     ins, outs = page.graph.wiring.steps[k]
     node, title = page.graph.nodes[k], page.titles[k]
-    xs, ys = input_letters(node, len(ins)), output_letters(node, len(outs))
-    text = formula(node).forward
+    xs, ys = calls.input_letters(node, len(ins)), calls.output_letters(node, len(outs))
+    text = calls.formula(node).forward
     parameters = page.parameters(k)
     arrays = [*zip(xs, map(page.value, ins), strict=True), *zip(ys, map(page.value, outs), strict=True)]
     arrays += [(name, p) for name, p, _ in parameters]
@@ -66,7 +64,7 @@ def _add_forward(page: Page, k: int) -> int:
     figures_in = [page.figure(page.value(s), x, page.name(s)) for x, s in zip(xs, ins, strict=True)]
     figures_in += [page.figure(p, name, f"of {title}") for name, p, _ in parameters]
     figures_out = [page.figure(page.value(s), y, page.name(s)) for y, s in zip(ys, outs, strict=True)]
-    body = formula_line(text) + formula_line(with_numbers(text, numbers))
+    body = formula_line(text) + formula_line(calls.with_numbers(text, numbers))
     body += group("In", figures_in) + group("Out", figures_out)
     results = ", ".join(f"{page.name(s)} {spoken(page.value(s))}" for s in outs)
     return _add_call(page, Step("forward", title, body, f"{title}. {text}. {results}."), k)
@@ -100,7 +98,7 @@ def _ones(page: Page, slot: int) -> Any:
     return 1 if not getattr(y, "shape", ()) else namespace_of(y).ones_like(y)
 
 
-def _sums(page: Page, record: list[BackwardCall]) -> dict[int, list[tuple[int, Parts]]]:
+def _sums(page: Page, record: list[calls.BackwardCall]) -> dict[int, list[tuple[int, Parts]]]:
     """{place in ``record``: (slot, parts) to add up after it} for each wire whose gradient has several parts."""
     parts: dict[int, Parts] = {}
     last: dict[int, int] = {}
@@ -119,19 +117,19 @@ def _sums(page: Page, record: list[BackwardCall]) -> dict[int, list[tuple[int, P
     return sums
 
 
-def _add_backward(page: Page, back: BackwardCall) -> tuple[int, list[int]]:
+def _add_backward(page: Page, back: calls.BackwardCall) -> tuple[int, list[int]]:
     """Add the step of one backward; return its number and those of the inputs and parameters that got gradients."""
     k = back.call
     ins, outs = page.graph.wiring.steps[k]
     node, title = page.graph.nodes[k], page.titles[k]
-    xs, ys = input_letters(node, len(ins)), output_letters(node, len(outs))
-    text = formula(node).backward
+    xs, ys = calls.input_letters(node, len(ins)), calls.output_letters(node, len(outs))
+    text = calls.formula(node).backward
     parameters = page.parameters(k)
     figures_in = [
-        page.figure(d, gradient_letter(y), page.name(s), "gradient")
+        page.figure(d, calls.gradient_letter(y), page.name(s), "gradient")
         for y, s, d in zip(ys, outs, back.douts, strict=False)
     ]
-    local = local_derivatives(node, [page.value(s) for s in ins], [page.value(s) for s in outs]) or []
+    local = calls.local_derivatives(node, [page.value(s) for s in ins], [page.value(s) for s in outs]) or []
     derivatives = [page.figure(d, f"∂{ys[0]}/∂{x}", "", "local") for x, d in zip(xs, local, strict=False)]
     if not derivatives:
         words = f"applied, not written out: {text or f'by the backward of {type(node).__name__}'}"

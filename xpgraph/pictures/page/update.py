@@ -11,8 +11,7 @@ from ...nodes.copying import namespace_copy, rebuild
 from ...nodes.sharing import plan, remove_duplicates
 from ...training.optimizers import Optimizer
 from ..drawing.values import number_text
-from .document import Page, Step, formula_line, group, named_parameters
-from .figures import spoken
+from .document import Page, Step, formula_line, group, named_parameters, spoken
 
 _LETTERS = {"lr": "η", "alpha": "α", "mu": "μ", "rho": "ρ", "beta1": "β₁", "beta2": "β₂", "eps": "ε"}
 

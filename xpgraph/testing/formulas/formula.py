@@ -10,7 +10,6 @@ Truth is computed in NumPy's extended precision (``wide``) where the machine has
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -79,13 +78,12 @@ def linear(forward: Any, backward: Any, length: Callable[[Any, Arrays, Arrays], 
 def elementwise(f: Any, slope: Any, ulps: tuple[float, float], at_zero: bool = True) -> Formula:
     """y = f(node, x) and dx = dy · slope(node, x), each within so many ulps."""
 
-    def forward(node: Any, p: Arrays, x: Arrays) -> Arrays:
-        return [f(node, x[0].astype(wide))]
-
-    def backward(node: Any, p: Arrays, x: Arrays, dy: Arrays) -> tuple[Arrays, Arrays]:
-        return [dy[0] * slope(node, x[0].astype(wide))], []
-
-    return within_ulps(forward, backward, ulps, at_zero)
+    return within_ulps(
+        lambda node, p, x: [f(node, x[0].astype(wide))],
+        lambda node, p, x, dy: ([dy[0] * slope(node, x[0].astype(wide))], []),
+        ulps,
+        at_zero,
+    )
 
 
 def within_ulps(forward: Any, backward: Any, ulps: tuple[float, float], at_zero: bool = True) -> Formula:
@@ -97,37 +95,3 @@ def within_ulps(forward: Any, backward: Any, ulps: tuple[float, float], at_zero:
         lambda node, p, x, dy, dtype: ([spacings(ulps[1], backward(node, p, x, dy)[0][0], dtype)], []),
         at_zero,
     )
-
-
-def unbroadcast(g: np.ndarray, like: np.ndarray) -> np.ndarray:
-    """Sum over the axes along which ``like`` was broadcast."""
-    g = g.sum(axis=tuple(range(g.ndim - like.ndim)))
-    return g.sum(axis=tuple(i for i, n in enumerate(like.shape) if n == 1), keepdims=True).reshape(like.shape)
-
-
-def stretched(node: Any, p: Arrays, x: Arrays) -> int:
-    """How often an element of an input was used at most, when the inputs were broadcast."""
-    size = math.prod(np.broadcast_shapes(*(a.shape for a in x)))
-    return max(size // max(1, a.size) for a in x)
-
-
-def axes_of(node: Any, x: np.ndarray) -> tuple[int, ...]:
-    """The axes over which a node reduces x, each from 0 up."""
-    axis = range(x.ndim) if node.axis is None else node.axis if isinstance(node.axis, tuple) else (node.axis,)
-    return tuple(a % x.ndim for a in axis)
-
-
-def reduced(node: Any, p: Arrays, x: Arrays) -> int:
-    """How many elements of x go into one result."""
-    return math.prod(x[0].shape[a] for a in axes_of(node, x[0]))
-
-
-def spread(node: Any, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
-    """A reduction's gradient, copied along the axes over which x was reduced."""
-    return np.ones_like(x) * (dy if node.keepdims else np.expand_dims(dy, axes_of(node, x)))
-
-
-def product_back(x: np.ndarray, W: np.ndarray, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """dx and dW of y = x W, for x of any rank."""
-    rows, drows = (a.reshape(math.prod(a.shape[:-1]), a.shape[-1]) for a in (x, dy))
-    return np.einsum("...j,ij->...i", dy, W), np.einsum("ni,nj->ij", rows, drows)

@@ -1,4 +1,4 @@
-"""The formulas of nodes/operators.py and nodes/axes.py; textbook.py takes them into its table."""
+"""The formulas of nodes/operators.py, axes.py and reductions.py, which textbook.py takes into its table."""
 
 from __future__ import annotations
 
@@ -7,23 +7,43 @@ from typing import Any
 
 import numpy as np
 
-from .formula import (
-    Arrays,
-    Formula,
-    axes_of,
-    elementwise,
-    linear,
-    product_back,
-    reduced,
-    spacings,
-    spread,
-    stretched,
-    unbroadcast,
-    unit,
-    within_ulps,
-)
+from .formula import Arrays, Formula, elementwise, linear, spacings, unit, within_ulps
 
 _TERMS = 8  # roundings of one term of Divide's gradients
+
+
+def unbroadcast(g: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """Sum over the axes along which ``like`` was broadcast."""
+    g = g.sum(axis=tuple(range(g.ndim - like.ndim)))
+    return g.sum(axis=tuple(i for i, n in enumerate(like.shape) if n == 1), keepdims=True).reshape(like.shape)
+
+
+def stretched(node: Any, p: Arrays, x: Arrays) -> int:
+    """How often an element of an input was used at most, when the inputs were broadcast."""
+    size = math.prod(np.broadcast_shapes(*(a.shape for a in x)))
+    return max(size // max(1, a.size) for a in x)
+
+
+def axes_of(node: Any, x: np.ndarray) -> tuple[int, ...]:
+    """The axes over which a node reduces x, each from 0 up."""
+    axis = range(x.ndim) if node.axis is None else node.axis if isinstance(node.axis, tuple) else (node.axis,)
+    return tuple(a % x.ndim for a in axis)
+
+
+def reduced(node: Any, p: Arrays, x: Arrays) -> int:
+    """How many elements of x go into one result."""
+    return math.prod(x[0].shape[a] for a in axes_of(node, x[0]))
+
+
+def spread(node: Any, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
+    """A reduction's gradient, copied along the axes over which x was reduced."""
+    return np.ones_like(x) * (dy if node.keepdims else np.expand_dims(dy, axes_of(node, x)))
+
+
+def product_back(x: np.ndarray, W: np.ndarray, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """dx and dW of y = x W, for x of any rank."""
+    rows, drows = (a.reshape(math.prod(a.shape[:-1]), a.shape[-1]) for a in (x, dy))
+    return np.einsum("...j,ij->...i", dy, W), np.einsum("ni,nj->ij", rows, drows)
 
 
 def _divide_back(node: Any, p: Arrays, x: Arrays, dy: Arrays) -> tuple[Arrays, Arrays]:

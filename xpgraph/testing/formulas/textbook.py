@@ -7,20 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .formula import (
-    Arrays,
-    Formula,
-    elementwise,
-    linear,
-    product_back,
-    reduced,
-    spread,
-    stretched,
-    unbroadcast,
-    unit,
-    wide,
-)
-from .operators import ADD, OPERATORS
+from .formula import Arrays, Formula, elementwise, linear, unit, wide
+from .operators import ADD, OPERATORS, product_back, reduced, spread, stretched, unbroadcast
 
 
 def _repeat(node: Any, p: Arrays, x: Arrays) -> Arrays:
@@ -109,9 +97,7 @@ def _softmax_back(node: Any, p: Arrays, x: Arrays, dy: Arrays) -> tuple[Arrays, 
 
 def _softmax_back_tolerance(node: Any, p: Arrays, x: Arrays, dy: Arrays, dtype: str) -> tuple[Arrays, Arrays]:
     y, size = softmax(x[0]), np.abs(dy[0])
-    factor = (2 * (x[0].shape[-1] + 4) + 24 * reach(x[0])) * unit(
-        dtype
-    )  # y stands there three times, each with an error
+    factor = (2 * (x[0].shape[-1] + 4) + 24 * reach(x[0])) * unit(dtype)  # y stands there three times
     return [factor * y * (size + (size * y).sum(axis=-1, keepdims=True))], []
 
 

@@ -85,15 +85,8 @@ def _by_name(cls: type, wanted: dict[str, Any], also: dict[str, Any]) -> dict[st
     if parameters is None:
         return None
     known = {**also, **wanted}
-    keys: dict[str, str] = {}
-    unknown: list[inspect.Parameter] = []
-    for p in parameters:
-        key = meaning(p.name, known)
-        if key is not None:
-            keys[p.name] = key
-        else:
-            unknown.append(p)
-    for p in unknown:
+    keys = {p.name: key for p in parameters if (key := meaning(p.name, known)) is not None}
+    for p in [p for p in parameters if p.name not in keys]:
         key = next((k for k, v in wanted.items() if k not in keys.values() and _fits(p.default, v)), None)
         if key is not None:
             keys[p.name] = key

@@ -14,10 +14,9 @@ from ..findings import Finding
 from ..formulas.textbook import cross_entropies, softmax
 from ..formulas.update_rules import clipped
 from ..node_checks.checks import check_node
-from .compare import LENIENT, Entry, close
 from .losses import close_loss, explain_loss, scores_and_labels
 from .mistakes import Letters, node_mistakes
-from .source_file import Source
+from .source_file import LENIENT, Entry, Source, close
 
 
 def _softmax(entry: Entry) -> Iterator[Finding]:

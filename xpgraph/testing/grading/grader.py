@@ -11,13 +11,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..findings import Finding, table
-from .compare import Entry
+from ..findings import Finding, data, table
 from .functions import FUNCTIONS, mended
 from .losses import CAPPED
 from .nodes import NODES, check_class
 from .optimizers import OPTIMIZERS, check_optimizer
-from .source_file import Source, quiet, read
+from .source_file import Entry, Source, quiet, read
 from .trainer import check_trainer
 
 _CLASSES: dict[str, Callable[[Entry], Iterator[Finding]]] = {
@@ -27,10 +26,8 @@ _CLASSES: dict[str, Callable[[Entry], Iterator[Finding]]] = {
 }
 _KNOWN = (*_CLASSES, *FUNCTIONS)
 _OTHER_NAMES = {
-    "mul": "Multiply",
-    "mult": "Multiply",
-    "cross_entropy_error": "cross_entropy_loss",
-    "cross_entropy": "cross_entropy_loss",
+    **dict.fromkeys(("mul", "mult"), "Multiply"),
+    **dict.fromkeys(("cross_entropy_error", "cross_entropy"), "cross_entropy_loss"),
 }
 
 
@@ -69,15 +66,9 @@ class Grade:
             "passed": self.passed,
             "checked": list(self.checked),
             "missing": list(self.missing),
-            "findings": _data(self.findings),
-            "advice": _data(self.advice),
+            "findings": data(self.findings),
+            "advice": data(self.advice),
         }
-
-
-def _data(findings: list[Finding]) -> list[dict[str, str]]:
-    return [
-        {"class": f.name, "check": f.check, "expected": f.expected, "found": f.found, "hint": f.hint} for f in findings
-    ]
 
 
 def grade(path_or_module: str | Path | ModuleType) -> Grade:
@@ -117,8 +108,7 @@ def _checked(entry: Entry) -> list[Finding]:
     try:
         found.extend(check(entry))
     except Exception as error:
-        hint = "Run this line by itself; the checks of this class ended here."
-        found.append(entry.raised("exception", error, hint))
+        found.append(entry.raised("exception", error, "Run this line by itself; the checks of this class ended here."))
     return list(dict.fromkeys(found))
 
 

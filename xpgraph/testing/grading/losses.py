@@ -11,8 +11,8 @@ import numpy as np
 from ..findings import Finding
 from ..formulas.textbook import FORMULAS
 from ..node_checks.checks import check_node
-from .compare import Entry, Explanations, close
 from .construction import construct
+from .source_file import Entry, Explanations, close
 
 RETURNS_Y = "forward returns the loss"
 CAPPED = "capped loss"  # advice only: the book itself adds 1e-7 to the probabilities

@@ -13,10 +13,10 @@ from ..findings import Finding
 from ..formulas.textbook import FORMULAS
 from ..node_checks.checks import check_node
 from ..tape import as_list
-from .compare import LENIENT, Entry
 from .construction import construct, counts, first_that_works
 from .losses import check_loss
 from .mistakes import Letters, node_mistakes
+from .source_file import LENIENT, Entry
 
 NODES = (
     "Add", "Multiply", "Branch", "Repeat", "Sum", "MatMul", "Affine", "Sigmoid", "Tanh", "ReLU", "Softmax",
@@ -187,32 +187,26 @@ def _one_by_one(kind: str, node: Any) -> Any:
     return _Branch(node) if kind == "Branch" else _Pair(node) if kind in ("Add", "Multiply") else node
 
 
-class _Branch:
-    """``backward`` takes the gradients one by one, as one list or as one array: all are usual."""
-
-    def __init__(self, node: Any) -> None:
-        self.node = node
-
-    def forward(self, x: np.ndarray) -> Any:
-        return _unstacked(self.node.forward(x), x)
-
-    def backward(self, *douts: np.ndarray) -> Any:
-        forms: list[Any] = [douts, (list(douts),), (np.array(douts),)]
-        ways: list[Any] = [partial(self.node.backward, *form) for form in forms]
-        return first_that_works(ways, (TypeError, AttributeError))
-
-
 class _Pair:
     """``backward`` may return both gradients as one array."""
 
     def __init__(self, node: Any) -> None:
         self.node = node
 
-    def forward(self, x: np.ndarray, y: np.ndarray) -> Any:
-        return self.node.forward(x, y)
+    def forward(self, *inputs: np.ndarray) -> Any:
+        return _unstacked(self.node.forward(*inputs), inputs[0])
 
-    def backward(self, dout: np.ndarray) -> Any:
-        return _unstacked(self.node.backward(dout), dout)
+    def backward(self, *douts: np.ndarray) -> Any:
+        return _unstacked(self.node.backward(*douts), douts[0])
+
+
+class _Branch(_Pair):
+    """``backward`` takes the gradients one by one, as one list or as one array: all are usual."""
+
+    def backward(self, *douts: np.ndarray) -> Any:
+        forms: list[Any] = [douts, (list(douts),), (np.array(douts),)]
+        ways: list[Any] = [partial(self.node.backward, *form) for form in forms]
+        return first_that_works(ways, (TypeError, AttributeError))
 
 
 def _unstacked(result: Any, like: np.ndarray) -> Any:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..findings import Finding
-from .compare import Entry
 from .construction import DEFAULTS, makings
 from .mistakes import Rule, right_rules, wrong_rules
+from .source_file import Entry
 
 OPTIMIZERS = tuple(DEFAULTS)
 UPDATES = 20

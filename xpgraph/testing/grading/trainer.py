@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from ..findings import Finding
-from .compare import Entry
 from .construction import meaning
+from .source_file import Entry
 
 ROWS, BATCH, EPOCHS = 12, 4, 2
 
@@ -34,21 +35,12 @@ class _Model:
             g[...] = 1.0
 
 
-class _Optimizer:
-    def __init__(self, model: _Model) -> None:
-        self.model = model
-
-    def update(self, params: Any, grads: Any) -> None:
-        self.model.calls.append("update")
-
-
 def check_trainer(entry: Entry) -> Iterator[Finding]:
     """Every finding about a class with ``fit(x, t, max_epoch, batch_size)``."""
     try:
         model, x, t, trainer, result = _fit(entry.thing, ROWS, BATCH)
     except Exception as error:
-        hint = "Trainer(model, optimizer).fit(x, t, max_epoch=2, batch_size=4) must run."
-        yield entry.raised("fit", error, hint)
+        yield entry.raised("fit", error, "Trainer(model, optimizer).fit(x, t, max_epoch=2, batch_size=4) must run.")
         return
     if not np.array_equal(x, _data(ROWS)[0]) or not np.array_equal(t, _data(ROWS)[1]):
         hint = "x = x[idx] makes a new array; np.random.shuffle(x) writes into the caller's."
@@ -95,9 +87,8 @@ def _epochs(entry: Entry, batches: list[np.ndarray], per_epoch: int) -> Iterator
 
 def _column(batches: list[np.ndarray]) -> list[np.ndarray]:
     """The numbers of the rows in each batch; [] if one does not tell them, as scaled data does not."""
-    numbers = [_numbers(batch) for batch in batches]
-    seen = [n for n in numbers if n is not None]
-    return seen if len(seen) == len(numbers) else []
+    seen = [n for batch in batches if (n := _numbers(batch)) is not None]
+    return seen if len(seen) == len(batches) else []
 
 
 def _numbers(batch: np.ndarray) -> np.ndarray | None:
@@ -132,7 +123,7 @@ def _losses(trainer: Any, result: Any) -> bool:
 def _fit(cls: Any, rows: int, batch: int) -> tuple[_Model, np.ndarray, np.ndarray, Any, Any]:
     model = _Model()
     x, t = _data(rows)
-    trainer = cls(model, _Optimizer(model))
+    trainer = cls(model, SimpleNamespace(update=lambda params, grads: model.calls.append("update")))
     values = {"max_epoch": EPOCHS, "batch_size": batch, "eval_interval": 1, "shuffle": True}
     own = {meaning(name, values): name for name in reversed(inspect.signature(trainer.fit).parameters)}
     needed = ("max_epoch", "batch_size")  # under the book's names if fit has no usual ones: fit then says what it wants

@@ -65,8 +65,8 @@ class Subject:
         """A fresh array where the node runs; labels keep their dtype."""
         return self.where.asarray(a.astype(dtype) if a.dtype.kind == "f" else a, copy=True)
 
-    def forward(self, node: Any, inputs: Sequence[np.ndarray], dtype: str = "float64") -> list[Any]:
-        return as_list(node.forward(*(self.put(a, dtype) for a in inputs)))
+    def forward(self, node: Any, inputs: Sequence[np.ndarray]) -> list[Any]:
+        return as_list(node.forward(*map(self.put, inputs)))
 
     def finding(self, check: str, expected: str, found: str, hint: str) -> Finding:
         return Finding(self.name, check, expected, found, hint)

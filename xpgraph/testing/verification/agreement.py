@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from numbers import Integral
 from typing import Any
 
@@ -21,8 +21,7 @@ from ...errors import DTypeError
 from ...graph.inputs import check_lengths
 from ...nodes.copying import move
 from ..tape import NodeError, recording
-from . import step_checks
-from .backend_run import BackendRun, Errors
+from .backend_run import BackendRun, Errors, check_clipping, check_cross_entropy, check_sharing, check_update
 from .certificate import Certificate, Failure
 from .oracle import Oracle, OracleStep, PerturbedOracle, by_formula, rounded
 from .tolerances import ACCURACY, ADAPTIVE_RULES, ROUNDINGS, distance, trajectory_tolerance
@@ -87,15 +86,11 @@ def _checked(backends: Any, dtype: str, x: Any, t: Any, **wholes: Any) -> list[A
 @contextmanager
 def _one_thread(runs: list[BackendRun]) -> Iterator[None]:
     """PyTorch on one thread meanwhile: its threads and NumPy's, which take turns on small products, slow each other."""
-    torch = next((run.place.xp for run in runs if run.place.library.name == "torch"), None)
-    threads = None if torch is None else torch.get_num_threads()
-    if torch is not None:
-        torch.set_num_threads(1)
-    try:
+    with ExitStack() as undo:
+        for torch in [run.place.xp for run in runs if run.place.library.name == "torch"][:1]:
+            undo.callback(torch.set_num_threads, torch.get_num_threads())
+            torch.set_num_threads(1)
         yield
-    finally:
-        if torch is not None:
-            torch.set_num_threads(threads)
 
 
 def _rows(n: int, size: int, seed: int) -> Iterator[np.ndarray]:
@@ -115,8 +110,8 @@ class _Verification:
     ) -> None:
         self.certificate, self.oracle, self.perturbed, self.runs = certificate, oracle, perturbed, runs
         self.dtype, self.number = certificate.dtype, 0
-        optimizer = type(oracle.optimizer).__name__
-        self.adaptive, self.optimizer = optimizer in ADAPTIVE_RULES, optimizer
+        self.optimizer = type(oracle.optimizer).__name__
+        self.adaptive = self.optimizer in ADAPTIVE_RULES
 
     def step(self, number: int, x: np.ndarray, t: np.ndarray) -> bool:
         """One step of the oracles and of every run; False if the training cannot go on."""
@@ -138,13 +133,13 @@ class _Verification:
     def _compare(self, run: BackendRun, truth: OracleStep, x: np.ndarray, t: np.ndarray) -> None:
         """One run's step: its nodes and the checks beside them on the oracle's numbers, then the step of the run."""
         checks = {
-            "sharing": lambda: step_checks.sharing(run, truth, self.oracle),
-            "clip_grads": lambda: step_checks.clipping(run, truth.grads),
+            "sharing": lambda: check_sharing(run, truth, self.oracle),
+            "clip_grads": lambda: check_clipping(run, truth.grads),
         }
         losses = [case for case in truth.cases if case.kind == "SoftmaxWithLoss" and case.inputs[0].ndim == 2]
         if losses:
-            checks["cross_entropy_loss"] = lambda: step_checks.cross_entropy(run, *losses[0].inputs)
-        checks[self.optimizer] = lambda: step_checks.update(run, truth, self.oracle)
+            checks["cross_entropy_loss"] = lambda: check_cross_entropy(run, *losses[0].inputs)
+        checks[self.optimizer] = lambda: check_update(run, truth, self.oracle)
         local: list[tuple[str, float]] = []
         inside: dict[str, Errors] = {}
         state: Errors = {}

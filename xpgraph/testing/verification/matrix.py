@@ -97,11 +97,8 @@ def cell(name: str, library: str) -> str:
         return "fail"
     load_fast(library)
     workarounds = [k for k in kernels_of(type(node)) if k in WORKAROUNDS and library not in TABLE[k].fast_bodies]
-    return (
-        "slow: " + ", ".join(f"[{WORKAROUNDS[k][0]}](#{k.replace('_', '-')})" for k in workarounds)
-        if workarounds
-        else "pass"
-    )
+    links = ", ".join(f"[{WORKAROUNDS[k][0]}](#{k.replace('_', '-')})" for k in workarounds)
+    return f"slow: {links}" if links else "pass"
 
 
 def page(before: str = "") -> str:

@@ -1,5 +1,5 @@
 """Where everything in a picture stands, as Graphviz's dot does it: ``place`` runs the steps in order.
 
 ``ranks`` chooses the column of each vertex, ``order`` the order within each column, ``heights`` the y, ``place`` itself
-the x; ``widths`` estimates how wide a text is. Only plain numbers: nothing here knows graphs or arrays.
+the x. Only plain numbers: nothing here knows graphs or arrays.
 """

@@ -6,6 +6,7 @@ helps, from several initial orders; at the end try every vertex in every place o
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import pairwise, permutations, product
 from math import factorial, prod
@@ -173,21 +174,13 @@ def _places(g: Layered, columns: Columns) -> list[int]:
 
 
 def _inversions(numbers: list[int]) -> int:
-    """The number of pairs in descending order, counted with a Fenwick tree."""
-    if len(numbers) < 2:
-        return 0
-    top = max(numbers) + 1
-    tree, count = [0] * (top + 1), 0
-    for seen, q in enumerate(numbers):
-        i, below = q + 1, 0
-        while i:
-            below += tree[i]
-            i &= i - 1
-        count += seen - below
-        i = q + 1
-        while i <= top:
-            tree[i] += 1
-            i += i & -i
+    """The number of pairs in descending order: each number is put into the sorted list of those before it."""
+    before: list[int] = []
+    count = 0
+    for q in numbers:
+        place = bisect_right(before, q)
+        count += len(before) - place
+        before.insert(place, q)
     return count
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from ..picture import HALF_GAP, Picture, Vertex
+from ..picture import HALF_GAP, Picture
 from .heights import Box, Segment, settle
 from .order import crossings, edge_order, ordered
 from .ranks import Layered, layered, ranks
@@ -153,11 +153,6 @@ def _ports(picture: Picture, gaps: list[list[int]], g: Layered, origins: list[st
     return [(at_tail[e], at_head[e]) for e in range(len(picture.edges))]
 
 
-def _half_height(vertex: Vertex, ports: Sequence[float]) -> float:
-    """Half the height of a vertex with these ports."""
-    return max([vertex.half_height, *(abs(p) + HALF_GAP + 3.5 for p in ports)])
-
-
 def _boxes(
     picture: Picture, g: Layered, vertex_columns: list[list[int]], gaps: list[list[int]], ports: list[tuple[Port, Port]]
 ) -> tuple[list[Box], list[list[int]], list[list[int]]]:
@@ -171,7 +166,7 @@ def _boxes(
         port_heights[edge.head].append(into[0])
     boxes = []
     for vertex, heights in zip(picture.vertices, port_heights, strict=True):
-        half = _half_height(vertex, heights)
+        half = max([vertex.half_height, *(abs(height) + HALF_GAP + 3.5 for height in heights)])
         boxes.append(Box(2 * half if vertex.kind == "operator" else vertex.width, half, half))
     thin = HALF_GAP + 3
     boxes += [Box(0.0, thin, thin, True) for _ in g.rank[g.n :]]

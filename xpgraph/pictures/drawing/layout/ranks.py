@@ -6,9 +6,9 @@ Instead of their network simplex, vertices move one at a time until no move make
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 
 _SWEEPS = 50  # far more than pictures need
@@ -16,21 +16,14 @@ _SWEEPS = 50  # far more than pictures need
 
 def topological(n: int, edges: Sequence[tuple[int, int]]) -> list[int]:
     """The vertices 0 ... n-1, each after the tails of its edges. Raises ValueError for a cycle."""
-    waiting = [0] * n  # for so many tails
-    heads: list[list[int]] = [[] for _ in range(n)]
+    sorter = TopologicalSorter[int](dict.fromkeys(range(n), ()))
     for tail, head in edges:
-        waiting[head] += 1
-        heads[tail].append(head)
-    ready, order = deque(v for v in range(n) if not waiting[v]), []
-    while ready:
-        order.append(v := ready.popleft())
-        for head in heads[v]:
-            waiting[head] -= 1
-            if not waiting[head]:
-                ready.append(head)
-    if len(order) < n:
-        raise ValueError(f"drawing: {n - len(order)} vertices stand in a cycle; a graph's edges must not come back.")
-    return order
+        sorter.add(head, tail)
+    try:
+        return list(sorter.static_order())
+    except CycleError as error:
+        count = len(error.args[1]) - 1  # its first vertex is named at the end, too
+        raise ValueError(f"drawing: {count} vertices stand in a cycle; a graph's edges must not come back.") from error
 
 
 def ranks(n: int, edges: Sequence[tuple[int, int]], late: bool = True) -> list[int]:

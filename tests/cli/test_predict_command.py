@@ -8,11 +8,9 @@ import os
 
 import numpy as np
 import pytest
-from commands import run
+from commands import QUICK, run
 
 from xpgraph import load
-
-QUICK = ["--epochs", "2", "--hidden", "8", "--backend", "numpy"]
 
 
 def test_predict_writes_a_line_for_each_row(capsys, tmp_path):

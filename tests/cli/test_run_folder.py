@@ -6,12 +6,10 @@ import os
 import re
 
 import pytest
-from commands import run
+from commands import QUICK, run
 
 from xpgraph.cli.run_folder import new_folder
 from xpgraph.errors import Error
-
-QUICK = ["--epochs", "2", "--hidden", "8", "--backend", "numpy"]
 
 
 def test_a_run_folder_is_never_overwritten(capsys, tmp_path):

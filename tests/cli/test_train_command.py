@@ -9,11 +9,9 @@ import re
 
 import numpy as np
 import pytest
-from commands import run
+from commands import QUICK, run
 
 from xpgraph.cli.choices import LEARNING_RATES
-
-QUICK = ["--epochs", "2", "--hidden", "8", "--backend", "numpy"]
 
 
 def test_train_needs_no_option(capsys, tmp_path):

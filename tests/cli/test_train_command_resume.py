@@ -8,15 +8,13 @@ import signal
 import sys
 
 import pytest
-from commands import run
+from commands import SPIRAL, run
 from cutting import Cut, cut_at
 
 from xpgraph import datasets
 from xpgraph.cli.app import main
 from xpgraph.storage import atomic
 from xpgraph.storage.checkpoints import Checkpoints, latest
-
-SPIRAL = ["train", "--data", "spiral", "--epochs", "6", "--backend", "numpy"]  # 60 steps
 
 
 def results(folder):

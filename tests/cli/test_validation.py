@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from commands import run
+from commands import SPIRAL, run
 from cutting import Cut, cut_at
 
 from xpgraph import Chain, datasets, load
@@ -18,7 +18,6 @@ from xpgraph.cli.choices import Choices
 from xpgraph.cli.validation import split_validation
 from xpgraph.errors import DataError
 
-SPIRAL = ["train", "--data", "spiral", "--epochs", "6", "--backend", "numpy"]  # 300 training rows, batches of 30
 OPTIONS = ["--validation", "0.1", "--patience", "50", "--keep-best", "--schedule", "step", "--warmup", "5"]
 
 

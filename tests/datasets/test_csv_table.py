@@ -101,10 +101,7 @@ def test_numbers_too_large_for_the_dtype_are_told(write):
         csv_table.load_rows(write(rows), table, F4)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [{"columns": ["a"]}, {"shift": ["x", 0, 0]}, {"classes": 3}, {"scale": None}],
-)
+@pytest.mark.parametrize("change", [{"columns": ["a"]}, {"shift": ["x", 0, 0]}, {"classes": 3}, {"scale": None}])
 def test_a_configuration_that_was_altered_is_refused(write, change):
     stored = csv_table.load(write(big()[2]), "kind", 1, F4)[1].as_json() | change
     with pytest.raises(DataError, match="Reading the format of a run's csv file"):

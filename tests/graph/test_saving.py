@@ -6,7 +6,6 @@ import pickle
 
 import numpy as np
 import pytest
-from book_training import pickled, unpickled
 from nets import bits, net, weights
 from reference import toy
 from tensorfiles import header_of
@@ -165,8 +164,9 @@ def by_xpgraph(params, path):
 
 
 def by_pickle(params, path):
-    data = pickled(params)
-    return data, unpickled(data)
+    """The book's way: weights as float16 in a pickle."""
+    data = pickle.dumps([p.astype(np.float16) for p in params])
+    return data, pickle.loads(data)
 
 
 def keeps_every_bit(save, path):

@@ -13,18 +13,7 @@ from nets import weights
 from tensorfiles import with_header, with_meta
 
 import xpgraph
-from xpgraph import (
-    Affine,
-    Chain,
-    Graph,
-    MatMul,
-    ModelFileError,
-    Repeat,
-    Sigmoid,
-    SoftmaxWithLoss,
-    Tanh,
-    wire,
-)
+from xpgraph import Affine, Chain, Graph, MatMul, ModelFileError, Repeat, Sigmoid, SoftmaxWithLoss, Tanh, wire
 
 THREE = (Affine(*weights()[:2]), Sigmoid(), Affine(*weights()[2:]))
 

@@ -9,6 +9,9 @@ for needed in ("click", "rich", "safetensors", "matplotlib"):
 
 from xpgraph.cli.app import main  # noqa: E402
 
+QUICK = ["--epochs", "2", "--hidden", "8", "--backend", "numpy"]
+SPIRAL = ["train", "--data", "spiral", "--epochs", "6", "--backend", "numpy"]  # 300 training rows: 60 steps of 30
+
 
 def run(capsys, *arguments: str) -> tuple[int, list[str], list[str]]:
     """(exit code, lines on stdout, lines on stderr) of one command; what was printed before does not count."""

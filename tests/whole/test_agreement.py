@@ -61,10 +61,7 @@ def test_products_and_sums_agree(lib, K, dtype):
     A, B, b = (rng.standard_normal(s).astype(dtype) for s in ((20, K), (K, 10), (10,)))
     wide = np.abs(A).astype(float) @ np.abs(B).astype(float)
     found = {}
-    for kernel, args, scale in (
-        (nodes.matmul, (A, B), wide),
-        (layers.affine, (A, B, b), wide + np.abs(b)),
-    ):
+    for kernel, args, scale in ((nodes.matmul, (A, B), wide), (layers.affine, (A, B, b), wide + np.abs(b))):
         there, here = pair(lib, kernel, *args)
         found[kernel.__name__] = np.max(np.abs(there - here) / scale) / u
     for name, call, scale in (

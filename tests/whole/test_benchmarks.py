@@ -10,14 +10,13 @@ import sys
 
 import numpy as np
 import pytest
-from pages import ROOT
+from pages import ROOT, checkout
 
 from xpgraph import mlp
 from xpgraph.arrays.kernels import TABLE, load_fast
 from xpgraph.nodes.layers import sigmoid
 
-if not (ROOT / "benchmarks").is_dir():
-    pytest.skip("benchmarks/ is part of a checkout, not of the sdist", allow_module_level=True)
+checkout("benchmarks")
 sys.path.insert(0, str(ROOT))
 
 common = importlib.import_module("benchmarks.common")

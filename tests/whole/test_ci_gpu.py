@@ -9,13 +9,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from pages import ROOT
+from pages import ROOT, checkout
 
 from xpgraph.arrays.installed import usable
 
-if not (ROOT / "ci").is_dir():
-    pytest.skip("ci/ is part of a checkout, not of the sdist", allow_module_level=True)
-sys.path.append(str(ROOT / "ci"))
+sys.path.append(str(checkout("ci")))
 
 from gpu_run import children, packages, suite, training, verify
 from gpu_run.parts import Part

@@ -8,10 +8,9 @@ from functools import partial
 
 import numpy as np
 import pytest
-from pages import ROOT
+from pages import ROOT, checkout
 
-if not (ROOT / "benchmarks").is_dir():
-    pytest.skip("benchmarks/ is part of a checkout, not of the sdist", allow_module_level=True)
+checkout("benchmarks")
 sys.path.insert(0, str(ROOT))
 
 rivals = importlib.import_module("benchmarks.rivals.__main__")

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from drawn import array, mlp, shopping
+from drawn import GOODS, T, X, array, mlp, shopping
 from explained import article, numbers, steps, words
 
 from xpgraph import (
@@ -34,10 +34,6 @@ from xpgraph.pictures.drawing.values import number_text
 from xpgraph.pictures.page import page as page_of
 from xpgraph.pictures.page.formulas import formula, input_letters, output_letters, with_numbers
 from xpgraph.pictures.page.steps import make_page
-
-GOODS = array(100), array(2), array(150), array(3), array(1.1)
-X, T = np.asarray([[0.5, -1.0, 2.0], [1.0, 0.25, -0.5]]), np.asarray([0, 1])
-
 
 # --- the steps ----------------------------------------------------------------------------------------
 

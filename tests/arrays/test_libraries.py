@@ -1,7 +1,5 @@
 """Where arrays live, how their memory lies, and how nodes move from one library to another."""
 
-from __future__ import annotations
-
 import importlib
 
 import numpy as np

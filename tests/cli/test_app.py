@@ -1,9 +1,7 @@
 """The command line as a user meets it: help, errors in one line on stderr, exit codes, ``--debug``, Ctrl-C."""
 
-from __future__ import annotations
-
 import pytest
-from commands import run
+from commands import QUICK, run
 
 
 def test_help_and_version(capsys):
@@ -22,6 +20,7 @@ def test_help_and_version(capsys):
         (["--hidden", "3,x"], 2, "--hidden is '3,x'"),
         (["--lr", "much"], 2, "not a valid float"),
         (["--lr", "nan"], 2, "lr is nan"),
+        (["--lr", "inf"], 2, "lr is inf"),
         (["--epochs", "-1"], 2, "--epochs"),
         (["--nonsense"], 2, "No such option"),
         (["--data", "nope"], 6, "no data set of that name"),
@@ -30,13 +29,16 @@ def test_help_and_version(capsys):
         (["--optimizer", "sgd", "--lr", "1e38", "--activation", "relu"], 4, "at step"),
     ],
 )
-def test_errors_are_one_line_that_says_what_to_do(capsys, arguments, code, words):
-    got, out, err = run(capsys, "train", "--hidden", "8", "--backend", "numpy", "--epochs", "2", *arguments)
+def test_errors_are_one_line_that_says_what_to_do(capsys, tmp_path, arguments, code, words):
+    """A run that cannot start leaves no folder; one that fails later keeps its history."""
+    got, out, err = run(capsys, "train", *QUICK, "--out", "a", *arguments)
     assert got == code
     assert len(err) == 1
     assert err[-1].startswith("xpgraph train: ")
     assert words in err[-1]
     assert not [line for line in out if line.startswith("test accuracy")]
+    assert [*tmp_path.iterdir()] == ([] if code != 4 else [tmp_path / "a"])
+    assert (tmp_path / "a/history.csv").exists() == (code == 4) and not (tmp_path / "a/model.safetensors").exists()
 
 
 def test_debug_shows_the_traceback(capsys):

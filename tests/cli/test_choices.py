@@ -1,7 +1,5 @@
 """The settings of a run: defaults for each data set, options that need each other, the backend that ``auto`` takes."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

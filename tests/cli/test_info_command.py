@@ -1,7 +1,5 @@
 """``xpgraph info``: backends, BLAS, GPUs, caches and known problems."""
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

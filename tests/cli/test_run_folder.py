@@ -1,7 +1,5 @@
 """The folder of a run: its name, and what is refused in it."""
 
-from __future__ import annotations
-
 import os
 import re
 
@@ -12,8 +10,7 @@ from xpgraph.cli.run_folder import new_folder
 from xpgraph.errors import Error
 
 
-def test_a_run_folder_is_never_overwritten(capsys, tmp_path):
-    run(capsys, "train", *QUICK, "--out", "a")
+def test_a_run_folder_is_never_overwritten(capsys, tmp_path, a_run):
     before = (tmp_path / "a/model.safetensors").read_bytes()
     code, _, err = run(capsys, "train", *QUICK, "--seed", "1", "--out", "a")
     assert code == 2

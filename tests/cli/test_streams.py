@@ -1,7 +1,5 @@
 """A command finishes its work also when nobody reads its output, or the output cannot show a letter."""
 
-from __future__ import annotations
-
 import io
 import json
 import os

@@ -1,7 +1,5 @@
 """``xpgraph verify``: its last line, its exit code, its JSON, and the options that it refuses."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Reading CSV files: headers, labels, forms of the same table, and what is refused, with line and column."""
 
-from __future__ import annotations
-
 import os
 import re
 
@@ -14,7 +12,6 @@ from xpgraph.datasets import csv_reader
 from xpgraph.errors import DataError
 
 IRIS = "sepal,petal,species\n5.1,1.4,setosa\n7.0,4.7,versicolor\n6.3,6.0,virginica\n"
-F4 = np.dtype("float32")
 
 
 def rows_of(table):

@@ -1,7 +1,5 @@
 """CSV files as data: classes by name, scaled columns, and later rows treated like the training rows."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Long arrays in blocks and on threads: every element is visited once, whatever the number of threads."""
 
-from __future__ import annotations
-
 import os
 
 import numpy as np

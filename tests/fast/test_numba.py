@@ -1,7 +1,5 @@
 """When numba's bodies run, what they leave to NumPy's, and how they are compiled."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

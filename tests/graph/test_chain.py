@@ -1,7 +1,5 @@
 """Chain: running, nesting, a node used twice, predicting and evaluating, moving, printing."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from nets import Notes, bits, net, weights

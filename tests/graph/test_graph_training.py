@@ -1,7 +1,5 @@
 """Losses that are graphs, nodes without the base class, and runs that fail half-way."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

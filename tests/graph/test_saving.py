@@ -1,7 +1,5 @@
 """Saved models: every bit, shared arrays, structure and options come back; no code is run."""
 
-from __future__ import annotations
-
 import pickle
 
 import numpy as np

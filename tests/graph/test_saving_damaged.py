@@ -1,7 +1,5 @@
 """Files that do not fit, are damaged or foreign, and saves that fail: an error, and nothing half done."""
 
-from __future__ import annotations
-
 import os
 import pickle
 import stat

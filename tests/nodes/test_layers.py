@@ -1,7 +1,5 @@
 """Affine, the activations and softmax: extreme values, and what they refuse."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

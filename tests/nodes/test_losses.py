@@ -1,7 +1,5 @@
 """SoftmaxWithLoss and cross_entropy_loss: every form of label, values, gradients, and what they refuse."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

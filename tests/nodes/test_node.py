@@ -1,7 +1,5 @@
 """Every node: its gradient, and the rules that all nodes follow; then the values of single nodes."""
 
-from __future__ import annotations
-
 import inspect
 from itertools import combinations
 

@@ -1,7 +1,5 @@
 """Operators, reductions and axes: values, the edges of their domains, float16, and what they refuse."""
 
-from __future__ import annotations
-
 import json
 import math
 

@@ -1,7 +1,5 @@
 """Shared and tied parameters: recognised by memory, updated once, with the sum of their gradients."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given, settings

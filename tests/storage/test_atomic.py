@@ -1,7 +1,5 @@
 """One run in a folder at a time: the lock of the operating system; files written whole; what cannot be written."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

@@ -1,7 +1,5 @@
 """Checkpoint files and their folder: which checkpoints stay, which are skipped, what the user is told."""
 
-from __future__ import annotations
-
 import os
 import re
 from pathlib import Path

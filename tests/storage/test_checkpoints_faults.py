@@ -1,7 +1,5 @@
 """Whenever a save fails, is interrupted or killed, or the power goes: the old checkpoint or the new one is there."""
 
-from __future__ import annotations
-
 import errno
 import os
 import resource

@@ -1,7 +1,5 @@
 """No damage to a tensor file goes unseen: every bit, every truncation, thousands of others, one exception class."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import os

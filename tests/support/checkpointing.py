@@ -1,7 +1,5 @@
 """Small trainings and small checkpoints for the tests of checkpoints, and an ``os`` in which a save can fail."""
 
-from __future__ import annotations
-
 import os
 
 import numpy as np
@@ -73,9 +71,6 @@ class Calls:
         for module in (storage, checkpoints):
             monkeypatch.setattr(module, "os", self)
         return self
-
-
-__all__ = ["Calls", "T", "X", "file_bytes", "small", "train", "trainer", "value_of"]
 
 
 def through_a_file(tmp_path, by, more=None):

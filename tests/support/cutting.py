@@ -1,7 +1,5 @@
 """A program that trains with checkpoints and is cut off, at a step, by a signal or a kill; what must be the same."""
 
-from __future__ import annotations
-
 import os
 import signal
 import warnings

@@ -1,7 +1,5 @@
 """Graphs to draw, and functions that read texts and edges from their pictures."""
 
-from __future__ import annotations
-
 import xml.etree.ElementTree as ET
 
 import numpy as np

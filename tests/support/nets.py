@@ -1,7 +1,5 @@
 """Small models, and what the tests of training ask of them."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from xpgraph import (

@@ -92,6 +92,7 @@ def test_the_body_is_chosen_and_given_back(outside, monkeypatch):
     assert not row.bodies
 
 
+@pytest.mark.slow("processes")
 def test_a_kernel_that_became_slower_is_named_and_what_did_not_is_not():
     with proof.copies(ROOT / "xpgraph", "scale", 1.0) as (base, head):
         verdicts = compare.compare(base, head, ["scale", "nonsense"])
@@ -101,6 +102,7 @@ def test_a_kernel_that_became_slower_is_named_and_what_did_not_is_not():
             compare.compare(base, head / "xpgraph", ["scale"])
 
 
+@pytest.mark.slow("processes")
 def test_the_working_tree_is_compared_with_a_commit(capsys):
     if not (ROOT / ".git").exists():
         pytest.skip("there is no commit to compare with outside a clone")

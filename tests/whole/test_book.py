@@ -3,8 +3,6 @@
 ``lib`` gives xpgraph's arrays; the chapter's are NumPy's, since its code is.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -40,6 +40,7 @@ def rehearse(tmp_path, *more, blocked=(), path=None):
     return ended.stdout, json.loads(record.read_text()) if record.exists() else None
 
 
+@pytest.mark.slow("rehearsal")
 def test_the_whole_is_rehearsed(tmp_path):
     said, record = rehearse(tmp_path)
     assert record["rehearsal"] is True
@@ -66,6 +67,7 @@ def test_the_whole_is_rehearsed(tmp_path):
         assert "every kernel was run" in record["parts"]["sanitizer"]["note"]
 
 
+@pytest.mark.slow("rehearsal")
 def test_what_is_missing_is_named(tmp_path):
     said, record = rehearse(tmp_path, "--only", "checklist", "--only", "sanitizer", blocked=("cupy",))
     for name in ("checklist", "sanitizer"):
@@ -75,6 +77,7 @@ def test_what_is_missing_is_named(tmp_path):
     assert record["parts"]["suite"]["note"] == "not asked for"
 
 
+@pytest.mark.slow("rehearsal")
 def test_without_gpp_the_rig_is_left_out(tmp_path):
     if why_not():
         pytest.skip(f"no CUDA rig: {why_not()}")
@@ -82,6 +85,7 @@ def test_without_gpp_the_rig_is_left_out(tmp_path):
     assert record["parts"]["checklist"]["note"] == "there is no g++ to compile the kernels with"
 
 
+@pytest.mark.slow("rehearsal")
 def test_without_torch_its_rows_are_left_out(tmp_path):
     _, record = rehearse(tmp_path, "--only", "jobs", "--only", "rivals", blocked=("torch",))
     assert record["parts"]["jobs"]["rows"]["torch graph"]["note"] == "torch is not installed"

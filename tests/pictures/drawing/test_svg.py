@@ -1,7 +1,5 @@
 """Pictures as files: valid, self-contained, legible; no text overlaps another, measured in a real browser too."""
 
-from __future__ import annotations
-
 import itertools
 import re
 import xml.etree.ElementTree as ET

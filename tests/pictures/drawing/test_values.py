@@ -1,7 +1,5 @@
 """Pictures of graphs: which values, gradients and parameters they show."""
 
-from __future__ import annotations
-
 import random
 import re
 import xml.etree.ElementTree as ET

@@ -1,7 +1,5 @@
 """The HTML of the page: it changes no model, asks for no other file, stays small, and works on every library."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

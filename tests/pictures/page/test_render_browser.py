@@ -1,7 +1,5 @@
 """The page in a real browser, wide and narrow: keys and clicks move through the steps, and the numbers are right."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from browser import CHROMIUM, Browser

@@ -1,7 +1,5 @@
 """The steps of the page: their order, their formulas and their numbers."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

@@ -1,7 +1,5 @@
 """``grade``: the chapter's flaws, planted mistakes, no finding on correct files, and how the file is run."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -2,10 +2,9 @@
 
 import os
 import signal
-import warnings
 
 import numpy as np
-from checkpointing import T, X, trainer
+from checkpointing import T, X, fork, trainer
 
 from xpgraph import Report
 from xpgraph.arrays.libraries import dtype_name, to_numpy
@@ -68,9 +67,7 @@ def bits(by):
 def forked(work):
     """The process id of a child that does ``work()`` and ends: 0, 130 or 143 if a signal ended it, 70 for a fault."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the child can take them
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of threads in the parent; the child uses none
-        child = os.fork()
+    child = fork()
     if child:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         return child

@@ -11,6 +11,8 @@ sys.path.append(str(checkout("ci")))
 
 from gpu_run import asv, children
 
+pytestmark = pytest.mark.slow("processes")
+
 
 @pytest.fixture(scope="module")
 def board(tmp_path_factory):

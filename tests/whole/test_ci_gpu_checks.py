@@ -145,6 +145,7 @@ def test_a_graph_of_many_products_is_timed_by_the_product():
     assert many < one / 5
 
 
+@pytest.mark.slow("processes")
 def test_a_run_past_its_limit_is_ended_with_its_children(tmp_path):
     child = "import os, subprocess, sys; print(os.getpid(), flush=True); subprocess.run([sys.executable, '-c', {!r}])"
     grandchild = "import os, time; print(os.getpid(), flush=True); time.sleep(300)"

@@ -73,6 +73,7 @@ def test_own_data_trains_and_quiet_prints_the_last_line_only(capsys, tmp_path):
     assert float(last.split()[-1]) > 0.9
 
 
+@pytest.mark.slow("training")
 @pytest.mark.parametrize(("data", "least"), [("digits", 0.968), ("spiral", 0.93)])
 def test_accuracy_over_five_seeds(capsys, data, least):
     code, out, _ = run(capsys, "train", "--data", data, "--seeds", "5", "--quiet", "--backend", "numpy")

@@ -20,13 +20,13 @@ def test_help_and_version(capsys):
         (["--hidden", "3,x"], 2, "--hidden is '3,x'"),
         (["--lr", "much"], 2, "not a valid float"),
         (["--lr", "nan"], 2, "lr is nan"),
-        (["--lr", "inf"], 2, "lr is inf"),
         (["--epochs", "-1"], 2, "--epochs"),
         (["--nonsense"], 2, "No such option"),
         (["--data", "nope"], 6, "no data set of that name"),
         (["--data", "nope.npz"], 6, "no such file"),
         (["--data", "mnist", "--data-dir", "nowhere"], 6, "nowhere"),
         (["--optimizer", "sgd", "--lr", "1e38", "--activation", "relu"], 4, "at step"),
+        (["--lr", "inf"], 2, "lr is inf"),
     ],
 )
 def test_errors_are_one_line_that_says_what_to_do(capsys, tmp_path, arguments, code, words):

@@ -5,7 +5,7 @@ import pytest
 from kernel_checks import KERNELS, bodies, check_body
 from layouts import LAYOUTS
 from samples import SAMPLES
-from tolerances import PROMISED
+from sampling import PROMISED
 
 from xpgraph.arrays.kernels import TABLE
 

@@ -173,7 +173,7 @@ def test_a_third_axis_is_more_rows(lib):
         (
             np.zeros(1, int),
             ShapeError,
-            r": t is \(1,\) for x \(2, 3\); give class indices \(2,\) or .* \(2, 3\), C=3\.$",
+            r"\(1,\) for x \(2, 3\); give class indices \(2,\) or probabilities \(2, 3\), C=3\.$",
         ),
     ],
 )

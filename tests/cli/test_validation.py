@@ -105,15 +105,8 @@ def test_options_are_recorded_and_compared_when_a_run_is_resumed(capsys, tmp_pat
     assert recorded["validation"] == 0.1 and recorded["patience"] == 50 and recorded["keep_best"] is True
     assert (recorded["schedule"], recorded["schedule_step"], recorded["schedule_factor"]) == ("step", 2, 0.1)
     assert recorded["warmup"] == 5
-    edits = {
-        "validation": 0.2,
-        "patience": None,
-        "keep_best": False,
-        "schedule_step": 3,
-        "schedule_factor": 0.5,
-        "warmup": 6,
-    }
-    for name, value in edits.items():
+    edits = {"validation": 0.2, "patience": None, "keep_best": False, "schedule_step": 3, "schedule_factor": 0.5}
+    for name, value in (edits | {"warmup": 6}).items():
         config = json.loads(text)
         config["choices"][name] = value
         path.write_text(json.dumps(config), "utf-8")

@@ -52,11 +52,8 @@ def big(n=200, seed=0):
     x = rng.standard_normal((n, 3)) * [1, 1e6, 1e-3] + [5, -1e6, 0]
     x[:, 2] = 0.1  # constant
     kinds = np.array(["setosa", "versicolor"])[(x[:, 0] > 5).astype(int)]
-    return (
-        x,
-        kinds,
-        "a,b,c,kind\n" + "".join(f"{','.join(map(repr, r))},{k}\n" for r, k in zip(x.tolist(), kinds, strict=True)),
-    )
+    rows = "".join(f"{','.join(map(repr, r))},{k}\n" for r, k in zip(x.tolist(), kinds, strict=True))
+    return x, kinds, "a,b,c,kind\n" + rows
 
 
 def test_the_training_rows_decide_the_scale(write):

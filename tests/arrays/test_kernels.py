@@ -1,7 +1,5 @@
 """The table of kernels itself: what it registers, what it refuses, and which body a call gets."""
 
-from __future__ import annotations
-
 import inspect
 
 import numpy as np

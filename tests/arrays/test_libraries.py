@@ -1,7 +1,5 @@
 """Where arrays live, how their memory lies, and how nodes move from one library to another."""
 
-from __future__ import annotations
-
 import importlib
 
 import numpy as np
@@ -90,7 +88,9 @@ def test_a_missing_backend_says_what_to_install(monkeypatch):
 @pytest.mark.parametrize(("version", "wheel"), [(0, "13x"), (12080, "12x"), (13000, "13x")])
 def test_the_wheel_fits_the_driver(monkeypatch, version, wheel):
     monkeypatch.setattr(installed, "driver", lambda: (version, "words about the driver"))
-    assert installed._install("cupy") == f"pip install cupy-cuda{wheel} (words about the driver)"
+    monkeypatch.setattr(installed.importlib.util, "find_spec", lambda name: None)
+    cupy = installed.usable.__wrapped__("cupy")
+    assert not cupy.usable and f"pip install cupy-cuda{wheel} (words about the driver)" in cupy.why
 
 
 # --- nodes that move ---

@@ -1,7 +1,5 @@
 """Random numbers: they depend on seed, purpose and index alone."""
 
-from __future__ import annotations
-
 import hashlib
 
 import numpy as np

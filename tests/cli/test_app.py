@@ -1,9 +1,7 @@
 """The command line as a user meets it: help, errors in one line on stderr, exit codes, ``--debug``, Ctrl-C."""
 
-from __future__ import annotations
-
 import pytest
-from commands import run
+from commands import QUICK, run
 
 
 def test_help_and_version(capsys):
@@ -28,15 +26,19 @@ def test_help_and_version(capsys):
         (["--data", "nope.npz"], 6, "no such file"),
         (["--data", "mnist", "--data-dir", "nowhere"], 6, "nowhere"),
         (["--optimizer", "sgd", "--lr", "1e38", "--activation", "relu"], 4, "at step"),
+        (["--lr", "inf"], 2, "lr is inf"),
     ],
 )
-def test_errors_are_one_line_that_says_what_to_do(capsys, arguments, code, words):
-    got, out, err = run(capsys, "train", "--hidden", "8", "--backend", "numpy", "--epochs", "2", *arguments)
+def test_errors_are_one_line_that_says_what_to_do(capsys, tmp_path, arguments, code, words):
+    """A run that cannot start leaves no folder; one that fails later keeps its history."""
+    got, out, err = run(capsys, "train", *QUICK, "--out", "a", *arguments)
     assert got == code
     assert len(err) == 1
     assert err[-1].startswith("xpgraph train: ")
     assert words in err[-1]
     assert not [line for line in out if line.startswith("test accuracy")]
+    assert [*tmp_path.iterdir()] == ([] if code != 4 else [tmp_path / "a"])
+    assert (tmp_path / "a/history.csv").exists() == (code == 4) and not (tmp_path / "a/model.safetensors").exists()
 
 
 def test_debug_shows_the_traceback(capsys):

@@ -1,8 +1,5 @@
 """The settings of a run: defaults for each data set, options that need each other, the backend that ``auto`` takes."""
 
-from __future__ import annotations
-
-import importlib.util
 import subprocess
 import sys
 
@@ -29,16 +26,6 @@ def test_auto_says_why_it_took_numpy(capsys, monkeypatch, brief):
     monkeypatch.setattr("xpgraph.cli.choices.usable", lambda name: missing if name == "cupy" else usable(name))
     _, out, _ = run(capsys, "train", "--epochs", "0")
     assert out[0] == f"backend numpy (auto): cupy {brief or why}"
-
-
-@pytest.mark.parametrize(("driver", "wheel"), [(0, "cupy-cuda13x"), (12080, "cupy-cuda12x"), (13000, "cupy-cuda13x")])
-def test_what_to_install_follows_the_driver(monkeypatch, driver, wheel):
-    module = sys.modules["xpgraph.arrays.installed"]
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(module, "driver", lambda: (driver, "words"))
-    cupy = module.usable.__wrapped__("cupy")
-    assert not cupy.usable
-    assert f"pip install {wheel}" in cupy.why
 
 
 def test_torch_is_a_witness(capsys):

@@ -1,7 +1,5 @@
 """``xpgraph draw RUN`` and ``xpgraph explain RUN``: what they write and refuse."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np
@@ -13,7 +11,7 @@ from xpgraph.cli.app import main
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def runs(tmp_path_factory):
     """A folder with a run in its folder ``a``."""
     home = tmp_path_factory.mktemp("runs")
     words = ["--epochs", "1", "--hidden", "4", "--backend", "numpy", "--optimizer", "momentum", "--quiet"]
@@ -22,8 +20,8 @@ def trained(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def in_the_folder_of_runs(trained, monkeypatch, in_an_empty_folder):
-    monkeypatch.chdir(trained)
+def in_the_folder_of_runs(runs, monkeypatch, in_an_empty_folder):
+    monkeypatch.chdir(runs)
 
 
 def loss_of(row):
@@ -32,28 +30,28 @@ def loss_of(row):
     return float(model.forward(data.x_test[row : row + 1], data.t_test[row : row + 1]))
 
 
-def test_draw_writes_the_picture_of_a_row(capsys, trained, tmp_path):
+def test_draw_writes_the_picture_of_a_row(capsys, runs, tmp_path):
     assert run(capsys, "draw", "a") == (0, ["wrote net.svg"], [])
-    text = (trained / "net.svg").read_text("utf-8")
+    text = (runs / "net.svg").read_text("utf-8")
     assert f">{loss_of(0):.4g}<" in text
     assert "a, row 0 of the test data" in text
     assert run(capsys, "draw", "a", "-o", str(tmp_path / "deep/net.dot"), "--sample", "3")[0] == 0
     assert (tmp_path / "deep/net.dot").read_text("utf-8").startswith("digraph")
 
 
-def test_explain_writes_the_page_of_a_row_with_the_runs_optimizer(capsys, trained):
-    (trained / "step.html").write_text("an older page")
+def test_explain_writes_the_page_of_a_row_with_the_runs_optimizer(capsys, runs):
+    (runs / "step.html").write_text("an older page")
     assert run(capsys, "explain", "a", "--sample", "359") == (0, ["wrote step.html"], [])
-    text = (trained / "step.html").read_text("utf-8")
+    text = (runs / "step.html").read_text("utf-8")
     assert f">{loss_of(359):.4g}<" in text
     assert "Momentum(lr=0.1, momentum=0.9)" in text
-    weights = (trained / "a/model.safetensors").read_bytes()
+    weights = (runs / "a/model.safetensors").read_bytes()
     run(capsys, "explain", "a")
-    assert (trained / "a/model.safetensors").read_bytes() == weights
+    assert (runs / "a/model.safetensors").read_bytes() == weights
 
 
 @pytest.mark.parametrize("command", ["draw", "explain"])
-def test_mistakes_are_one_line(capsys, trained, tmp_path, command):
+def test_mistakes_are_one_line(capsys, runs, tmp_path, command):
     who = f"xpgraph {command}: "
     assert run(capsys, command, "nope")[::2] == (
         6, [f"{who}there is no nope; give the folder of a run, such as runs/<date-time>-digits."]
@@ -70,14 +68,14 @@ def test_mistakes_are_one_line(capsys, trained, tmp_path, command):
     code, _, err = run(capsys, command, "a", "--sample", "-1")
     assert code == 2
     assert len(err) == 1
-    (tmp_path / "model.safetensors").write_bytes((trained / "a/model.safetensors").read_bytes())
+    (tmp_path / "model.safetensors").write_bytes((runs / "a/model.safetensors").read_bytes())
     code, _, err = run(capsys, command, str(tmp_path / "model.safetensors"))
     assert code == 6
     assert "has no configuration beside it" in err[0]
-    assert not (trained / "net.pdf").exists()
+    assert not (runs / "net.pdf").exists()
 
 
-def test_own_data_is_read_again(capsys, trained, tmp_path):
+def test_own_data_is_read_again(capsys, runs, tmp_path):
     r = np.random.default_rng(0)
     np.savez(tmp_path / "own.npz", x=r.normal(size=(20, 3)), t=r.integers(0, 2, 20))
     words = ["--epochs", "1", "--hidden", "none", "--backend", "numpy", "--quiet"]

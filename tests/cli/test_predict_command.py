@@ -1,7 +1,5 @@
 """``xpgraph predict``: which rows it takes, what it writes, what it refuses."""
 
-from __future__ import annotations
-
 import csv
 import json
 import os
@@ -12,11 +10,8 @@ from commands import run
 
 from xpgraph import load
 
-QUICK = ["--epochs", "2", "--hidden", "8", "--backend", "numpy"]
 
-
-def test_predict_writes_a_line_for_each_row(capsys, tmp_path):
-    run(capsys, "train", *QUICK, "--out", "a")
+def test_predict_writes_a_line_for_each_row(capsys, tmp_path, a_run):
     code, out, _ = run(capsys, "predict", "a")
     assert code == 0
     config = json.loads((tmp_path / "a/config.json").read_text("utf-8"))
@@ -27,8 +22,7 @@ def test_predict_writes_a_line_for_each_row(capsys, tmp_path):
     assert sum(row["class"] == row["label"] for row in rows) / 360 == pytest.approx(config["result"]["test_accuracy"])
 
 
-def test_predict_takes_rows_without_labels(capsys, tmp_path):
-    run(capsys, "train", *QUICK, "--out", "a")
+def test_predict_takes_rows_without_labels(capsys, tmp_path, a_run):
     np.savez(tmp_path / "new.npz", x=np.arange(128, dtype=np.uint8).reshape(2, 64) % 17)
     code, out, _ = run(capsys, "predict", "a", "--data", "new.npz", "--out", "deep/new.csv")
     assert code == 0
@@ -40,8 +34,7 @@ def test_predict_takes_rows_without_labels(capsys, tmp_path):
     assert [int(line.split(",")[1]) for line in lines[1:]] == y.argmax(axis=1).tolist()
 
 
-def test_predict_refuses_rows_of_another_width(capsys, tmp_path):
-    run(capsys, "train", *QUICK, "--out", "a")
+def test_predict_refuses_rows_of_another_width(capsys, tmp_path, a_run):
     np.savez(tmp_path / "new.npz", x=np.zeros((2, 63)))
     code, _, err = run(capsys, "predict", "a", "--data", "new.npz")
     assert code == 6
@@ -75,8 +68,7 @@ def test_predict_takes_the_test_rows_of_own_data(capsys, tmp_path, monkeypatch, 
     assert out[-1].startswith("accuracy ")  # of all rows, so not "test accuracy"
 
 
-def test_a_model_without_configuration_needs_data(capsys, tmp_path):
-    run(capsys, "train", *QUICK, "--out", "a")
+def test_a_model_without_configuration_needs_data(capsys, tmp_path, a_run):
     (tmp_path / "a/config.json").unlink()
     code, _, err = run(capsys, "predict", "a")
     assert code == 6

@@ -1,21 +1,16 @@
 """The folder of a run: its name, and what is refused in it."""
 
-from __future__ import annotations
-
 import os
 import re
 
 import pytest
-from commands import run
+from commands import QUICK, run
 
 from xpgraph.cli.run_folder import new_folder
 from xpgraph.errors import Error
 
-QUICK = ["--epochs", "2", "--hidden", "8", "--backend", "numpy"]
 
-
-def test_a_run_folder_is_never_overwritten(capsys, tmp_path):
-    run(capsys, "train", *QUICK, "--out", "a")
+def test_a_run_folder_is_never_overwritten(capsys, tmp_path, a_run):
     before = (tmp_path / "a/model.safetensors").read_bytes()
     code, _, err = run(capsys, "train", *QUICK, "--seed", "1", "--out", "a")
     assert code == 2

@@ -1,7 +1,5 @@
 """A command finishes its work also when nobody reads its output, or the output cannot show a letter."""
 
-from __future__ import annotations
-
 import io
 import json
 import os
@@ -19,6 +17,7 @@ def xpgraph(*arguments, **options):
     return subprocess.run([sys.executable, "-m", "xpgraph", *arguments], capture_output=True, text=True, **options)
 
 
+@pytest.mark.slow("processes")
 def test_no_reader_no_terminal_and_no_letters(tmp_path):
     """A pipe whose reader ends, closed streams, a full disk, a locale without 汉字 and a path with them."""
     name = "a run 汉字"

@@ -1,7 +1,5 @@
 """``xpgraph train``: its lines, its run folder, several seeds, and the accuracy that the defaults reach."""
 
-from __future__ import annotations
-
 import csv
 import json
 import os
@@ -9,40 +7,25 @@ import re
 
 import numpy as np
 import pytest
-from commands import run
+from commands import QUICK, run
 
 from xpgraph.cli.choices import LEARNING_RATES
-
-QUICK = ["--epochs", "2", "--hidden", "8", "--backend", "numpy"]
 
 
 def test_train_needs_no_option(capsys, tmp_path):
     code, out, err = run(capsys, "train", "--epochs", "3")
     assert (code, err) == (0, [])
     assert re.fullmatch(r"test accuracy [01]\.\d{4}", out[-1])
-    assert out[0].startswith("backend ")
-    assert out[0].split()[2] == "(auto):"
+    assert out[0].startswith("backend ") and out[0].split()[2] == "(auto):"
+    steps = [line for line in out if "iter" in line]  # the chapter's lines
+    assert len(steps) == 3 * 3  # 45 iterations an epoch: 1, 21, 41
+    assert re.fullmatch(r"\| epoch 1 \|  iter 21 / 45 \| time \d+\[s\] \| loss \d+\.\d\d", steps[1])
     (folder,) = (tmp_path / "runs").iterdir()
     assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d-digits", folder.name)
     assert f"run folder runs{os.sep}{folder.name}" in out
     names = [p.name for p in folder.iterdir() if not re.fullmatch(r"checkpoint-\d{6}\.safetensors", p.name)]
     assert sorted(names) == [".lock", "config.json", "history.csv", "loss.png", "model.safetensors"]
     assert (folder / "loss.png").read_bytes()[:4] == b"\x89PNG"
-
-
-def test_piped_output_is_the_chapters_lines(capsys):
-    _, out, _ = run(capsys, "train", *QUICK)
-    steps = [line for line in out if "iter" in line]
-    assert len(steps) == 2 * 3  # 45 iterations an epoch: 1, 21, 41
-    assert re.fullmatch(r"\| epoch 1 \|  iter 21 / 45 \| time \d+\[s\] \| loss \d+\.\d\d", steps[1])
-
-
-def test_quiet_prints_the_last_line_only(capsys):
-    code, out, err = run(capsys, "train", "--quiet", *QUICK)
-    assert code == 0
-    assert len(out) == 1
-    assert out[0].startswith("test accuracy ")
-    assert err == []
 
 
 def test_config_and_history_record_the_run(capsys, tmp_path):
@@ -81,30 +64,16 @@ def test_seeds_print_mean_and_spread(capsys, tmp_path):
     assert err == [f"xpgraph predict: many holds a run for each seed; give one of them, such as many{os.sep}seed-0."]
 
 
-def test_own_data_trains(capsys, tmp_path):
+def test_own_data_trains_and_quiet_prints_the_last_line_only(capsys, tmp_path):
     rng = np.random.default_rng(0)
     t = rng.integers(0, 2, 200)
     np.savez(tmp_path / "own.npz", x=rng.normal(size=(200, 3)) + 4 * t[:, None], t=t)
-    code, out, _ = run(capsys, "train", "--data", "own.npz", "--hidden", "none", "--quiet")
-    assert code == 0
-    assert float(out[-1].split()[-1]) > 0.9
+    code, (last,), err = run(capsys, "train", "--data", "own.npz", "--hidden", "none", "--quiet")
+    assert (code, err) == (0, []) and last.startswith("test accuracy ")
+    assert float(last.split()[-1]) > 0.9
 
 
-def test_a_run_that_cannot_start_leaves_no_folder(capsys, tmp_path):
-    for arguments in (["--data", "nope"], ["--lr", "inf"], ["--hidden", "x"]):
-        assert run(capsys, "train", *arguments)[0] in (2, 6)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_run_that_fails_keeps_its_history(capsys, tmp_path):
-    code, _, _ = run(
-        capsys, "train", *QUICK, "--optimizer", "sgd", "--lr", "1e38", "--activation", "relu", "--out", "a"
-    )
-    assert code == 4
-    assert (tmp_path / "a/history.csv").exists()
-    assert not (tmp_path / "a/model.safetensors").exists()
-
-
+@pytest.mark.slow("training")
 @pytest.mark.parametrize(("data", "least"), [("digits", 0.968), ("spiral", 0.93)])
 def test_accuracy_over_five_seeds(capsys, data, least):
     code, out, _ = run(capsys, "train", "--data", data, "--seeds", "5", "--quiet", "--backend", "numpy")

@@ -1,7 +1,5 @@
 """Training and predicting on .csv files: names of classes, columns and scales."""
 
-from __future__ import annotations
-
 import csv
 import json
 import os

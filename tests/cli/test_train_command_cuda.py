@@ -1,7 +1,5 @@
 """``xpgraph train`` on a CUDA device: precision, CUDA graphs, and running out of memory."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,22 +1,18 @@
 """``xpgraph train --resume``: interrupted runs continue from their folder; what else can happen to a run's folder."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal
 import sys
 
 import pytest
-from commands import run
+from commands import CSV, SPIRAL, cut_off, run
 from cutting import Cut, cut_at
 
 from xpgraph import datasets
 from xpgraph.cli.app import main
 from xpgraph.storage import atomic
 from xpgraph.storage.checkpoints import Checkpoints, latest
-
-SPIRAL = ["train", "--data", "spiral", "--epochs", "6", "--backend", "numpy"]  # 60 steps
 
 
 def results(folder):
@@ -26,22 +22,17 @@ def results(folder):
     return (folder / "model.safetensors").read_bytes(), history, config["result"], config["choices"]
 
 
-def interrupt(capsys, monkeypatch, step, *arguments, act=None):
-    """Start a run that dies after ``step`` updates; or that calls ``act`` there, and then the output of ``run``."""
-    with monkeypatch.context() as patch:
+def act_at(capsys, step, act, *arguments):
+    """The output of a run that calls ``act`` after ``step`` updates."""
+    with pytest.MonkeyPatch.context() as patch:
         cut_at(patch, step, act)
-        if act is not None:
-            return run(capsys, *SPIRAL, *arguments)
-        with pytest.raises(Cut):
-            main([*SPIRAL, *arguments])
-    capsys.readouterr()
-    return None
+        return run(capsys, *SPIRAL, *arguments)
 
 
 @pytest.mark.parametrize("options", [[], ["--optimizer", "momentum", "--max-grad", "0.5", "--dtype", "float64"]])
-def test_an_interrupted_run_resumes_with_its_own_settings(capsys, monkeypatch, tmp_path, options):
+def test_an_interrupted_run_resumes_with_its_own_settings(capsys, tmp_path, options):
     assert run(capsys, *SPIRAL, "--out", "straight", *options)[0] == 0
-    interrupt(capsys, monkeypatch, 37, "--out", "r", "--checkpoint-every", "8", *options)
+    cut_off(capsys, 37, *SPIRAL, "--out", "r", "--checkpoint-every", "8", *options)
     assert latest(tmp_path / "r").step == 32
     code, out, err = run(capsys, "train", "--resume", "r")
     assert (code, err) == (0, [])
@@ -57,10 +48,9 @@ def test_an_interrupted_run_resumes_with_its_own_settings(capsys, monkeypatch, t
 @pytest.mark.parametrize(
     ("number", "code", "word"), [(1, 129, "the terminal was closed"), (2, 130, "interrupted"), (15, 143, "terminated")]
 )
-def test_a_signal_saves_and_says_how_to_resume(capsys, monkeypatch, tmp_path, number, code, word):
+def test_a_signal_saves_and_says_how_to_resume(capsys, tmp_path, number, code, word):
     run(capsys, *SPIRAL, "--out", "straight")
-    act = lambda: os.kill(os.getpid(), number)  # noqa: E731
-    got, _, err = interrupt(capsys, monkeypatch, 37, "--out", "my run", act=act)
+    got, _, err = act_at(capsys, 37, lambda: os.kill(os.getpid(), number), "--out", "my run")
     assert got == code
     assert err[-1] == f"xpgraph train: {word}; step 37 is saved in my run; to go on: xpgraph train --resume 'my run'."
     assert (tmp_path / "my run/history.csv").exists() and not (tmp_path / "my run/model.safetensors").exists()
@@ -112,11 +102,8 @@ def test_a_run_killed_before_its_first_file_can_be_started_again(capsys, tmp_pat
 @pytest.mark.skipif(sys.platform != "linux", reason="names that are not UTF-8: of Linux")
 def test_a_run_whose_data_has_a_name_that_is_not_utf8(capsys, tmp_path):
     name = os.fsdecode(b"\xff.csv")
-    (tmp_path / name).write_text("\n".join(f"{i},{i % 7},{'ab'[i % 2]}" for i in range(40)))
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Cut):
-        cut_at(patch, 3)
-        main(["train", "--data", name, "--backend", "numpy", "--out", "r"])
-    capsys.readouterr()
+    (tmp_path / name).write_text(CSV)
+    cut_off(capsys, 3, "train", "--data", name, "--backend", "numpy", "--out", "r")
     assert run(capsys, "train", "--resume", "r")[0] == 0
     assert run(capsys, "predict", "r")[0] == 0
 
@@ -140,7 +127,7 @@ def test_a_run_killed_after_its_last_step_is_finished(capsys, monkeypatch, tmp_p
     assert results(tmp_path / "r") == results(tmp_path / "straight")
 
 
-def test_seeds_resume_where_they_stopped(capsys, monkeypatch, tmp_path):
+def test_seeds_resume_where_they_stopped(capsys, tmp_path):
     seeds = ["--seeds", "3", "--seed", "4"]
     mean = run(capsys, *SPIRAL, *seeds, "--out", "straight")[1][-1]
     count = []
@@ -150,7 +137,7 @@ def test_seeds_resume_where_they_stopped(capsys, monkeypatch, tmp_path):
         if len(count) == 2:
             os.kill(os.getpid(), signal.SIGINT)
 
-    code, _, err = interrupt(capsys, monkeypatch, 37, *seeds, "--out", "r", act=act)
+    code, _, err = act_at(capsys, 37, act, *seeds, "--out", "r")
     assert code == 130 and err[-1].endswith("step 37 is saved in r/seed-5; to go on: xpgraph train --resume r.")
     path = tmp_path / "r/config.json"
     text = path.read_text()
@@ -172,8 +159,8 @@ def test_seeds_resume_where_they_stopped(capsys, monkeypatch, tmp_path):
     assert config[0] == config[1]
 
 
-def test_options_beside_resume(capsys, monkeypatch):
-    interrupt(capsys, monkeypatch, 37, "--out", "r")
+def test_options_beside_resume(capsys):
+    cut_off(capsys, 37, *SPIRAL, "--out", "r")
     code, _, err = run(capsys, "train", "--resume", "r", "--lr", "0.1")
     assert code == 2 and "--resume takes --lr from the run; leave it out." in err[-1]
     code, _, err = run(capsys, "train", "--resume", "r", "--data-dir", "d")
@@ -182,8 +169,8 @@ def test_options_beside_resume(capsys, monkeypatch):
     assert code == 0 and len(out) == 1
 
 
-def test_damaged_checkpoints_are_reported_and_left_alone(capsys, monkeypatch, tmp_path):
-    interrupt(capsys, monkeypatch, 37, "--out", "r", "--checkpoint-every", "8")
+def test_damaged_checkpoints_are_reported_and_left_alone(capsys, tmp_path):
+    cut_off(capsys, 37, *SPIRAL, "--out", "r", "--checkpoint-every", "8")
     paths = sorted((tmp_path / "r").glob("*.safetensors"))
     assert [path.name[11:17] for path in paths] == ["000024", "000032"]
     for path in paths:
@@ -196,7 +183,7 @@ def test_damaged_checkpoints_are_reported_and_left_alone(capsys, monkeypatch, tm
 def test_a_config_that_was_edited_is_refused(capsys, monkeypatch, tmp_path, step):
     """Unless the numbers of the run do not depend on what was edited."""
     if step:
-        interrupt(capsys, monkeypatch, step, "--out", "r")
+        cut_off(capsys, step, *SPIRAL, "--out", "r")
     else:
         act = lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
         with monkeypatch.context() as patch:
@@ -219,11 +206,9 @@ def test_a_config_that_was_edited_is_refused(capsys, monkeypatch, tmp_path, step
     assert (code, err) == (0, []) and json.loads(path.read_text())["result"]["epochs"] == 7
 
 
-def test_data_that_was_moved(capsys, monkeypatch, tmp_path):
-    (tmp_path / "d.csv").write_text("\n".join(f"{i},{i % 7},{'ab'[i % 2]}" for i in range(40)))
-    with monkeypatch.context() as patch, pytest.raises(Cut):
-        cut_at(patch, 3)
-        main(["train", "--data", "d.csv", "--backend", "numpy", "--out", "r"])
+def test_data_that_was_moved(capsys, tmp_path):
+    (tmp_path / "d.csv").write_text(CSV)
+    cut_off(capsys, 3, "train", "--data", "d.csv", "--backend", "numpy", "--out", "r")
     (tmp_path / "d.csv").rename(tmp_path / "moved.csv")
     code, _, err = run(capsys, "train", "--resume", "r")
     assert code == 6 and "d.csv" in err[-1]
@@ -232,23 +217,19 @@ def test_data_that_was_moved(capsys, monkeypatch, tmp_path):
     assert run(capsys, "train", "--resume", "r")[0] == 0
 
 
-def test_other_data_is_refused(capsys, monkeypatch, tmp_path):
-    rows = "\n".join(f"{i},{i % 7},{'ab'[i % 2]}" for i in range(40))
-    (tmp_path / "d.csv").write_text(rows)
-    with monkeypatch.context() as patch, pytest.raises(Cut):
-        cut_at(patch, 3)
-        main(["train", "--data", "d.csv", "--backend", "numpy", "--out", "r"])
-    capsys.readouterr()
+def test_other_data_is_refused(capsys, tmp_path):
+    (tmp_path / "d.csv").write_text(CSV)
+    cut_off(capsys, 3, "train", "--data", "d.csv", "--backend", "numpy", "--out", "r")
     (tmp_path / "r/history.csv").write_text("as it was")
     before = {path.name: path.read_bytes() for path in (tmp_path / "r").iterdir() if path.name != ".lock"}
-    (tmp_path / "d.csv").write_text(rows.replace("39,4", "39,5"))
+    (tmp_path / "d.csv").write_text(CSV.replace("39,4", "39,5"))
     code, _, err = run(capsys, "train", "--resume", "r")
     assert code == 6 and "this fit has data of sha256" in err[-1]
     assert before == {path.name: path.read_bytes() for path in (tmp_path / "r").iterdir() if path.name != ".lock"}
 
 
-def test_a_run_that_is_running_is_refused(capsys, monkeypatch, tmp_path):
-    interrupt(capsys, monkeypatch, 37, "--out", "r")
+def test_a_run_that_is_running_is_refused(capsys, tmp_path):
+    cut_off(capsys, 37, *SPIRAL, "--out", "r")
     with Checkpoints(tmp_path / "r"):
         code, _, err = run(capsys, "train", "--resume", "r")
     assert code == 2 and f"the run with process id {os.getpid()} writes into it" in err[-1]
@@ -263,8 +244,8 @@ def test_a_full_disk_is_exit_code_5(capsys, monkeypatch, tmp_path):
         code, _, err = run(capsys, *SPIRAL, "--out", "r")
     assert code == 5 and "No space left on device" in err[-1]
     assert not (tmp_path / "r").exists()
-    act = lambda: monkeypatch.setattr(atomic, "_write", full)  # noqa: E731
-    code, _, err = interrupt(capsys, monkeypatch, 37, "--out", "r", "--checkpoint-every", "8", act=act)
+    fill = lambda: monkeypatch.setattr(atomic, "_write", full)  # noqa: E731
+    code, _, err = act_at(capsys, 37, fill, "--out", "r", "--checkpoint-every", "8")
     assert code == 5 and "older files are as they were" in err[-1]
     assert latest(tmp_path / "r").step == 32
 

@@ -1,23 +1,18 @@
 """``xpgraph train --validation``: rows set aside by the seed, and what a run then says of them and of the test rows."""
 
-from __future__ import annotations
-
 import csv
 import json
 
 import numpy as np
 import pytest
-from commands import run
-from cutting import Cut, cut_at
+from commands import SPIRAL, cut_off, run
 
 from xpgraph import Chain, datasets, load
 from xpgraph.arrays.random_numbers import permutation
-from xpgraph.cli.app import main
 from xpgraph.cli.choices import Choices
 from xpgraph.cli.validation import split_validation
 from xpgraph.errors import DataError
 
-SPIRAL = ["train", "--data", "spiral", "--epochs", "6", "--backend", "numpy"]  # 300 training rows, batches of 30
 OPTIONS = ["--validation", "0.1", "--patience", "50", "--keep-best", "--schedule", "step", "--warmup", "5"]
 
 
@@ -100,26 +95,17 @@ def test_epochs_show_the_validation_rows_and_the_end_the_test_rows(capsys, monke
     assert config["result"]["test_accuracy"] == model.evaluate(data.x_test, data.t_test).accuracy
 
 
-def test_options_are_recorded_and_compared_when_a_run_is_resumed(capsys, monkeypatch, tmp_path):
+def test_options_are_recorded_and_compared_when_a_run_is_resumed(capsys, tmp_path):
     assert run(capsys, *SPIRAL, *OPTIONS, "--out", "straight")[0] == 0
-    with monkeypatch.context() as patch, pytest.raises(Cut):
-        cut_at(patch, 37)
-        main([*SPIRAL, *OPTIONS, "--checkpoint-every", "8", "--out", "r"])
+    cut_off(capsys, 37, *SPIRAL, *OPTIONS, "--checkpoint-every", "8", "--out", "r")
     path = tmp_path / "r/config.json"
     text = path.read_text("utf-8")
     recorded = json.loads(text)["choices"]
     assert recorded["validation"] == 0.1 and recorded["patience"] == 50 and recorded["keep_best"] is True
     assert (recorded["schedule"], recorded["schedule_step"], recorded["schedule_factor"]) == ("step", 2, 0.1)
     assert recorded["warmup"] == 5
-    edits = {
-        "validation": 0.2,
-        "patience": None,
-        "keep_best": False,
-        "schedule_step": 3,
-        "schedule_factor": 0.5,
-        "warmup": 6,
-    }
-    for name, value in edits.items():
+    edits = {"validation": 0.2, "patience": None, "keep_best": False, "schedule_step": 3, "schedule_factor": 0.5}
+    for name, value in (edits | {"warmup": 6}).items():
         config = json.loads(text)
         config["choices"][name] = value
         path.write_text(json.dumps(config), "utf-8")
@@ -134,10 +120,8 @@ def test_options_are_recorded_and_compared_when_a_run_is_resumed(capsys, monkeyp
 
 
 @pytest.mark.parametrize(("schedule", "code"), [("step", 0), ("cosine", 6)])
-def test_epochs_may_be_edited_unless_the_schedule_depends_on_them(capsys, monkeypatch, tmp_path, schedule, code):
-    with monkeypatch.context() as patch, pytest.raises(Cut):
-        cut_at(patch, 37)
-        main([*SPIRAL, "--schedule", schedule, "--out", "r"])
+def test_epochs_may_be_edited_unless_the_schedule_depends_on_them(capsys, tmp_path, schedule, code):
+    cut_off(capsys, 37, *SPIRAL, "--schedule", schedule, "--out", "r")
     path = tmp_path / "r/config.json"
     path.write_text(path.read_text("utf-8").replace('"epochs": 6', '"epochs": 7'), "utf-8")
     assert run(capsys, "train", "--resume", "r")[0] == code
@@ -147,11 +131,10 @@ def test_a_run_from_before_there_were_these_options_resumes(capsys, monkeypatch,
     """Its config.json and its checkpoint lack them; one that is added by hand is refused."""
     old = [name for name in vars(Choices()) if name not in ("validation", "patience", "keep_best", "warmup")]
     old = [name for name in old if not name.startswith("schedule")]
-    with monkeypatch.context() as patch, pytest.raises(Cut):
+    with monkeypatch.context() as patch:
         asdict = lambda choices: {name: getattr(choices, name) for name in old}  # noqa: E731
         patch.setattr("xpgraph.cli.training_run.asdict", asdict)
-        cut_at(patch, 37)
-        main([*SPIRAL, "--out", "r"])
+        cut_off(capsys, 37, *SPIRAL, "--out", "r")
     path = tmp_path / "r/config.json"
     text = path.read_text("utf-8")
     config = json.loads(text)

@@ -1,13 +1,9 @@
 """``xpgraph verify``: its last line, its exit code, its JSON, and the options that it refuses."""
 
-from __future__ import annotations
-
 import json
 
 import pytest
-from commands import run
-
-QUICK = ["--epochs", "2", "--hidden", "8", "--backend", "numpy"]
+from commands import QUICK, run
 
 
 def test_verify_says_pass_and_writes_what_it_saw(capsys, tmp_path):

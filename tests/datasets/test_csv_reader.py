@@ -1,7 +1,5 @@
 """Reading CSV files: headers, labels, forms of the same table, and what is refused, with line and column."""
 
-from __future__ import annotations
-
 import os
 import re
 
@@ -14,7 +12,6 @@ from xpgraph.datasets import csv_reader
 from xpgraph.errors import DataError
 
 IRIS = "sepal,petal,species\n5.1,1.4,setosa\n7.0,4.7,versicolor\n6.3,6.0,virginica\n"
-F4 = np.dtype("float32")
 
 
 def rows_of(table):
@@ -136,20 +133,14 @@ REFUSED = [
         "1,?,a\n2,3,b\n",
         "line 1, column 2: expected a number like its neighbours, or a header with names.*, found '\\?'",
     ),
-    (
-        "land,1990,1991,t\n1,2,3,a\n",
-        "line 1, column 1: expected a number like its neighbours, .*, found 'land'",
-    ),
+    ("land,1990,1991,t\n1,2,3,a\n", "line 1, column 1: expected a number like its neighbours, .*, found 'land'"),
     (
         ",x,t\n0,1,a\n",
         r"line 1, column 1: expected a name, found none. If this is the index that pandas .*to_csv\(index=Fa",
     ),
     (",,\n1,2,3\n", "line 1: expected values, found only commas"),
     ("1,2,a\n,,\n", "line 2: expected values, found only commas"),
-    (
-        b"1,2,a\n1,2,\xe9t\xe9\n",
-        "line 2: expected text in UTF-8, found the byte e9 at position 5. Save .* as UTF-8",
-    ),
+    (b"1,2,a\n1,2,\xe9t\xe9\n", "line 2: expected text in UTF-8, found the byte e9 at position 5. Save .* as UTF-8"),
     ("1,2,setosa\n".encode("utf-16"), "line 1: expected text in UTF-8, found utf-16"),
     ("1,2,setosa\n".encode("utf-16-le"), "line 1: expected text, found a zero byte at position 2"),
     (b"PK\3\4 a workbook", "expected text in UTF-8, found a zip file"),

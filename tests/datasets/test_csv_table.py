@@ -1,7 +1,5 @@
 """CSV files as data: classes by name, scaled columns, and later rows treated like the training rows."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np
@@ -54,11 +52,8 @@ def big(n=200, seed=0):
     x = rng.standard_normal((n, 3)) * [1, 1e6, 1e-3] + [5, -1e6, 0]
     x[:, 2] = 0.1  # constant
     kinds = np.array(["setosa", "versicolor"])[(x[:, 0] > 5).astype(int)]
-    return (
-        x,
-        kinds,
-        "a,b,c,kind\n" + "".join(f"{','.join(map(repr, r))},{k}\n" for r, k in zip(x.tolist(), kinds, strict=True)),
-    )
+    rows = "".join(f"{','.join(map(repr, r))},{k}\n" for r, k in zip(x.tolist(), kinds, strict=True))
+    return x, kinds, "a,b,c,kind\n" + rows
 
 
 def test_the_training_rows_decide_the_scale(write):
@@ -101,10 +96,7 @@ def test_numbers_too_large_for_the_dtype_are_told(write):
         csv_table.load_rows(write(rows), table, F4)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [{"columns": ["a"]}, {"shift": ["x", 0, 0]}, {"classes": 3}, {"scale": None}],
-)
+@pytest.mark.parametrize("change", [{"columns": ["a"]}, {"shift": ["x", 0, 0]}, {"classes": 3}, {"scale": None}])
 def test_a_configuration_that_was_altered_is_refused(write, change):
     stored = csv_table.load(write(big()[2]), "kind", 1, F4)[1].as_json() | change
     with pytest.raises(DataError, match="Reading the format of a run's csv file"):

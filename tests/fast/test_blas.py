@@ -1,7 +1,5 @@
 """p + a g by NumPy's own BLAS: what it takes, and what it refuses."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Long arrays in blocks and on threads: every element is visited once, whatever the number of threads."""
 
-from __future__ import annotations
-
 import os
 
 import numpy as np
@@ -10,16 +8,8 @@ import pytest
 from xpgraph import SGD, Adam
 from xpgraph.fast import blocks
 
-SIZES = [
-    0,
-    1,
-    blocks.BLOCK - 1,
-    blocks.BLOCK,
-    blocks.BLOCK + 1,
-    3 * blocks.BLOCK,
-    blocks.THREADED,
-    5 * blocks.BLOCK + 7,
-]
+B = blocks.BLOCK
+SIZES = [0, 1, B - 1, B, B + 1, 3 * B, blocks.THREADED, 5 * B + 7]
 
 
 @pytest.fixture(params=[1, 2, 3, 8])
@@ -44,10 +34,8 @@ def test_every_element_is_visited_once(count, size):
 
 @pytest.mark.parametrize("clip", [None, np.array(0.5)])
 def test_an_update_visits_every_parameter_once(count, clip):
-    params = [np.zeros(size) for size in SIZES] + [
-        np.zeros((300, 300))[:, ::2],
-        np.asfortranarray(np.zeros((700, 100))),
-    ]
+    odd = [np.zeros((300, 300))[:, ::2], np.asfortranarray(np.zeros((700, 100)))]
+    params = [np.zeros(size) for size in SIZES] + odd
     grads = [np.ones(p.shape) for p in params]
 
     def update(p, g):

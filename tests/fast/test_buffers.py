@@ -1,7 +1,5 @@
 """Memory is reused only when nobody refers to it any more."""
 
-from __future__ import annotations
-
 import threading
 
 import numpy as np

@@ -1,13 +1,11 @@
 """Every body of every kernel, in every dtype and layout, against the generic body on NumPy in float64."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from kernel_checks import KERNELS, bodies, check_body
 from layouts import LAYOUTS
 from samples import SAMPLES
-from tolerances import PROMISED
+from sampling import PROMISED
 
 from xpgraph.arrays.kernels import TABLE
 

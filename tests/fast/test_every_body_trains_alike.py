@@ -1,7 +1,5 @@
 """Training gives the same weights with the generic bodies, with NumPy's fast ones, and with those of numba."""
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 
 import numpy as np

@@ -1,7 +1,5 @@
 """When numba's bodies run, what they leave to NumPy's, and how they are compiled."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
@@ -194,11 +192,8 @@ def test_other_kinds_of_arrays_go_to_numpys_bodies(kind, tmp_path):
         assert np.allclose(call(*given), true, rtol=3e-3 if kind == "float16" else 1e-5)
     if kind == "0-d":
         return
-    W, b, t = (
-        as_kind(random.standard_normal((6, 5))),
-        as_kind(random.standard_normal((1, 5)))[..., 0, :],
-        np.arange(6) % 5,
-    )
+    W, b = as_kind(random.standard_normal((6, 5))), as_kind(random.standard_normal((1, 5)))[..., 0, :]
+    t = np.arange(6) % 5
     if kind == "transposed":
         W, b = np.asfortranarray(random.standard_normal((6, 5)).astype(np.float32)), np.zeros(10, np.float32)[::2]
     y = affine(as_kind(x), W, b)

@@ -1,7 +1,5 @@
 """mlp: its layers and their sizes, and weights that depend on the seed alone."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 

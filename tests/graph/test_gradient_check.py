@@ -1,7 +1,5 @@
 """Gradients of random graphs, by differences of the whole graph and edge by edge; and the check itself."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given, settings

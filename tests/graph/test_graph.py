@@ -1,9 +1,8 @@
 """Graph: what it computes. As a model: test_graph_models.py; random graphs: test_gradient_check.py."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
+from kernel_checks import forget_bodies
 from nets import shopping, weights
 from reference import toy
 
@@ -160,13 +159,6 @@ def test_a_graph_of_the_parts_of_affine_computes_the_same(lib, shape, monkeypatc
             np.testing.assert_allclose(a, c, rtol=1e-13, atol=1e-15)
     monkeypatch.undo()
     forget_bodies()
-
-
-def forget_bodies():
-    from xpgraph.arrays.kernels import TABLE
-
-    for row in TABLE.values():
-        row.bodies.clear()
 
 
 def test_a_graph_of_the_parts_of_softmax_with_loss_computes_the_same(lib):

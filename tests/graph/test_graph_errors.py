@@ -1,7 +1,5 @@
 """Mistakes in graphs raise an error where they are made, which names the node and its inputs."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

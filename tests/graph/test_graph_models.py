@@ -1,7 +1,5 @@
 """Graph as a node and as a model: nesting, sharing, training, moving, saving, and the values of its last run."""
 
-from __future__ import annotations
-
 import copy
 import pickle
 

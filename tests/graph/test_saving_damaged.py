@@ -1,7 +1,5 @@
 """Files that do not fit, are damaged or foreign, and saves that fail: an error, and nothing half done."""
 
-from __future__ import annotations
-
 import os
 import pickle
 import stat
@@ -13,18 +11,7 @@ from nets import weights
 from tensorfiles import with_header, with_meta
 
 import xpgraph
-from xpgraph import (
-    Affine,
-    Chain,
-    Graph,
-    MatMul,
-    ModelFileError,
-    Repeat,
-    Sigmoid,
-    SoftmaxWithLoss,
-    Tanh,
-    wire,
-)
+from xpgraph import Affine, Chain, Graph, MatMul, ModelFileError, Repeat, Sigmoid, SoftmaxWithLoss, Tanh, wire
 
 THREE = (Affine(*weights()[:2]), Sigmoid(), Affine(*weights()[2:]))
 

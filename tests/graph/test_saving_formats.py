@@ -1,7 +1,5 @@
 """Model files and the safetensors library: each opens what the other wrote; files of older versions load."""
 
-from __future__ import annotations
-
 import json
 import random
 from pathlib import Path

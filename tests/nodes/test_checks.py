@@ -1,7 +1,5 @@
 """What nodes refuse, and the three beats of the message: what was being done, what was found, what to do."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

@@ -1,7 +1,5 @@
 """SoftmaxWithLoss and cross_entropy_loss: every form of label, values, gradients, and what they refuse."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -88,13 +86,6 @@ def test_no_rows_or_no_classes(lib, shape):
         assert str(caught.value) == f"SoftmaxWithLoss.forward: x is {shape}; it needs at least one row and one class."
 
 
-def test_one_label_is_not_for_two_rows(lib):
-    with pytest.raises(ShapeError) as caught:
-        xg.SoftmaxWithLoss().forward(lib.array(SCORES), lib.array([0]))
-    words = "t is (1,) for x (2, 3); give class indices (2,) or probabilities (2, 3), C=3."
-    assert str(caught.value) == f"SoftmaxWithLoss.forward: {words}"
-
-
 def test_what_is_refused_in_which_words(lib):
     for call, name, wrong in (
         (xg.SoftmaxWithLoss().forward, "SoftmaxWithLoss.forward: x", lib.array([[1, 2]])),
@@ -103,12 +94,6 @@ def test_what_is_refused_in_which_words(lib):
         with pytest.raises(DTypeError) as caught:
             call(wrong, lib.array([0]))
         assert str(caught.value) == f"{name} is int64; convert it to a real floating dtype, such as float32."
-    with pytest.raises(Error) as early:
-        xg.SoftmaxWithLoss().backward()
-    assert str(early.value) == "SoftmaxWithLoss.backward: forward has not been called; call it before backward."
-    for call in (xg.SoftmaxWithLoss().forward, xg.cross_entropy_loss):
-        with pytest.raises(ShapeError, match=r"t is \(2, 1\) for x \(2, 3\)"):
-            call(lib.array(np.full((2, 3), 1 / 3)), lib.array([[0], [1]]))
 
 
 def test_a_range_is_looked_at_for_indices_alone(lib):
@@ -185,6 +170,7 @@ def test_a_third_axis_is_more_rows(lib):
         (np.zeros((3, 2), int), ShapeError, r"C=3"),
         (np.zeros(2), DTypeError, r"t is float64; class indices are integers: xp.astype\(t, xp.int64\)"),
         (np.zeros(2, bool), DTypeError, "t is bool"),
+        (np.zeros(1, int), ShapeError, r"\(1,\) for x \(2, 3\); give class indices \(2,\) or .* \(2, 3\), C=3\."),
     ],
 )
 def test_labels_of_another_form_are_refused(lib, t, error, words):
@@ -243,8 +229,9 @@ def test_an_impossible_class_is_not_nan(lib):
 
 def test_backward_takes_a_number_or_an_array(lib):
     node = xg.SoftmaxWithLoss()
-    with pytest.raises(Error, match="forward has not been called"):
+    with pytest.raises(Error) as early:
         node.backward()
+    assert str(early.value) == "SoftmaxWithLoss.backward: forward has not been called; call it before backward."
     node.forward(lib.array(SCORES), lib.array([0, 1]))
     once = lib.numpy(node.backward())
     for three in (3, 3.0, lib.array(3.0)):

@@ -1,7 +1,5 @@
 """Every node: its gradient, and the rules that all nodes follow; then the values of single nodes."""
 
-from __future__ import annotations
-
 import inspect
 from itertools import combinations
 
@@ -182,21 +180,6 @@ def test_repeat_and_sum_are_numpys(lib):
     assert lib.numpy(xg.Sum().forward(lib.array(x))).tolist() == [[3.0, 5.0, 7.0]]
 
 
-def test_gradients_of_a_broadcast_sum_come_back_in_the_inputs_shapes(lib):
-    x, y = lib.array(np.ones((2, 3))), lib.array(np.ones((3,)))
-    for node, want in ((xg.Add(), 2.0), (xg.Multiply(), 2.0)):
-        node.forward(x, y)
-        dx, dy = node.backward(lib.array(np.ones((2, 3))))
-        assert np.array_equal(lib.numpy(dx), np.ones((2, 3))) and np.array_equal(lib.numpy(dy), [want] * 3)
-
-
-def test_branch_gives_copies_and_sums_what_comes_back(lib):
-    node = xg.Branch(3)
-    assert len(node.forward(lib.array([1.0, 2.0]))) == 3
-    dx = node.backward(*(lib.array([1.0 * k, 10.0 * k]) for k in (1, 2, 3)))
-    assert np.array_equal(lib.numpy(dx), [6.0, 60.0])
-
-
 def test_a_node_that_skips_the_input_gradient_computes_the_same_weights_gradient(lib):
     for node in (xg.MatMul(lib.param(np.ones((3, 2)))), xg.Affine(lib.param(np.ones((3, 2))), lib.param(np.ones(2)))):
         node.forward(lib.array(np.arange(6.0).reshape(2, 3)))
@@ -227,7 +210,7 @@ def test_repr_names_sizes_dtype_and_library(lib):
 def test_parameters_are_the_users_own_arrays(lib):
     W, b = lib.param(np.zeros((3, 2))), lib.param(np.zeros(2))
     node = xg.Affine(W, b)
-    assert node.params[0] is W and node.params[1] is b and node.W is W and node.b is b
+    assert node.params[0] is W and node.params[1] is b and node.W is W and node.b is b and xg.MatMul(W).W is W
     assert [name for name, _, _ in node.named_parameters()] == ["W", "b"]
     W += 1.0
     assert np.array_equal(lib.numpy(node.forward(lib.array([[1.0, 1.0, 1.0]]))), [[3.0, 3.0]])

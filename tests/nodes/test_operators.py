@@ -1,7 +1,5 @@
 """Operators, reductions and axes: values, the edges of their domains, float16, and what they refuse."""
 
-from __future__ import annotations
-
 import json
 import math
 
@@ -106,11 +104,7 @@ def test_what_they_refuse(lib):
         (xg.Mean(2), (x,), r"Mean\.forward: x is \(4, 6\) but axis is 2; name axes that x has"),
         (xg.Transpose((0,)), (x,), r"axes is \(0,\); name every axis once"),
         (xg.Reshape((5, -1)), (x,), r"x is \(4, 6\), 24 elements, which do not fill \(5, -1\)"),
-        (
-            xg.Concat(1),
-            (x, lib.array(W)),
-            r"x2 is \(6, 3\) and x1 is \(4, 6\); give shapes that are equal except on axis 1",
-        ),
+        (xg.Concat(1), (x, lib.array(W)), r"x2 is \(6, 3\) and x1 is \(4, 6\); give shapes .* equal except on axis 1"),
         (xg.Split(5), (x,), r"x is \(4, 6\) but n is 5; axis 0 needs a multiple of 5"),
     ]:
         with pytest.raises(ShapeError, match=words):

@@ -1,17 +1,14 @@
 """One run in a folder at a time: the lock of the operating system; files written whole; what cannot be written."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import warnings
 from types import SimpleNamespace
 
 import pytest
-from checkpointing import small
+from checkpointing import fork, small
 
 from xpgraph.errors import FolderInUseError, StorageError
 from xpgraph.storage import atomic as storage
@@ -29,12 +26,6 @@ def test_a_second_run_is_refused_and_told_which_process_writes(tmp_path):
         assert latest(tmp_path).step == 1  # readers need no lock
     with Checkpoints(tmp_path) as again:
         assert again.notes == []
-
-
-def fork():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of threads in the parent; the child uses none
-        return os.fork()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")

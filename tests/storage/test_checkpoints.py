@@ -1,11 +1,7 @@
 """Checkpoint files and their folder: which checkpoints stay, which are skipped, what the user is told."""
 
-from __future__ import annotations
-
 import os
 import re
-import shutil
-import stat
 from pathlib import Path
 
 import numpy as np
@@ -52,17 +48,6 @@ def test_what_a_file_cannot_hold_is_refused_before_it_is_written(tmp_path, array
     assert names(tmp_path) == [".lock"]
 
 
-def test_a_checkpoint_has_the_permissions_of_other_files(tmp_path):
-    mask = os.umask(0o027)
-    try:
-        with Checkpoints(tmp_path) as checkpoints:
-            path = checkpoints.save(0, *small())
-    finally:
-        os.umask(mask)
-    if os.name == "posix":
-        assert stat.S_IMODE(path.stat().st_mode) == 0o640
-
-
 def test_a_checkpoint_of_each_format_is_read():
     """Files that were written when their format was new: a later xpgraph reads them still."""
     found = {path.name: read(path) for path in sorted(GOLDEN.glob("*.safetensors"))}
@@ -75,19 +60,6 @@ def test_a_checkpoint_of_each_format_is_read():
 def test_the_golden_file_is_what_is_written_today():
     arrays, meta = {"weights.0.W": np.full((2, 3), 0.1)}, {"value": 0.1}
     assert (GOLDEN / f"format-{tensorfile.FORMAT}.safetensors").read_bytes() == file_bytes(arrays, meta, 7)
-
-
-def test_room_for_two_more(monkeypatch, tmp_path):
-    with Checkpoints(tmp_path) as checkpoints:
-        path = checkpoints.save(np.int64(1), *small())  # NumPy's whole numbers are steps too
-        assert latest(tmp_path).step == 1
-        size = path.stat().st_size
-        usage = shutil.disk_usage(tmp_path)
-        monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=2 * size))
-        checkpoints.check_room(path)
-        monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=2 * size - 1))
-        with pytest.raises(StorageError, match=r"checkpoints need 0\.0 MiB more, 0\.0 MiB are free; make room or give"):
-            checkpoints.check_room(path)
 
 
 def test_a_checkpoint_of_a_newer_version_is_not_skipped(monkeypatch, tmp_path):
@@ -135,7 +107,7 @@ def test_two_checkpoints_stay(tmp_path):
 
 def test_steps_are_ordered_as_numbers(tmp_path):
     with Checkpoints(tmp_path) as checkpoints:
-        for step in (999_999, 1_000_000, 1_000_001):
+        for step in (999_999, 1_000_000, np.int64(1_000_001)):  # NumPy's whole numbers are steps too
             checkpoints.save(step, *small(step))
         assert [name for name in names(tmp_path) if "check" in name] == [
             "checkpoint-1000000.safetensors", "checkpoint-1000001.safetensors",

@@ -1,16 +1,13 @@
 """Whenever a save fails, is interrupted or killed, or the power goes: the old checkpoint or the new one is there."""
 
-from __future__ import annotations
-
 import errno
 import os
 import resource
 import signal
-import warnings
 from itertools import product
 
 import pytest
-from checkpointing import Calls, small, value_of
+from checkpointing import Calls, fork, small, value_of
 
 from xpgraph.errors import StorageError
 from xpgraph.storage import atomic as storage
@@ -18,7 +15,7 @@ from xpgraph.storage.checkpoints import Checkpoints, latest
 
 OLD, NEW, LATER = 1, 2, 3  # steps, and the values in them
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS, errno.EDQUOT)
-fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 
 
 def started(folder):
@@ -113,9 +110,7 @@ def test_an_interrupt_at_each_call_leaves_a_checkpoint_and_no_partial_file(tmp_p
 
 def in_a_child(work):
     """Run ``work`` in a forked child, which it must not outlive; the signal that ended it, or 0."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of threads in the parent; the child uses none
-        child = os.fork()
+    child = fork()
     if not child:
         try:
             work()
@@ -124,7 +119,7 @@ def in_a_child(work):
     return os.WTERMSIG(os.waitpid(child, 0)[1])
 
 
-@fork
+@needs_fork
 @pytest.mark.parametrize("half", [False, True], ids=["before", "halfway"])
 def test_a_kill_at_each_call_leaves_a_checkpoint_and_no_lock(tmp_path, monkeypatch, half):
     log, real = calls_of_a_save(tmp_path, monkeypatch), os.write
@@ -155,7 +150,7 @@ def test_a_kill_at_each_call_leaves_a_checkpoint_and_no_lock(tmp_path, monkeypat
             assert len(steps(folder)) == 2
 
 
-@fork
+@needs_fork
 def test_a_file_that_the_system_does_not_let_grow(tmp_path):
     """A limit on the size of files stops a write half-way, as a full disk does."""
     folder = started(tmp_path / "run")

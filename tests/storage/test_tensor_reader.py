@@ -1,7 +1,5 @@
 """No damage to a tensor file goes unseen: every bit, every truncation, thousands of others, one exception class."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import os
@@ -105,6 +103,7 @@ def test_swapped_names_of_two_arrays_are_seen():
 
 MANY = range(33)
 EIGHT = bytes(8)
+OWN = {"format": 1, "sha256": {}, "meta": 0}
 HEADERS = [  # headers whose own sha256 is right: what they claim is compared with the file
     (sealed({"a": 1}), "array a in the header: expected dtype, shape and offsets, found 1"),
     (sealed({"a": {**row(), "more": 1}}, EIGHT), "expected dtype, shape and offsets"),
@@ -127,27 +126,15 @@ HEADERS = [  # headers whose own sha256 is right: what they claim is compared wi
     (sealed({"a": row(), "b": row()}, EIGHT), "array b in the header: expected a beginning at byte"),
     (sealed({"a": row()}, EIGHT + b"!"), ": something follows the arrays"),
     (sealed({"a": row()}, EIGHT[1:]), ": truncated"),
-    (
-        sealed({"a": row()}, EIGHT, own={"format": 1, "sha256": {"a": "0" * 64}, "meta": 0}),
-        "array a: expected sha256 000",
-    ),
-    (
-        sealed({}, own={"format": 1, "sha256": {"a": ""}, "meta": 0}),
-        "expected a sha256 for each array, found other names",
-    ),
-    (
-        sealed({}, own={"format": 1, "sha256": {"a": 1}, "meta": 0}),
-        "in the header: expected sha256 and meta, found format",
-    ),
-    (sealed({}, own={"format": 1, "sha256": [], "meta": 0}), "expected sha256 and meta, found format, sha256, meta"),
+    (sealed({"a": row()}, EIGHT, own=OWN | {"sha256": {"a": "0" * 64}}), "array a: expected sha256 000"),
+    (sealed({}, own=OWN | {"sha256": {"a": ""}}), "expected a sha256 for each array, found other names"),
+    (sealed({}, own=OWN | {"sha256": {"a": 1}}), "in the header: expected sha256 and meta, found format"),
+    (sealed({}, own=OWN | {"sha256": []}), "expected sha256 and meta, found format, sha256, meta"),
     (sealed({}, own={"format": 1, "sha256": {}}), "expected sha256 and meta, found format, sha256"),
-    (sealed({}, own={"format": 0, "sha256": {}, "meta": 0}), "expected a format number, found 0"),
-    (sealed({}, own={"format": True, "sha256": {}, "meta": 0}), "expected a format number, found True"),
+    (sealed({}, own=OWN | {"format": 0}), "expected a format number, found 0"),
+    (sealed({}, own=OWN | {"format": True}), "expected a format number, found True"),
     (sealed({}, own={"sha256": {}, "meta": 0}), "xpgraph in the header: expected a format number, found None"),
-    (
-        sealed({}, own={"format": 2, "sha256": {}, "meta": 0}),
-        "expected format 1 or older, found format 2. Update xpgraph",
-    ),
+    (sealed({}, own=OWN | {"format": 2}), "expected format 1 or older, found format 2. Update xpgraph"),
     (sealed({}, own="[1]"), "xpgraph in the header: expected a JSON object, found list"),
     (sealed({}, own="{"), "xpgraph in the header: expected JSON in ASCII, found"),
     (sealed({}, own='{"format":1,"format":1}'), "found a name stands twice"),

@@ -1,7 +1,5 @@
 """Tensor files: what is written comes back to the bit, other readers open it, and the limits hold."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from checkpointing import file_bytes, small

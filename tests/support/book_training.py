@@ -6,24 +6,12 @@ students/chapter_like.py, the chapter's code as a student hands it in; rows are 
 
 from __future__ import annotations
 
-import io
-import pickle
 from typing import Any
 
 import numpy as np
 from students import chapter_like
 
 PlainAffine, PlainSigmoid = chapter_like.Affine, chapter_like.Sigmoid
-
-# --- rows 5 and 5b: which parameters are one ---
-
-merge_by_value = chapter_like.remove_duplicates
-
-
-def merge_nothing(params: list[Any], grads: list[Any]) -> tuple[list[Any], list[Any]]:
-    """Row 5b: a layer that is used twice takes two steps."""
-    return list(params), list(grads)
-
 
 # --- clipping ---
 
@@ -48,18 +36,6 @@ class LeakyTrainer(chapter_like.Trainer):
     def __init__(self, model: Any, optimizer: Any, seed: int = 0) -> None:
         super().__init__(model, optimizer)
         np.random.seed(seed)
-
-
-# --- saving ---
-
-
-def pickled(params: list[Any]) -> bytes:
-    """Row 13: weights as float16 in a pickle."""
-    return pickle.dumps([p.astype(np.float16) for p in params])
-
-
-def unpickled(data: bytes) -> list[Any]:
-    return pickle.load(io.BytesIO(data))
 
 
 # --- models that a reader of the chapter would write ---

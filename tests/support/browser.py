@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from base64 import b64decode
 from contextlib import suppress
 from pathlib import Path
 
@@ -135,6 +134,3 @@ class Browser:
         )
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
-
-    def picture(self, path: Path) -> None:
-        path.write_bytes(b64decode(self.call("Page.captureScreenshot")["data"]))

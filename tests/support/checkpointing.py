@@ -1,8 +1,7 @@
 """Small trainings and small checkpoints for the tests of checkpoints, and an ``os`` in which a save can fail."""
 
-from __future__ import annotations
-
 import os
+import warnings
 
 import numpy as np
 from nets import MAKE, weights
@@ -44,6 +43,12 @@ def value_of(found):
     values = {found.meta["value"], *found.arrays["weights.0.W"].ravel().tolist()}
     assert len(values) == 1, "a mixture of two checkpoints"
     return values.pop()
+
+
+def fork():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads in the parent; the child uses none
+        return os.fork()
 
 
 class Calls:

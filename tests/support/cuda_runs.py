@@ -1,7 +1,5 @@
 """Small trainings on the CUDA path, and the comparison of their results."""
 
-from __future__ import annotations
-
 import numpy as np
 
 import xpgraph as xg

@@ -1,13 +1,10 @@
 """A program that trains with checkpoints, ways to cut it off, and what must be equal after it has resumed."""
 
-from __future__ import annotations
-
 import os
 import signal
-import warnings
 
 import numpy as np
-from checkpointing import T, X, make_trainer
+from checkpointing import T, X, fork, make_trainer
 
 from xpgraph import Report
 from xpgraph.arrays.libraries import dtype_name, to_numpy
@@ -77,9 +74,7 @@ def bits(trainer):
 def forked(work):
     """The process id of a forked child that does ``work()``. Exit code: 0, 130 or 143 (a signal), 70 (an error)."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the child has its handlers
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of threads in the parent; the child uses none
-        child = os.fork()
+    child = fork()
     if child:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         return child

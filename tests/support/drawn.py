@@ -1,28 +1,21 @@
 """Graphs to draw, and functions that read texts and edges from their pictures."""
 
-from __future__ import annotations
-
 import xml.etree.ElementTree as ET
 
 import numpy as np
 
-from xpgraph import (
-    Add,
-    Affine,
-    Chain,
-    Graph,
-    Multiply,
-    Sigmoid,
-    SoftmaxWithLoss,
-    wire,
-)
+from xpgraph import Add, Affine, Chain, Graph, Multiply, Sigmoid, SoftmaxWithLoss, wire
 
 SVG = "{http://www.w3.org/2000/svg}"
 R = np.random.default_rng(0)
+X, T = np.asarray([[0.5, -1.0, 2.0], [1.0, 0.25, -0.5]]), np.asarray([0, 1])
 
 
 def array(*numbers):
     return np.asarray(numbers[0] if len(numbers) == 1 else numbers, dtype=np.float64)
+
+
+GOODS = array(100), array(2), array(150), array(3), array(1.1)
 
 
 def shopping(names=("apple", "apples", "orange", "oranges", "tax")):
@@ -30,7 +23,7 @@ def shopping(names=("apple", "apples", "orange", "oranges", "tax")):
     price = Multiply()(Add()(Multiply()(apple, apples), Multiply()(orange, oranges)), tax)
     price.name = "price"
     g = Graph(inputs, price)
-    g.trace(*map(array, (100, 2, 150, 3, 1.1)))
+    g.trace(*GOODS)
     return g
 
 

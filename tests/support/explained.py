@@ -1,7 +1,5 @@
 """Functions that read steps and numbers from the HTML of a page that steps through a run."""
 
-from __future__ import annotations
-
 import re
 from html import unescape
 

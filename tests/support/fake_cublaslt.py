@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass, field
+from functools import partialmethod
 from typing import Any
 
 import numpy as np
@@ -106,33 +107,24 @@ class CublasLt:
         del self.objects[plain(address)]
         return 0
 
+    cublasLtMatmulDescSetAttribute = partialmethod(_set, "descriptor")
+    cublasLtMatmulPreferenceSetAttribute = partialmethod(_set, "preference")
+    cublasLtMatmulDescDestroy = partialmethod(_destroy, "descriptor")
+    cublasLtMatrixLayoutDestroy = partialmethod(_destroy, "layout")
+    cublasLtMatmulPreferenceDestroy = partialmethod(_destroy, "preference")
+
     def cublasLtCreate(self, to):
         return self._make(to, "cublasLtCreate", "handle")
 
     def cublasLtMatmulDescCreate(self, to, compute, scale):
         return self._make(to, "cublasLtMatmulDescCreate", "descriptor", _0=compute, _1=scale, _7=DEFAULT)
 
-    def cublasLtMatmulDescSetAttribute(self, address, number, value, size):
-        return self._set("descriptor", address, number, value, size)
-
-    def cublasLtMatmulDescDestroy(self, address):
-        return self._destroy("descriptor", address)
-
     def cublasLtMatrixLayoutCreate(self, to, kind, rows, columns, ld):
         return self._make(to, "cublasLtMatrixLayoutCreate", "layout", _0=kind, _1=0, _2=rows, _3=columns, _4=ld)
-
-    def cublasLtMatrixLayoutDestroy(self, address):
-        return self._destroy("layout", address)
 
     def cublasLtMatmulPreferenceCreate(self, to):
         alignments = dict.fromkeys(("_5", "_6", "_7", "_8"), 256)
         return self._make(to, "cublasLtMatmulPreferenceCreate", "preference", _1=0, **alignments)
-
-    def cublasLtMatmulPreferenceSetAttribute(self, address, number, value, size):
-        return self._set("preference", address, number, value, size)
-
-    def cublasLtMatmulPreferenceDestroy(self, address):
-        return self._destroy("preference", address)
 
     def _problem(self, descriptor: dict[int, int], layouts: list[dict[int, int]]) -> tuple[Any, ...] | None:
         """A product without its addresses; None if the library would call it invalid."""

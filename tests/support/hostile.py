@@ -3,8 +3,6 @@
 python hostile.py FOLDER        one JSON line for each file in FOLDER: what was raised, in what time and memory
 """
 
-from __future__ import annotations
-
 import bz2
 import gzip
 import hashlib

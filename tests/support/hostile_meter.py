@@ -3,8 +3,6 @@
 python hostile_meter.py FOLDER        one JSON line for each file: what was raised, in what time and memory
 """
 
-from __future__ import annotations
-
 import gc
 import json
 import re

@@ -1,7 +1,5 @@
 """Compare one body of a kernel with the generic body on NumPy in float64."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import pkgutil
@@ -31,6 +29,12 @@ def tree(f, a):
 def leaves(a):
     """The parts of nested lists and tuples, as one flat list."""
     return [leaf for part in a for leaf in leaves(part)] if isinstance(a, list | tuple) else [a]
+
+
+def forget_bodies():
+    """The table asks the environment anew at the next call of each kernel."""
+    for row in TABLE.values():
+        row.bodies.clear()
 
 
 def bodies(row, library):

@@ -1,7 +1,5 @@
 """How an array may lie in memory: the same values in C order, transposed, strided, reversed, broadcast."""
 
-from __future__ import annotations
-
 import numpy as np
 
 LAYOUTS = ("C", "fortran", "transposed", "strided", "reversed", "broadcast", "empty", "one_row")

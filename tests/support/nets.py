@@ -1,33 +1,16 @@
 """Small models, and what the tests of training ask of them."""
 
-from __future__ import annotations
-
 import numpy as np
 
-from xpgraph import (
-    SGD,
-    AdaGrad,
-    Adam,
-    Add,
-    Affine,
-    Chain,
-    Graph,
-    Momentum,
-    Multiply,
-    Report,
-    RMSprop,
-    Sigmoid,
-    SoftmaxWithLoss,
-    wire,
-)
+import xpgraph as xg
 
 MAKE = {
-    "SGD": SGD,
-    "Momentum": Momentum,
-    "AdaGrad": AdaGrad,
-    "RMSprop": RMSprop,
-    "Adam": Adam,
-    "Adam-chapter": lambda **hyper: Adam(**hyper, form="chapter"),
+    "SGD": xg.SGD,
+    "Momentum": xg.Momentum,
+    "AdaGrad": xg.AdaGrad,
+    "RMSprop": xg.RMSprop,
+    "Adam": xg.Adam,
+    "Adam-chapter": lambda **hyper: xg.Adam(**hyper, form="chapter"),
 }
 
 
@@ -53,7 +36,7 @@ def weights(seed=0, d=4, h=6, classes=3):
 
 def net(lib, w):
     W1, b1, W2, b2 = (lib.param(a) for a in w)
-    return Chain(Affine(W1, b1), Sigmoid(), Affine(W2, b2), loss=SoftmaxWithLoss())
+    return xg.Chain(xg.Affine(W1, b1), xg.Sigmoid(), xg.Affine(W2, b2), loss=xg.SoftmaxWithLoss())
 
 
 def bits(lib, params):
@@ -73,7 +56,7 @@ class Means(Witness):
         return float(np.mean(t))
 
 
-class Notes(Report):
+class Notes(xg.Report):
     """A report that records every call."""
 
     def __init__(self):
@@ -98,6 +81,6 @@ class Notes(Report):
 def shopping():
     """The price of apples and oranges with tax, as a Graph."""
     names = ("apples", "apple price", "oranges", "orange price", "tax")
-    apples, apple_price, oranges, orange_price, tax = wires = tuple(wire(name) for name in names)
-    fruit = Add()(Multiply()(apples, apple_price), Multiply()(oranges, orange_price))
-    return Graph(wires, Multiply()(fruit, tax))
+    apples, apple_price, oranges, orange_price, tax = wires = tuple(xg.wire(name) for name in names)
+    fruit = xg.Add()(xg.Multiply()(apples, apple_price), xg.Multiply()(oranges, orange_price))
+    return xg.Graph(wires, xg.Multiply()(fruit, tax))

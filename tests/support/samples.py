@@ -10,8 +10,7 @@ import math
 import numpy as np
 from samples_formulas import FORMULA_SAMPLES
 from samples_training import TRAINING_SAMPLES
-from sampling import Sample, elementwise, pairs, shapes
-from tolerances import EXACT, ROUNDED, Tolerance
+from sampling import EXACT, ROUNDED, Sample, Tolerance, elementwise, pairs, shapes
 
 from xpgraph.testing.formulas.textbook import one_hot, reach, softmax
 

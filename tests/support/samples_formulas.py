@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from sampling import Sample, elementwise, pairs
-from tolerances import EXACT, ROUNDED, Tolerance
+from sampling import EXACT, ROUNDED, Sample, Tolerance, elementwise, pairs
 
 _few = "a handful of roundings"
 _libm = "the library's own function; held to the tolerance of sigmoid and its gradient, which are made of it"

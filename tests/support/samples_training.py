@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from sampling import Sample
-from tolerances import EXACT, ROUNDED, Tolerance
+from sampling import EXACT, ROUNDED, Sample, Tolerance
 
 from xpgraph.testing.formulas.update_rules import norm
 

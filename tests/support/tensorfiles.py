@@ -1,7 +1,5 @@
 """The parts of a safetensors file, read and written without xpgraph."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import struct

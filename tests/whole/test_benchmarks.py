@@ -10,14 +10,13 @@ import sys
 
 import numpy as np
 import pytest
-from pages import ROOT
+from pages import ROOT, checkout
 
 from xpgraph import mlp
 from xpgraph.arrays.kernels import TABLE, load_fast
 from xpgraph.nodes.layers import sigmoid
 
-if not (ROOT / "benchmarks").is_dir():
-    pytest.skip("benchmarks/ is part of a checkout, not of the sdist", allow_module_level=True)
+checkout("benchmarks")
 sys.path.insert(0, str(ROOT))
 
 common = importlib.import_module("benchmarks.common")
@@ -93,6 +92,7 @@ def test_the_body_is_chosen_and_given_back(outside, monkeypatch):
     assert not row.bodies
 
 
+@pytest.mark.slow("processes")
 def test_a_kernel_that_became_slower_is_named_and_what_did_not_is_not():
     with proof.copies(ROOT / "xpgraph", "scale", 1.0) as (base, head):
         verdicts = compare.compare(base, head, ["scale", "nonsense"])
@@ -102,6 +102,7 @@ def test_a_kernel_that_became_slower_is_named_and_what_did_not_is_not():
             compare.compare(base, head / "xpgraph", ["scale"])
 
 
+@pytest.mark.slow("processes")
 def test_the_working_tree_is_compared_with_a_commit(capsys):
     if not (ROOT / ".git").exists():
         pytest.skip("there is no commit to compare with outside a clone")

@@ -4,8 +4,6 @@ The chapter prints 8 digits after the point of inputs and outputs alike. An inpu
 K products of factors below 2 by up to K · 2 · 2 · 5e-9, and an output by another 5e-9 of its own.
 """
 
-from __future__ import annotations
-
 import ast
 import contextlib
 import io

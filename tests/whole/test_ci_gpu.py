@@ -9,13 +9,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from pages import ROOT
+from pages import ROOT, checkout
 
 from xpgraph.arrays.installed import usable
 
-if not (ROOT / "ci").is_dir():
-    pytest.skip("ci/ is part of a checkout, not of the sdist", allow_module_level=True)
-sys.path.append(str(ROOT / "ci"))
+sys.path.append(str(checkout("ci")))
 
 from gpu_run import children, packages, suite, training
 from gpu_run.parts import Part
@@ -96,6 +94,7 @@ def torch_alone():
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow("training")
 @pytest.mark.parametrize(("name", "epochs"), [("digits", 3), ("spiral", 11), ("mnist", 2)])
 def test_trainings_agree_between_numpy_and_torch(name, epochs, torch_alone):
     case = training.TRAININGS[name]._replace(epochs=epochs)
@@ -225,7 +224,7 @@ def test_all_passed_is_0_even_where_the_facts_fail(tmp_path):
         ("def test_a(): pass\ndef test_b(): assert 0\n", "fail", 1),
         ("import pytest\ndef test_a(): pytest.skip('no')\n", "not run", 0),
         ("import no_such_module\n", "fail", 0),
-        ("import time\ndef test_a(): time.sleep(60)\n", "fail", -1),
+        pytest.param("import time\ndef test_a(): time.sleep(60)\n", "fail", -1, marks=pytest.mark.slow("processes")),
     ],
 )
 def test_the_suite_is_judged_by_what_ran(monkeypatch, tmp_path, body, status, passed):

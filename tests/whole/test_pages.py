@@ -88,6 +88,7 @@ def test_the_chapter_shows_its_figures():
         assert sorted(shown) == sorted(drawn) and len(shown) >= 9, page.name
 
 
+@pytest.mark.slow("processes")
 def test_notebooks_run_from_top_to_bottom(tmp_path):
     """docs/notebooks.py, which ci/book calls: pages and scripts become notebooks, and these run."""
     for needed in ("jupytext", "nbclient", "ipykernel"):

@@ -8,10 +8,9 @@ from functools import partial
 
 import numpy as np
 import pytest
-from pages import ROOT
+from pages import ROOT, checkout
 
-if not (ROOT / "benchmarks").is_dir():
-    pytest.skip("benchmarks/ is part of a checkout, not of the sdist", allow_module_level=True)
+checkout("benchmarks")
 sys.path.insert(0, str(ROOT))
 
 rivals = importlib.import_module("benchmarks.rivals.__main__")
@@ -75,6 +74,7 @@ def run(tmp_path, *names, more=()):
     return status, json.loads(file.read_text("utf-8"))
 
 
+@pytest.mark.slow("processes")
 def test_who_computes_the_same_is_compared_and_who_does_not_is_left_out(planted, capsys):
     names = ("gemm", "chapter", "numpy-tuned", "xpgraph", "xpgraph-step")
     strangers = ("planted:Wrong", "planted:Absent", "planted:Breaks", "torch-graph")
@@ -101,6 +101,7 @@ def test_who_computes_the_same_is_compared_and_who_does_not_is_left_out(planted,
     assert "xpgraph-step" in picture.read_text("utf-8")
 
 
+@pytest.mark.slow("processes")
 def test_float64_agrees_far_closer(planted):
     _, report = run(planted, "chapter", "numpy-tuned", "xpgraph", "xpgraph-step", more=("--dtype", "float64"))
     (result,) = report["results"]
@@ -109,6 +110,7 @@ def test_float64_agrees_far_closer(planted):
     assert all(row["ratio"] is None for row in result["rows"])  # no gemm was asked for
 
 
+@pytest.mark.slow("processes")
 @pytest.mark.parametrize("name", ["torch-eager", "scikit-learn"])
 def test_a_library_that_may_be_missing(planted, name):
     module = {"torch-eager": "torch", "scikit-learn": "sklearn"}[name]
@@ -119,6 +121,7 @@ def test_a_library_that_may_be_missing(planted, name):
     assert result["rows"][0]["about"][module]
 
 
+@pytest.mark.slow("processes")
 def test_a_worker_has_its_librarys_defaults(planted, monkeypatch):
     for name in ("OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS", "OPENBLAS_L2_SIZE", "OMP_NUM_THREADS", "XPGRAPH_GENERIC"):
         monkeypatch.setenv(name, "1")

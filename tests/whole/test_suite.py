@@ -1,7 +1,5 @@
 """The suite itself: each array library runs what NumPy runs, but for the few lines of backend_exceptions.txt."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections import defaultdict
@@ -39,6 +37,7 @@ def collected():
     return found
 
 
+@pytest.mark.slow("processes")
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_library_runs_95_percent_of_the_tests_that_numpy_runs(backend):
     tests = collected()
@@ -61,6 +60,7 @@ def test_one_library_can_be_chosen():
     assert len(ids) > 10 and all("[torch" in test for test in ids)
 
 
+@pytest.mark.slow("processes")
 def test_every_exception_names_a_test_and_a_reason():
     lines = [line for line in EXCEPTIONS.read_text("utf-8").splitlines() if line and not line.startswith("#")]
     assert len(exceptions()) == len(lines), "a line stands twice"

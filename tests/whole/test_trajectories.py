@@ -1,7 +1,5 @@
 """The same training from the same bits: on two backends it stays close, on one it is the same to the bit."""
 
-from __future__ import annotations
-
 import contextlib
 from functools import cache
 
@@ -24,7 +22,7 @@ BARS = {
 }
 LR = {"SGD": 0.1, "Momentum": 0.02, "Adam": 0.001}
 ROWS = 10  # a step; more would wake the threads of BLAS, which slow a busy machine down
-CALLS = ((1, 1), (9, 11), (100, 9))  # (batches, epochs): 1, 99 and 900 steps; array_api_strict, NumPy inside, omits 900
+CALLS = ((1, 1), (9, 11), (100, 9))  # (batches, epochs): 1, 99 and 900 steps
 
 
 @cache
@@ -51,31 +49,35 @@ def one_thread(where):
     torch.set_num_threads(before)
 
 
-def train(name, dtype, where):
-    """The weights after 1, 100 and 1,000 steps, and the test error in percent."""
+def train(name, dtype, where, steps):
+    """The weights after 1, 100 and perhaps 1,000 steps, and the test error in percent."""
     x, t, x_test, t_test = pictures()
     model = mlp([784, 100, 10], dtype=dtype, backend=where, seed=4)
     trainer, kept = Trainer(model, MAKE[name](lr=LR[name])), []
     with one_thread(where):
-        for batches, epochs in CALLS[:2] if where.library.name == "array_api_strict" else CALLS:
+        for batches, epochs in CALLS if steps == 1000 else CALLS[:2]:
             n = batches * ROWS
             trainer.fit(x[:n], t[:n], epochs, ROWS, eval_interval=None)
             kept.append([np.array(to_numpy(p)) for p in model.params])
-        assert trainer.steps == (100 if where.library.name == "array_api_strict" else 1000)
+        assert trainer.steps == steps
         return kept, 100 * (1 - model.evaluate(x_test, t_test).accuracy)
 
 
 @cache
-def on_numpy(name, dtype):
-    return train(name, dtype, place("numpy"))
+def on_numpy(name, dtype, steps):
+    return train(name, dtype, place("numpy"), steps)
 
 
+@pytest.mark.parametrize("steps", [100, pytest.param(1000, marks=pytest.mark.slow("training"))])
 @pytest.mark.parametrize(("name", "dtype"), BARS)
-def test_a_thousand_steps_stay_within_their_bars(lib, name, dtype):
-    want, error = on_numpy(name, dtype)
-    kept, other_error = train(name, dtype, lib.place)
-    assert 1.0 < error < 40.0, "the data must be neither trivial nor hopeless, or equal errors would show nothing"
-    assert len(kept) < 3 or abs(other_error - error) <= 0.3
+def test_weights_stay_within_their_bars(lib, name, dtype, steps):
+    if steps == 1000 and lib.name == "array_api_strict":
+        pytest.skip("array_api_strict is slow, and NumPy inside: 100 steps show what 1,000 would")
+    want, error = on_numpy(name, dtype, steps)
+    kept, other_error = train(name, dtype, lib.place, steps)
+    if steps == 1000:
+        assert 1.0 < error < 40.0, "the data must be neither trivial nor hopeless, or equal errors would show nothing"
+        assert abs(other_error - error) <= 0.3
     for bar, arrays, references in zip(BARS[name, dtype], kept, want, strict=False):
         for a, b in zip(arrays, references, strict=True):
             assert a.dtype == dtype

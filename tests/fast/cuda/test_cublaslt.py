@@ -1,7 +1,5 @@
 """Matrix products through cuBLASLt: real cupy.ndarray objects over host memory, a fake library."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

@@ -1,7 +1,5 @@
 """How cuBLASLt is found; and, where it is installed, how the library reads what we pass. No GPU is needed."""
 
-from __future__ import annotations
-
 import ctypes
 import re
 

@@ -4,8 +4,6 @@ Which kernel is launched, with which grid and arguments, is the library's own do
 for the device: kernels run in the emulator of cuda_emulator.py, cuBLASLt products in NumPy.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from cuda_rig import Rig, why_not

@@ -1,12 +1,10 @@
 """The CUDA kernels in the emulator: within tolerance, the same bits in any order of threads, no stray writes."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
 import pytest
-from cuda_emulator import DTYPES, Device, Emulator, in_every_order, why_not
+from cuda_emulator import Device, Emulator, in_every_order, why_not
 from samples import SAMPLES
 
 import xpgraph  # noqa: F401  (fills the table)
@@ -17,16 +15,6 @@ if why_not():
     pytest.skip(why_not(), allow_module_level=True)
 
 ELEMENTWISE = ("sigmoid", "sigmoid_grad", "relu", "relu_grad", "tanh", "tanh_grad")
-
-
-@pytest.fixture(scope="module")
-def emulator():
-    return Emulator()
-
-
-@pytest.fixture(params=DTYPES)
-def dtype(request):
-    return request.param
 
 
 def generic(name, *args):
@@ -264,6 +252,7 @@ CHECKS = {
 }
 
 
+@pytest.mark.slow("compiler")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_found(emulator, fault):
     file, old, new, check = FAULTS[fault]

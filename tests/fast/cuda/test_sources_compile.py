@@ -1,7 +1,5 @@
 """NVRTC, which needs no GPU, compiles the CUDA sources: no warnings, every kernel, vector accesses, no stray double."""
 
-from __future__ import annotations
-
 import re
 from importlib.resources import files
 

@@ -1,10 +1,8 @@
 """The CUDA kernels at the two ends of a step, in the emulator: the rows of a batch, the update of all parameters."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
-from cuda_emulator import DTYPES, Device, Emulator, in_every_order, why_not
+from cuda_emulator import Device, in_every_order, why_not
 from samples import SAMPLES
 
 import xpgraph  # noqa: F401  (fills the table)
@@ -22,16 +20,6 @@ RULES = {  # the numbers that a CUDA kernel takes, from those of the generic bod
     "adam": lambda alpha, beta1, beta2, eps: (alpha, beta1, 1 - beta1, beta2, 1 - beta2, eps),
 }
 NO_CELLS = (None,) * 4
-
-
-@pytest.fixture(scope="module")
-def emulator():
-    return Emulator()
-
-
-@pytest.fixture(params=DTYPES)
-def dtype(request):
-    return request.param
 
 
 def cases(name, n):

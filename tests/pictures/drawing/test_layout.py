@@ -1,7 +1,5 @@
 """The layout of pictures without arrays: columns, few crossings, straight lines, no overlap."""
 
-from __future__ import annotations
-
 import itertools
 import random
 
@@ -149,14 +147,9 @@ def test_an_operator_stands_in_the_middle_of_its_inputs():
 def boxes(placed):
     """(what, left, top, right, bottom) of each vertex and each label."""
     for v, vertex in enumerate(placed.picture.vertices):
-        half = vertex.width / 2 if vertex.kind != "operator" else placed.half[v]
-        yield (
-            ("v", v),
-            placed.x[v] - half,
-            placed.y[v] - placed.half[v],
-            placed.x[v] + half,
-            placed.y[v] + placed.half[v],
-        )
+        high = placed.half[v]
+        wide = vertex.width / 2 if vertex.kind != "operator" else high
+        yield ("v", v), placed.x[v] - wide, placed.y[v] - high, placed.x[v] + wide, placed.y[v] + high
     for e, edge in enumerate(placed.picture.edges):
         x, y = placed.labels[e]
         yield ("e", e), x - edge.width / 2, y - edge.up, x + edge.width / 2, y + edge.down

@@ -1,17 +1,12 @@
 """Pictures as files: valid, self-contained, legible; no text overlaps another, measured in a real browser too."""
 
-from __future__ import annotations
-
-import html
 import itertools
-import json
 import re
-import shutil
-import subprocess
 import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
+from browser import CHROMIUM, Browser
 from drawn import SVG, R, array, mlp, shopping, texts
 from pages import ROOT
 
@@ -199,25 +194,19 @@ def test_texts_stand_apart_and_inside_the_picture(name, svg):
     assert all(right <= width - margin and bottom <= height - margin for *_, right, bottom in found)
 
 
-PAGE = """<!doctype html><meta charset=utf-8><body>%s<pre id=seen></pre><script>
-const seen = [...document.querySelectorAll("svg")].map((svg) => [...svg.querySelectorAll("text")].map((t) => {
+MEASURED = """[...document.querySelectorAll("svg")].map((svg) => [...svg.querySelectorAll("text")].map((t) => {
     const b = t.getBBox();
     return [t.textContent, b.x, b.width];
-}));
-document.getElementById("seen").textContent = JSON.stringify(seen);
-</script>"""
+}))"""
 
 
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 def test_no_text_is_wider_in_a_browser_than_the_layout_thinks(tmp_path):
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if browser is None:
-        pytest.skip("chromium is not installed")
     svgs = [svg for _, svg in pictures()]
-    (tmp_path / "page.html").write_text(PAGE % "".join(svgs), "utf-8")
-    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-               "--disable-background-networking", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]  # fmt: skip
-    done = subprocess.run([browser, *options, str(tmp_path / "page.html")], capture_output=True, text=True, timeout=100)
-    seen = json.loads(html.unescape(re.search(r"<pre id=\"seen\">(.*?)</pre>", done.stdout, re.DOTALL)[1]))
+    (tmp_path / "page.html").write_text(f"<!doctype html><meta charset=utf-8><body>{''.join(svgs)}", "utf-8")
+    with Browser() as browser:
+        browser.open(tmp_path / "page.html")
+        seen = browser.ask(MEASURED)
     for svg, measured in zip(svgs, seen, strict=True):
         guessed = list(text_boxes(svg))
         assert len(guessed) == len(measured) > 0

@@ -1,7 +1,5 @@
 """Pictures of graphs: which values, gradients and parameters they show."""
 
-from __future__ import annotations
-
 import random
 import re
 import xml.etree.ElementTree as ET
@@ -10,25 +8,7 @@ import numpy as np
 import pytest
 from drawn import SVG, R, array, edges, mlp, numbers, shopping, texts
 
-from xpgraph import (
-    Add,
-    Affine,
-    Branch,
-    Chain,
-    Concat,
-    Divide,
-    Exp,
-    Graph,
-    MatMul,
-    Multiply,
-    Node,
-    Split,
-    Subtract,
-    Sum,
-    Tanh,
-    parameter,
-    wire,
-)
+import xpgraph as xg
 from xpgraph.pictures import drawing
 from xpgraph.pictures.drawing.graph_reader import GraphReader
 from xpgraph.pictures.drawing.layout.place import place
@@ -75,8 +55,8 @@ def test_small_arrays_show_their_numbers_and_large_ones_their_statistics():
 
 
 def test_what_is_not_finite_is_red_and_said_in_words():
-    x = wire("x")
-    g = Graph(x, Exp()(x))
+    x = xg.wire("x")
+    g = xg.Graph(x, xg.Exp()(x))
     with np.errstate(all="ignore"):
         g.trace(array([np.nan, 1000.0, 0.0]))
     svg = drawing.svg(g)
@@ -130,8 +110,8 @@ def test_without_a_run_only_parameters_have_values():
 
 
 def test_a_run_by_hand_is_shown_and_a_forward_alone_has_no_gradients():
-    x, y = wire("x"), wire("y")
-    g = Graph((x, y), Subtract()(x, y))
+    x, y = xg.wire("x"), xg.wire("y")
+    g = xg.Graph((x, y), xg.Subtract()(x, y))
     g.forward(array(5), array(3))
     p = drawing.picture(g)
     assert [numbers(e.value) for e in p.edges] == ["5", "3", "2"] and not any(e.gradient for e in p.edges)
@@ -140,9 +120,9 @@ def test_a_run_by_hand_is_shown_and_a_forward_alone_has_no_gradients():
 
 
 def test_a_wire_used_twice_has_a_branch_and_the_parts_of_its_gradient():
-    x = wire("x")
-    y = Multiply()(Exp()(x), x)
-    g = Graph(x, (y, Sum(None, keepdims=False)(y)))
+    x = xg.wire("x")
+    y = xg.Multiply()(xg.Exp()(x), x)
+    g = xg.Graph(x, (y, xg.Sum(None, keepdims=False)(y)))
     g.trace(array([2.0]))
     p = drawing.picture(g)
     kinds = [v.kind for v in p.vertices]
@@ -158,13 +138,13 @@ def test_a_wire_used_twice_has_a_branch_and_the_parts_of_its_gradient():
 @pytest.mark.parametrize("seed", range(15))
 def test_at_every_branch_the_parts_add_up_to_the_gradient_of_the_wire(seed):
     draw = random.Random(seed)
-    x, z, w = wire("x"), wire("z"), parameter(R.normal(size=3), "w")
-    wires, layer = [x, z, w], Affine(R.normal(size=(3, 3)), R.normal(size=3))
+    x, z, w = xg.wire("x"), xg.wire("z"), xg.parameter(R.normal(size=3), "w")
+    wires, layer = [x, z, w], xg.Affine(R.normal(size=(3, 3)), R.normal(size=3))
     for _ in range(12):
-        node = draw.choice([Add(), Multiply(), Subtract(), Tanh(), layer])
-        ins = [draw.choice(wires) for _ in range(2 if isinstance(node, Add | Multiply | Subtract) else 1)]
+        node = draw.choice([xg.Add(), xg.Multiply(), xg.Subtract(), xg.Tanh(), layer])
+        ins = [draw.choice(wires) for _ in range(2 if isinstance(node, xg.Add | xg.Multiply | xg.Subtract) else 1)]
         wires.append(node(*ins))
-    g = Graph((x, z), (Add()(wires[-1], x), Tanh()(wires[-2]), Multiply()(wires[-1], z)))
+    g = xg.Graph((x, z), (xg.Add()(wires[-1], x), xg.Tanh()(wires[-2]), xg.Multiply()(wires[-1], z)))
     g.trace(R.normal(size=(3,)), R.normal(size=(3,)))
     reader = GraphReader(g)
     reader.finish()
@@ -175,10 +155,10 @@ def test_at_every_branch_the_parts_add_up_to_the_gradient_of_the_wire(seed):
 
 
 def test_a_branch_node_and_several_outputs():
-    x = wire("x")
-    a, b = Branch(2)(x)
-    c, d = Split(2)(b)
-    g = Graph(x, (a, c, d))
+    x = xg.wire("x")
+    a, b = xg.Branch(2)(x)
+    c, d = xg.Split(2)(b)
+    g = xg.Graph(x, (a, c, d))
     g.trace(array([1.0, 2.0]))
     p = drawing.picture(g)
     assert [v.kind for v in p.vertices].count("branch") == 1
@@ -188,8 +168,8 @@ def test_a_branch_node_and_several_outputs():
 
 def test_shared_weights_are_one_parameter_and_tied_ones_are_marked():
     W, b = array([1.0, 2.0], [3.0, 4.0]), array([0.5, 0.5])
-    layer = Affine(W, b)
-    p = drawing.picture(Chain(layer, Tanh(), layer, MatMul(W.T)), array([[1.0, 0.0]]))
+    layer = xg.Affine(W, b)
+    p = drawing.picture(xg.Chain(layer, xg.Tanh(), layer, xg.MatMul(W.T)), array([[1.0, 0.0]]))
     names = [v.text for v in p.vertices if v.kind == "parameter"]
     assert sorted(names) == ["W", "b"]
     uses = [e for e in p.edges if e.name == "W"]
@@ -204,9 +184,9 @@ def test_shared_weights_are_one_parameter_and_tied_ones_are_marked():
 
 
 def test_parameter_wires_and_arrays_that_have_one_name():
-    w = parameter(array(3), "w")
-    x = wire("x")
-    g = Graph(x, Multiply()(Add()(x, w), w))
+    w = xg.parameter(array(3), "w")
+    x = xg.wire("x")
+    g = xg.Graph(x, xg.Multiply()(xg.Add()(x, w), w))
     g.trace(array(2))
     p = drawing.picture(g)
     assert [v.text for v in p.vertices if v.kind == "parameter"] == ["w"]
@@ -216,20 +196,20 @@ def test_parameter_wires_and_arrays_that_have_one_name():
 
 
 def test_inputs_in_another_order_than_they_are_called_in_get_numbers():
-    x, y, z = wire("x"), wire("y"), wire("z")
-    a, b = Add()(x, y), Subtract()(y, z)
-    straight = drawing.picture(Graph((x, y, z), Divide()(a, b)))
-    assert "input 1" not in drawing.svg(Graph((x, y, z), Divide()(a, b))), straight
-    both = Graph((x, y, z), (Divide()(a, b), Divide()(b, a)))
+    x, y, z = xg.wire("x"), xg.wire("y"), xg.wire("z")
+    a, b = xg.Add()(x, y), xg.Subtract()(y, z)
+    straight = drawing.picture(xg.Graph((x, y, z), xg.Divide()(a, b)))
+    assert "input 1" not in drawing.svg(xg.Graph((x, y, z), xg.Divide()(a, b))), straight
+    both = xg.Graph((x, y, z), (xg.Divide()(a, b), xg.Divide()(b, a)))
     assert texts(drawing.svg(both)).count("input 1") == 1
 
 
 def test_a_recurrent_network_with_its_shared_weights_has_no_crossing():
-    cell, x, h = Affine(R.normal(size=(4, 2)), np.zeros(2)), [wire(f"x{i}") for i in range(12)], wire("h")
+    cell, x, h = xg.Affine(R.normal(size=(4, 2)), np.zeros(2)), [xg.wire(f"x{i}") for i in range(12)], xg.wire("h")
     y = h
     for each in x:
-        y = Tanh()(cell(Concat(axis=1)(each, y)))
-    assert place(drawing.picture(Graph((h, *x), y))).crossings == 0
+        y = xg.Tanh()(cell(xg.Concat(axis=1)(each, y)))
+    assert place(drawing.picture(xg.Graph((h, *x), y))).crossings == 0
 
 
 # --- opening what is inside -----------------------------------------------------------------------------------
@@ -237,7 +217,7 @@ def test_a_recurrent_network_with_its_shared_weights_has_no_crossing():
 
 def test_an_affine_opens_into_a_product_a_repetition_and_a_sum():
     W, b, x = R.normal(size=(3, 2)), R.normal(size=2), R.normal(size=(4, 3))
-    model = Chain(Affine(W, b))
+    model = xg.Chain(xg.Affine(W, b))
     p = drawing.picture(model, x, open=("Affine",))
     drawn = edges(p)
     assert numbers(drawn["·", "+"].value) == numbers(block(x @ W))
@@ -251,10 +231,10 @@ def test_an_affine_opens_into_a_product_a_repetition_and_a_sum():
 
 
 def test_chains_and_graphs_inside_a_graph_open_too():
-    x, u = wire("x"), wire("u")
-    inner = Graph(u, Add()(u, Tanh()(u)))
-    chain = Chain(Affine(R.normal(size=(2, 2)), R.normal(size=2)), Tanh())
-    g = Graph(x, Add()(inner(x), chain(x)))
+    x, u = xg.wire("x"), xg.wire("u")
+    inner = xg.Graph(u, xg.Add()(u, xg.Tanh()(u)))
+    chain = xg.Chain(xg.Affine(R.normal(size=(2, 2)), R.normal(size=2)), xg.Tanh())
+    g = xg.Graph(x, xg.Add()(inner(x), chain(x)))
     g.trace(array([[0.5, -0.5]]))
     assert [v.text for v in drawing.picture(g).vertices if v.kind == "layer"] == ["Graph", "Chain"]
     opened = drawing.picture(g, open=True)
@@ -267,17 +247,17 @@ def test_chains_and_graphs_inside_a_graph_open_too():
 
 
 def test_a_chain_on_a_parameter_stays_closed_and_an_opened_one_keeps_the_name_of_its_output():
-    w, x = parameter(array([[1.0, 2.0]]), "w"), wire("x")
-    h = Chain(Tanh())(x)
+    w, x = xg.parameter(array([[1.0, 2.0]]), "w"), xg.wire("x")
+    h = xg.Chain(xg.Tanh())(x)
     h.name = "h"
-    g = Graph(x, Add()(Exp()(h), Chain(Tanh())(w)))
+    g = xg.Graph(x, xg.Add()(xg.Exp()(h), xg.Chain(xg.Tanh())(w)))
     g.trace(array([[0.5, -0.5]]))
     p = drawing.picture(g, open=True)
     assert [v.text for v in p.vertices if v.kind == "layer"] == ["Tanh", "Chain"]
     assert edges(p)["Tanh", "exp"].note == "h"
 
 
-class Odd(Node):
+class Odd(xg.Node):
     """A reader's own node, whose backward works once only."""
 
     def forward(self, x):
@@ -292,8 +272,8 @@ class Odd(Node):
 
 
 def test_a_node_that_cannot_go_back_twice_is_drawn_without_the_parts():
-    x = wire("x")
-    g = Graph(x, Add()(Odd()(x), x))
+    x = xg.wire("x")
+    g = xg.Graph(x, xg.Add()(Odd()(x), x))
     g.trace(array(1))
     p = drawing.picture(g)
     assert numbers(edges(p)["x", "branch"].gradient) == "3"

@@ -1,30 +1,15 @@
 """The HTML of the page: it changes no model, asks for no other file, stays small, and works on every library."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np
 import pytest
-from drawn import array, mlp, shopping
+from drawn import GOODS, T, X, array, mlp, shopping
 from explained import steps, words
 
-from xpgraph import (
-    SGD,
-    Adam,
-    Affine,
-    Chain,
-    Momentum,
-    Sigmoid,
-    SoftmaxWithLoss,
-    Tanh,
-)
+from xpgraph import SGD, Adam, Affine, Chain, Momentum, Sigmoid, SoftmaxWithLoss, Tanh
 from xpgraph.pictures.page import page as page_of
 from xpgraph.training.optimizers import OPTIMIZERS
-
-GOODS = array(100), array(2), array(150), array(3), array(1.1)
-X, T = np.asarray([[0.5, -1.0, 2.0], [1.0, 0.25, -0.5]]), np.asarray([0, 1])
-
 
 # --- what does not change, what is refused ------------------------------------------------------------------
 

@@ -1,18 +1,14 @@
 """The page in a real browser, wide and narrow: keys and clicks move through the steps, and the numbers are right."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from browser import CHROMIUM, Browser
-from drawn import array, mlp, shopping
+from drawn import GOODS, T, X, mlp, shopping
 
 from xpgraph import Chain, Momentum, Tanh
 
 if CHROMIUM is None:
     pytest.skip("chromium is not installed", allow_module_level=True)
-GOODS = array(100), array(2), array(150), array(3), array(1.1)
-X, T = np.asarray([[0.5, -1.0, 2.0], [1.0, 0.25, -0.5]]), np.asarray([0, 1])
 NOW = "document.querySelector('.step.now')"
 
 

@@ -1,43 +1,17 @@
 """The steps of the page: their order, their formulas and their numbers."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np
 import pytest
-from drawn import array, mlp, shopping
+from drawn import GOODS, T, X, array, mlp, shopping
 from explained import article, numbers, steps, words
 
-from xpgraph import (
-    SGD,
-    Add,
-    Affine,
-    Chain,
-    Concat,
-    Graph,
-    MatMul,
-    Momentum,
-    Multiply,
-    Node,
-    Repeat,
-    Sigmoid,
-    SoftmaxWithLoss,
-    Split,
-    Sum,
-    Tanh,
-    parameter,
-    record,
-    wire,
-)
+import xpgraph as xg
 from xpgraph.pictures.drawing.values import number_text
 from xpgraph.pictures.page import page as page_of
 from xpgraph.pictures.page.calls import formula, input_letters, output_letters, with_numbers
 from xpgraph.pictures.page.steps import make_page
-
-GOODS = array(100), array(2), array(150), array(3), array(1.1)
-X, T = np.asarray([[0.5, -1.0, 2.0], [1.0, 0.25, -0.5]]), np.asarray([0, 1])
-
 
 # --- the steps ----------------------------------------------------------------------------------------
 
@@ -89,7 +63,7 @@ def rounded(a):
 
 
 def test_the_local_derivative_of_an_elementwise_node_is_an_array_and_of_another_its_formula():
-    page = page_of(Chain(Affine(np.ones((3, 2)), np.zeros(2)), Tanh()), X)
+    page = page_of(xg.Chain(xg.Affine(np.ones((3, 2)), np.zeros(2)), xg.Tanh()), X)
     between = article(page, "Tanh", "backward").partition("Local derivative")[2].partition("Gradient out")[0]
     y = np.tanh(X @ np.ones((3, 2)))
     assert numbers(between) == rounded(1 - y * y)
@@ -97,15 +71,15 @@ def test_the_local_derivative_of_an_elementwise_node_is_an_array_and_of_another_
 
 
 def test_the_derivative_by_what_was_broadcast_has_the_shape_of_the_output():
-    x, b = wire("x"), wire("b")
-    page = page_of(Graph((x, b), Multiply()(x, b)), X, array(2, 3, 4))
+    x, b = xg.wire("x"), xg.wire("b")
+    page = page_of(xg.Graph((x, b), xg.Multiply()(x, b)), X, array(2, 3, 4))
     between = article(page, "Multiply", "backward").partition("Local derivative")[2].partition("Gradient out")[0]
     assert numbers(between) == [*([2, 3, 4] * 2), *X.ravel()]
 
 
 def test_gradients_of_a_wire_used_twice_are_added_in_a_step_of_their_own():
-    x = wire("x")
-    g = Graph(x, Multiply()(x, x))
+    x = xg.wire("x")
+    g = xg.Graph(x, xg.Multiply()(x, x))
     found = steps(page_of(g, array(3.0)))
     assert [row[:2] for row in found[2:]] == [
         ("Backward", "Start with 1"), ("Backward", "Multiply"), ("Backward", "Sum: x, used 2 times"),
@@ -116,10 +90,10 @@ def test_gradients_of_a_wire_used_twice_are_added_in_a_step_of_their_own():
 
 
 def test_an_output_that_is_used_inside_too_counts_as_a_use():
-    x = wire("x")
-    h = Tanh()(x)
+    x = xg.wire("x")
+    h = xg.Tanh()(x)
     h.name = "h"
-    g = Graph(x, (h, Multiply()(h, x)))
+    g = xg.Graph(x, (h, xg.Multiply()(h, x)))
     found = steps(page_of(g, array(2.0)))
     at = next(groups for _, title, groups in found if title == "Sum: h, used 2 times")
     assert at["Gradient in"] == {"dh as an output": "1", "dh from Multiply": "2"}
@@ -127,17 +101,17 @@ def test_an_output_that_is_used_inside_too_counts_as_a_use():
 
 
 def test_the_update_shows_before_gradient_rule_and_after():
-    p = parameter(array(2.0), "p")
-    x = wire("x")
-    y = Multiply()(p, x)
+    p = xg.parameter(array(2.0), "p")
+    x = xg.wire("x")
+    y = xg.Multiply()(p, x)
     y.name = "y"
-    g = Graph(x, y)
-    *_, update, end = steps(page_of(g, array(5.0), optimizer=Momentum(0.1)))
+    g = xg.Graph(x, y)
+    *_, update, end = steps(page_of(g, array(5.0), optimizer=xg.Momentum(0.1)))
     assert update[:2] == ("Update", "p")
     assert update[2]["Before"] == {"θ p": "2", "g dp": "5", "v state": "0"}
     assert update[2]["After"] == {"θ p": "1.5", "v state": "-0.5"}
     assert end[2] == {"Before the update": {"y": "10"}, "After the update": {"y": "7.5"}}
-    page = page_of(g, array(5.0), optimizer=Momentum(0.1))
+    page = page_of(g, array(5.0), optimizer=xg.Momentum(0.1))
     assert "v ← μ v - η g; θ ← θ + v" in page
     assert "η = 0.1, μ = 0.9" in page
     assert steps(page_of(g, array(5.0)))[-2][2]["After"] == {"θ p": "1.5"}  # SGD(0.1)
@@ -145,23 +119,23 @@ def test_the_update_shows_before_gradient_rule_and_after():
 
 def test_tied_weights_are_added_up_and_updated_once():
     W = np.asarray([[1.0, 2.0], [3.0, 4.0]])
-    found = steps(page_of(Chain(MatMul(W), MatMul(W.T), Sum(None, keepdims=False)), X[:, :2]))
+    found = steps(page_of(xg.Chain(xg.MatMul(W), xg.MatMul(W.T), xg.Sum(None, keepdims=False)), X[:, :2]))
     names = [title for _, title, _ in found]
     assert names[-3:] == ["Sum: W, shared by 2 uses", "W", "What came of it"]
     assert list(found[-3][2]["Gradient in"]) == ["dW of 0.W", "dW of 1.W, transposed"]
 
 
 def test_large_arrays_are_summed_up_and_the_rest_is_counted():
-    x = wire("x")
-    page = page_of(Graph(x, Tanh()(x)), np.arange(40 * 30, dtype=float).reshape(40, 30))
+    x = xg.wire("x")
+    page = page_of(xg.Graph(x, xg.Tanh()(x)), np.arange(40 * 30, dtype=float).reshape(40, 30))
     assert "(40, 30) float64" in page
     assert "mean 599.5" in page
     assert "Rows 0 to 7 of 40. Columns 0 to 9 of 30. 1,120 numbers left out." in words(page)
 
 
 def test_values_that_are_not_finite_are_marked():
-    x = wire("x")
-    page = page_of(Graph(x, Add()(x, x)), np.asarray([1.0, np.nan, np.inf]))
+    x = xg.wire("x")
+    page = page_of(xg.Graph(x, xg.Add()(x, x)), np.asarray([1.0, np.nan, np.inf]))
     assert "<td class=bad>nan</td>" in page
 
 
@@ -169,25 +143,25 @@ def test_values_that_are_not_finite_are_marked():
 
 
 def several():
-    x, z = wire("x"), wire("z")
-    one, two = Split(2, axis=1)(x)
-    return Graph((x, z), (Concat(axis=1)(two, one, z), Sum(None)(z))), (np.ones((2, 4)), np.ones((2, 3)))
+    x, z = xg.wire("x"), xg.wire("z")
+    one, two = xg.Split(2, axis=1)(x)
+    return xg.Graph((x, z), (xg.Concat(axis=1)(two, one, z), xg.Sum(None)(z))), (np.ones((2, 4)), np.ones((2, 3)))
 
 
 def nested():
-    x, t = wire("x"), wire("t")
-    inner = Chain(Affine(np.ones((3, 4)) * 0.1, np.zeros(4)), Sigmoid())
-    return Graph((x, t), SoftmaxWithLoss()(MatMul(np.ones((4, 2)))(inner(x)), t)), (X, T)
+    x, t = xg.wire("x"), xg.wire("t")
+    inner = xg.Chain(xg.Affine(np.ones((3, 4)) * 0.1, np.zeros(4)), xg.Sigmoid())
+    return xg.Graph((x, t), xg.SoftmaxWithLoss()(xg.MatMul(np.ones((4, 2)))(inner(x)), t)), (X, T)
 
 
 def repeated():
-    x, b = wire("x"), parameter(array(1.0, 2.0, 3.0), "b")
-    return Graph(x, Add()(x, Repeat(like=x)(b))), (X,)
+    x, b = xg.wire("x"), xg.parameter(array(1.0, 2.0, 3.0), "b")
+    return xg.Graph(x, xg.Add()(x, xg.Repeat(like=x)(b))), (X,)
 
 
 def used_twice():
-    x, A = wire("x"), Affine(np.eye(3) * 0.5, np.ones(3))
-    return Graph(x, A(A(x))), (X,)
+    x, A = xg.wire("x"), xg.Affine(np.eye(3) * 0.5, np.ones(3))
+    return xg.Graph(x, A(A(x))), (X,)
 
 
 def foreign():
@@ -200,14 +174,14 @@ def foreign():
         def backward(self, dy):
             return dy / 2
 
-    x = wire("x")
-    return Graph(x, record(Half(), x)), (X,)
+    x = xg.wire("x")
+    return xg.Graph(x, xg.record(Half(), x)), (X,)
 
 
 @pytest.mark.parametrize("make", [several, nested, repeated, used_twice, foreign])
 def test_each_part_of_the_picture_is_known_at_the_step_that_computes_it(make):
     g, inputs = make()
-    page = make_page(g, inputs, SGD(0.1))
+    page = make_page(g, inputs, xg.SGD(0.1))
     scene, last = page.scene, len(page.steps)
     traced = [e for e, edge in enumerate(scene.picture.edges) if edge.gradient is not None]
     assert all(scene.gradient_steps[e] < last for e in traced)
@@ -224,7 +198,7 @@ def test_each_part_of_the_picture_is_known_at_the_step_that_computes_it(make):
 # --- formulas -------------------------------------------------------------------------------------------------------
 
 
-class Doubled(Node):
+class Doubled(xg.Node):
     def forward(self, x):
         return 2 * x
 
@@ -237,15 +211,15 @@ class Tripled(Doubled):
 
 
 def test_formulas_come_from_docstrings():
-    assert formula(Affine(np.ones((1, 1)), np.ones(1))) == (
+    assert formula(xg.Affine(np.ones((1, 1)), np.ones(1))) == (
         "y = x W + b",
         "dx = dy Wᵀ, dW = xᵀ dy, db = Σ dy over the rows",
     )
     assert formula(Tripled()) == ("y = 3 x", "dx = 3 dy")
     assert formula(Doubled()) == ("Doubled", "")
-    assert formula(Chain(Tanh(), Sigmoid())) == ("Chain: Tanh → Sigmoid", "")
-    assert input_letters(Concat(), 3)[-1] == "x₃"
-    assert output_letters(Split(2), 2) == ["y₁", "y₂"]
+    assert formula(xg.Chain(xg.Tanh(), xg.Sigmoid())) == ("Chain: Tanh → Sigmoid", "")
+    assert input_letters(xg.Concat(), 3)[-1] == "x₃"
+    assert output_letters(xg.Split(2), 2) == ["y₁", "y₂"]
 
 
 def test_numbers_take_the_place_of_letters_or_nothing_does():

@@ -1,6 +1,24 @@
 """Single changes of correct.py: slips of students, and what is as right in other words."""
 
-MISTAKES = [  # what the correct file says, what a student says, the class, a word of the hint
+TEN = [  # what the correct file says, what a student says, the class, the check that finds it, a part of the hint
+    ("return dout * self.y, dout * self.x", "return dout * self.x, dout * self.y", "Multiply", "gradient dx", "swap"),
+    ("self.grads[0][...] = self.x.T @ dout", "self.grads[0] = self.x.T @ dout", "MatMul", "gradients in place",
+     "[...] ="),
+    ("= dout.sum(axis=0)", "= dout.mean(axis=0)", "Affine", "gradient db", "mean"),
+    ("return dout * self.out * (1 - self.out)", "return dout * (1 - self.out)", "Sigmoid", "gradient dx",
+     "y is missing"),
+    ("out = x.copy()\n", "out = x\n", "Relu", "inputs untouched", "x = x - m"),
+    ("np.exp(x - x.max(axis=-1, keepdims=True))", "np.exp(x)", "softmax", "extreme values", "e^(x - max x)"),
+    ("    if t.ndim == 2:\n        t = t.argmax(axis=1)\n", "", "cross_entropy_loss",
+     "values, one-hot labels", "argmax"),
+    ("return dx * dout / len(dx)", "return dx * dout", "SoftmaxWithLoss", "gradient dx, class indices", "batch size"),
+    ("p -= self.lr * v\n", "p += self.lr * v\n", "Momentum", "update", "uphill"),
+    ("m / (1 - self.beta1**self.t), v / (1 - self.beta2**self.t)", "m, v", "Adam", "update",
+     "bias correction is missing"),
+]  # fmt: skip
+
+MISTAKES = [  # what the correct file says, what a student says, the class, words of the hint
+    *((right, wrong, name, hint) for right, wrong, name, _, hint in TEN),
     ("return dout, dout\n", "return dout\n", "Add", "each input"),
     ("return dout, dout\n", "return dout, -dout\n", "Add", "sign"),
     ("return x * y\n", "return x + y\n", "Multiply", "product|sum"),

@@ -1,7 +1,5 @@
 """``grade``: the chapter's flaws, planted mistakes, no finding on correct files, and how the file is run."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys
@@ -10,7 +8,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 from pages import ROOT
-from students.slips import MISTAKES, VARIATIONS
+from students.slips import MISTAKES, TEN, VARIATIONS
 
 import xpgraph
 from xpgraph.testing import grade
@@ -65,28 +63,28 @@ def test_the_flaws_of_the_chapter_and_nothing_else():
     assert result.missing == ["Add", "Multiply", "Branch", "Repeat", "Sum", "Tanh", "ReLU", "Softmax"]
 
 
-PLANTED = {
-    "MulLayer": ("gradient dx", "swap"),
-    "MatMul": ("gradients in place", "[...] ="),
-    "Affine": ("gradient db", "mean"),
-    "Sigmoid": ("gradient dx", "y is missing"),
-    "Relu": ("inputs untouched", "x = x - m"),
-    "softmax": ("extreme values", "e^(x - max x)"),
-    "cross_entropy_error": ("values, one-hot labels", "argmax"),
-    "SoftmaxWithLoss": ("gradient dx, class indices", "batch size"),
-    "Momentum": ("update", "uphill"),
-    "Adam": ("update", "bias correction is missing"),
-}
+def change(text, right, wrong, name):
+    """The text with one thing changed in a class or function."""
+    assert right in text
+    head, found, tail = text.partition(f"class {name}:" if f"class {name}:" in text else f"def {name}(")
+    return head + (found + tail).replace(right, wrong, 1)
 
 
-def test_ten_planted_mistakes_are_found_each_in_its_class():
-    result = grade(STUDENTS / "mistakes.py")
-    assert len(PLANTED) == 10
-    assert {f.name for f in result.findings} == set(PLANTED), result.table()
-    for name, (check, hint) in PLANTED.items():
+def ten_mistakes(tmp_path):
+    text = CORRECT.replace("class Repeat:", "class NotAsked:")
+    for right, wrong, name, *_ in TEN:
+        text = change(text, right, wrong, name)
+    return submit(tmp_path, text, "mistakes.py")
+
+
+def test_ten_mistakes_in_one_file_are_found_each_in_its_class(tmp_path):
+    result = ten_mistakes(tmp_path)
+    assert len(TEN) == 10
+    assert {f.name for f in result.findings} == {name for _, _, name, _, _ in TEN}, result.table()
+    for _, _, name, check, hint in TEN:
         mine = [f for f in result.findings if f.name == name]
         assert any(f.check == check and hint in f.hint for f in mine), result.table()
-    assert {"AddLayer", "Branch", "Tanh", "SGD", "AdaGrad", "clip_grads"} <= set(result.checked)
+    assert {"Add", "Branch", "Tanh", "SGD", "AdaGrad", "clip_grads"} <= set(result.checked)
 
 
 # --- one mistake at a time ------------------------------------------------------------------------------------
@@ -94,9 +92,7 @@ def test_ten_planted_mistakes_are_found_each_in_its_class():
 
 @pytest.mark.parametrize(("right", "wrong", "name", "hint"), MISTAKES)
 def test_a_mistake_is_found_in_its_class_alone_and_explained(tmp_path, right, wrong, name, hint):
-    assert right in CORRECT
-    head, found, tail = CORRECT.partition(f"class {name}:" if f"class {name}:" in CORRECT else f"def {name}(")
-    result = submit(tmp_path, head + (found + tail).replace(right, wrong, 1))
+    result = submit(tmp_path, change(CORRECT, right, wrong, name))
     assert {f.name for f in result.findings} == {name}, result.table()
     assert any(word in f.hint for f in result.findings for word in hint.split("|")), result.table()
     assert len(result.findings) <= 3, result.table()
@@ -266,12 +262,12 @@ def test_a_file_with_nothing_to_check_does_not_pass(tmp_path):
     assert "checked: nothing" in result.table() and len(result.missing) == KNOWN
 
 
-def test_the_result_is_data_and_a_table():
-    result = grade(STUDENTS / "mistakes.py")
+def test_the_result_is_data_and_a_table(tmp_path):
+    result = ten_mistakes(tmp_path)
     data = json.loads(json.dumps(result.data()))
     assert data["source"] == "mistakes.py" and data["passed"] is False
     assert set(data["findings"][0]) == {"class", "check", "expected", "found", "hint"}
     lines = result.table().splitlines()
     assert lines[0].split() == ["class", "check", "expected", "found", "hint"]
     assert len(lines) == 1 + len(result.findings) + 3
-    assert lines[-2].startswith("checked: AddLayer, MulLayer, Branch") and lines[-1].startswith("not in mistakes.py: ")
+    assert lines[-2].startswith("checked: Add, Multiply, Branch") and lines[-1] == "not in mistakes.py: Repeat"

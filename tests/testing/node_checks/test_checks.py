@@ -1,7 +1,5 @@
 """``check_node`` finds nothing in xpgraph's nodes on any library, and finds each flaw that it looks for."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from students import chapter_like, flawed, own

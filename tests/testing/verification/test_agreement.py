@@ -1,7 +1,5 @@
 """``verify`` passes where backends agree, and names the node where they do not."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

@@ -1,7 +1,5 @@
 """docs/backends.md agrees with what ``check_node`` finds here."""
 
-from __future__ import annotations
-
 import pytest
 from pages import ROOT
 

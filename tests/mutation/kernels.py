@@ -41,7 +41,8 @@ from xpgraph.training.optimizers import OPTIMIZERS
 
 EPS = {"float64": 1e-5, "float32": 1e-2}  # how far a changed constant is off
 NARROW = {"float64": "float32", "float32": "float16"}
-NO_MATHEMATICS = {"_generic", "_packed", "_for_product"}  # which body, and where the result lies
+NO_MATHEMATICS = {"_generic", "_packed"}  # which body
+HELPERS = ("xpgraph.arrays.kernels", "xpgraph.nodes.reductions")  # where bodies of other files have helpers
 NO_NODE = {"gather", "replay"}  # a batch's rows, and steps made again: the Trainer's, and its tests'
 UNREAD = {"scratch"}
 NO_FLOATS = {"extra", "axes", "runs", "n", "classes", "inside", "i", "total", "flat", "pieces", "start", *UNREAD}
@@ -71,7 +72,7 @@ def functions(kernel: str, library: str) -> dict[str, FunctionType]:
     for node in (n for statement in _definition(body)[1].body for n in ast.walk(statement)):
         helper = body.__globals__.get(node.id) if isinstance(node, ast.Name) else None
         plain = inspect.isfunction(helper) and not hasattr(helper, "row")
-        if plain and helper.__module__ in (body.__module__, "xpgraph.arrays.kernels") and node.id not in NO_MATHEMATICS:
+        if plain and helper.__module__ in (body.__module__, *HELPERS) and node.id not in NO_MATHEMATICS:
             found[node.id] = helper
     return found
 

@@ -18,6 +18,7 @@ BODIES = [(name, library) for name in TABLE for library in bodies(name)]
 X = np.linspace(-2, 2, 5)
 
 
+@pytest.mark.slow("mutants")
 def test_mutants_are_killed_and_named_and_nothing_is_found_in_the_kernels_as_they_are():
     sound, *done = tried(judge, [None, *drawn(12, seed=2)], jobs=2, limit=600)
     assert sound.finding is None

@@ -31,7 +31,7 @@ from xpgraph.arrays.kernels import TABLE
 from xpgraph.fast.cuda import sources
 
 PATIENCE = 3  # seconds of one launch
-HOST = ("fast/cupy.py", "fast/cuda/update.py", "fast/cuda/capture.py", "training/steps.py", "training/batches.py",
+HOST = ("fast/cupy.py", "fast/cuda/update.py", "fast/cuda/capture.py", "training/steps.py",
         "training/callbacks/history.py", "training/callbacks/report.py")  # fmt: skip
 DEVICE = tuple(f"fast/cuda/{name}" for name in (sources.PRELUDE, *sources.FILES))
 USERS = {"add_bias": ["affine"], "column_sum": ["sum_to", "affine_grad"]}  # the bodies of kernels of other names
@@ -47,7 +47,7 @@ READS = {  # an array that the last line of a function has at hand, and that a c
     "clip_rate": "norm", "gathered": "bx", "run_update": "lists[0][0]", "pieces": "table",
     "Captured.__call__": "self.losses", "Captured._drive": "step.loss", "Steps.__call__": "step.loss",
     "Steps.gradients": "grads[0]", "Steps.update": "step.params[0]", "Steps.count": "self.model.params[0]",
-    "Batches.take": "x", "History.step": "state.model.params[0]", "next_look": "state.model.params[0]",
+    "History.step": "state.model.params[0]", "next_look": "state.model.params[0]",
     "Reporting.step": "state.model.params[0]",
 }  # fmt: skip
 SYNCS = ("from xpgraph.arrays.libraries import to_numpy as read; read({})", "{}.get()", "float({}.sum())",
@@ -59,14 +59,19 @@ UPLOADS = {"Captured._drive": ["device.upload(self.order, self.steps.batches.per
 
 def device_mutants() -> list[Mutant]:
     """All mutants of the .cu files that are not declared to be equivalent."""
+    return [m for m, below in _device_mutants() if not declared(CUDA, m, below)]
+
+
+@cache
+def _device_mutants() -> list[tuple[Mutant, str]]:
+    """All of them, each with the line under the change."""
     types = {name: kinds for file in DEVICE for name, kinds in cuda_c.parameter_types(read(file))}
     found = []
     for file in DEVICE:
         lines = read(file).splitlines()
         for change in cuda_c.changes(read(file), types):
             m = mutant(file, *change)
-            if not declared(CUDA, m, "\n".join(["", *lines[m.line : m.line + 1]])):
-                found.append(m)
+            found.append((m, "\n".join(["", *lines[m.line : m.line + 1]])))
     return found
 
 

@@ -1,4 +1,4 @@
-"""python tests/mutation kernels|core|cuda [--count N] [--seed 0] [--jobs 2] [--modules nodes.py,layers.py,...]
+"""python tests/mutation kernels|core|cuda [--count N] [--seed 0] [--jobs 2] [--modules nodes/basic.py,...]
 
 Exit 0 where enough mutants are killed, 1 where too many survive; 2 where the checks fail without a mutant, where a tool
 is missing, or where this system cannot fork. The same seed draws the same mutants on every machine.
@@ -10,8 +10,10 @@ import argparse
 import importlib
 import os
 import sys
+from pathlib import Path
 
-from pages import ROOT
+TESTS = Path(__file__).parents[1]
+PATHS = [str(path) for path in (TESTS.parent, TESTS, TESTS / "support")]  # of xpgraph, mutation, and their helpers
 
 
 def main(arguments: list[str]) -> int:
@@ -29,6 +31,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.path[0] = str(ROOT)
+    sys.path[:1] = PATHS
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # threads on such small products only wait for each other
     sys.exit(main(sys.argv[1:]))

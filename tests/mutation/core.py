@@ -37,22 +37,39 @@ from mutation.equivalents import CORE
 from mutation.trials import Finding, Group, run
 
 ROOT = PACKAGE.parent
-KILLERS = {  # a module in xpgraph/: the test files that are to see a mutant of it, the quick ones first
-    "nodes.py": "refusals layers operators graph graph_errors sharing buffers table graph_models nodes kernels "
-                "bad_inputs",
-    "layers.py": "refusals stability layers nodes agreement kernels bad_inputs",
-    "losses.py": "refusals stability layers losses agreement cuda_capture kernels bad_inputs",
-    "optimizers.py": "state clipping optimizers trajectories kernels bad_inputs",
-    "clipping.py": "clipping kernels",
-    "sharing.py": "sharing state",
-    "tensorfile.py": "checkpoints checkpoint_damage",
-    "checkpoints.py": "checkpoints checkpoint_faults keeping_fit keeping",
-    "state.py": "state state_others keeping_programs",
-    "packing.py": "state_others state keeping_programs",
-    "storage.py": "checkpoints checkpoint_faults run_folder",
-    "progress.py": "keeping progress",
-    "keeping.py": "keeping_fit keeping_parts keeping_programs keeping trainer_refuses",
-    "signals.py": "signals",
+KILLERS = {  # a module in xpgraph/: in tests/, the files test_*.py that are to see a mutant of it, the quick ones first
+    "nodes/basic.py": "nodes/checks nodes/layers nodes/operators graph/graph graph/graph_errors nodes/sharing "
+                      "fast/buffers arrays/kernels graph/graph_models nodes/node fast/every_body whole/bad_inputs",
+    "nodes/reductions.py": "nodes/checks nodes/layers nodes/operators graph/graph graph/graph_models nodes/node "
+                           "fast/every_body whole/bad_inputs",
+    "nodes/layers.py": "nodes/checks whole/stability nodes/layers nodes/node whole/agreement fast/every_body "
+                       "whole/bad_inputs",
+    "nodes/losses.py": "nodes/checks whole/stability nodes/layers nodes/losses whole/agreement fast/cuda/capture "
+                       "fast/every_body whole/bad_inputs",
+    "nodes/sharing.py": "nodes/sharing training/snapshot",
+    "training/optimizers.py": "training/snapshot training/clipping training/optimizers whole/trajectories "
+                              "fast/every_body whole/bad_inputs",
+    "training/update_rules.py": "training/clipping training/optimizers whole/trajectories fast/every_body "
+                                "whole/bad_inputs",
+    "training/clipping.py": "training/clipping fast/every_body",
+    "storage/tensorfile.py": "storage/checkpoints storage/tensorfile storage/tensor_reader",
+    "storage/tensor_reader.py": "storage/checkpoints storage/tensorfile storage/tensor_reader",
+    "storage/checkpoints.py": "storage/checkpoints storage/checkpoints_faults training/callbacks/checkpointing "
+                              "training/callbacks/checkpointing_fit training/callbacks/checkpointing_resumed",
+    "storage/packing.py": "training/snapshot_others training/snapshot training/callbacks/checkpointing_programs",
+    "storage/atomic.py": "storage/checkpoints storage/checkpoints_faults storage/atomic",
+    "training/snapshot.py": "training/snapshot training/snapshot_others training/callbacks/checkpointing_programs "
+                            "training/callbacks/checkpointing",
+    "training/losses.py": "training/callbacks/checkpointing_resumed training/callbacks/checkpointing_interrupted "
+                          "training/trainer_runs training/trainer_refuses",
+    "training/settings.py": "training/callbacks/checkpointing_arguments training/callbacks/checkpointing_fit "
+                            "training/callbacks/checkpointing_programs training/callbacks/checkpointing_resumed",
+    "training/callback.py": "training/callback training/callbacks/checkpointing",
+    "training/history_parts.py": "training/callbacks/checkpointing",
+    "training/callbacks/checkpointing.py": "training/callbacks/checkpointing_fit "
+        "training/callbacks/checkpointing_arguments training/callbacks/checkpointing_programs "
+        "training/callbacks/checkpointing_resumed training/callbacks/checkpointing training/trainer_refuses",
+    "training/signals.py": "training/signals",
 }  # fmt: skip
 OPTIONS = ("-x", "-q", "-p", "no:cacheprovider", "-W", "ignore:Module already imported")
 # what all children need is imported once; xpgraph is not among it, each child imports that with its mutant
@@ -210,8 +227,8 @@ def judge(module: Path, tests: list[str], folder: Path, m: Mutant | None) -> Fin
 
 def killers(file: str) -> list[str]:
     """What pytest is given. PyTorch is slow to ask, and sees what NumPy and the strict namespace see."""
-    found = [path for killer in KILLERS[file].split() for path in ROOT.glob(f"tests/**/test_{killer}.py")]
-    return ["--no-torch", *(path.relative_to(ROOT).as_posix() for path in found)]
+    found = [Path("tests", killer) for killer in KILLERS[file].split()]
+    return ["--no-torch", *(path.with_name(f"test_{path.name}.py").as_posix() for path in found)]
 
 
 def try_out(groups: list[Group], jobs: int) -> int:

@@ -31,40 +31,47 @@ from xpgraph.arrays.kernels import TABLE
 from xpgraph.fast.cuda import sources
 
 PATIENCE = 3  # seconds of one launch
-HOST = ("fast/cupy.py", "fast/cuda/update.py", "fast/cuda/capture.py", "steps.py", "run.py")
+HOST = ("fast/cupy.py", "fast/cuda/update.py", "fast/cuda/capture.py", "training/steps.py",
+        "training/callbacks/history.py", "training/callbacks/report.py")  # fmt: skip
 DEVICE = tuple(f"fast/cuda/{name}" for name in (sources.PRELUDE, *sources.FILES))
 USERS = {"add_bias": ["affine"], "column_sum": ["sum_to", "affine_grad"]}  # the bodies of kernels of other names
 
 CALLS = {  # helpers, and the first of their arguments that may be taken for its neighbour
-    "_product": 0, "matmul": 0, "lt.matmul": 0, "capture.gathered": 0, "gathered": 0, "sum_to": 0, "Feed": 0,
+    "_product": 0, "matmul": 0, "cublaslt.matmul": 0, "capture.gathered": 0, "gathered": 0, "sum_to": 0, "Feed": 0,
     "steps.gradients": 0, "generic": 1, "_map": 2, "run_update": 4,
 }  # fmt: skip
-NUMBERS = {"rows", "size", "count", "steps.size", "classes", "bound", "shape", "max_norm"}
+NUMBERS = {"rows", "size", "count", "steps.batches.size", "classes", "bound", "shape", "max_norm"}
 GEOMETRY = {"_grid", "_rows"}  # whole functions, besides the grids and blocks of launches
 READS = {  # an array that the last line of a function has at hand, and that a careless print would read
     "affine": "y", "affine_grad": "dW", "_map": "out", "sum_to": "total", "softmax_cross_entropy": "loss",
     "clip_rate": "norm", "gathered": "bx", "run_update": "lists[0][0]", "pieces": "table",
     "Captured.__call__": "self.losses", "Captured._drive": "step.loss", "Steps.__call__": "step.loss",
     "Steps.gradients": "grads[0]", "Steps.update": "step.params[0]", "Steps.count": "self.model.params[0]",
-    "Run.look_at": "self.trainer.model.params[0]", "Run.report_loss": "self.trainer.model.params[0]",
+    "History.step": "state.model.params[0]", "next_look": "state.model.params[0]",
+    "Reporting.step": "state.model.params[0]",
 }  # fmt: skip
-SYNCS = ("from xpgraph.namespace import to_numpy as read; read({})", "{}.get()", "float({}.sum())",
-         "from xpgraph.namespace import place_of as where; where({}).asarray([0.0])")  # fmt: skip
-UPLOADS = {"Captured._drive": ["device.upload(self.order, self.steps.permutation)"]}
+SYNCS = ("from xpgraph.arrays.libraries import to_numpy as read; read({})", "{}.get()", "float({}.sum())",
+         "from xpgraph.arrays.libraries import place_of as where; where({}).asarray([0.0])")  # fmt: skip
+UPLOADS = {"Captured._drive": ["device.upload(self.order, self.steps.batches.permutation)"]}
 
 # --- the mutants ----------------------------------------------------------------------------------------------
 
 
 def device_mutants() -> list[Mutant]:
     """All mutants of the .cu files that are not declared to be equivalent."""
+    return [m for m, below in _device_mutants() if not declared(CUDA, m, below)]
+
+
+@cache
+def _device_mutants() -> list[tuple[Mutant, str]]:
+    """All of them, each with the line under the change."""
     types = {name: kinds for file in DEVICE for name, kinds in cuda_c.parameter_types(read(file))}
     found = []
     for file in DEVICE:
         lines = read(file).splitlines()
         for change in cuda_c.changes(read(file), types):
             m = mutant(file, *change)
-            if not declared(CUDA, m, "\n".join(["", *lines[m.line : m.line + 1]])):
-                found.append(m)
+            found.append((m, "\n".join(["", *lines[m.line : m.line + 1]])))
     return found
 
 

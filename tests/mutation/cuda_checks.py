@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib.util
 import itertools
 from collections.abc import Callable, Iterator
 from mmap import PAGESIZE, mmap
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 from unittest import mock
 
@@ -18,23 +21,30 @@ import cuda_emulator
 import cuda_runs
 import numpy as np
 import pytest
-import test_cuda_kernels
-import test_cuda_replay
-import test_cuda_steps
-import test_cuda_table
 from cuda_emulator import DTYPES, Emulator, Guarded
 from cuda_rig import Rig
+from kernel_checks import leaves, tree
 from samples import SAMPLES
-from test_cuda_table import BODIES
-from test_kernels import leaves, tree
 
 from xpgraph import SGD, Adam, Report, Trainer, mlp
 from xpgraph.arrays.kernels import TABLE
 from xpgraph.arrays.libraries import LIBRARIES, to_numpy
 from xpgraph.fast.cuda import device
 
-RULES = tuple(test_cuda_steps.RULES)
-ELEMENTWISE = test_cuda_kernels.ELEMENTWISE
+
+def test_file(name: str) -> ModuleType:
+    """A file of tests/fast/cuda, as a module."""
+    path = Path(__file__).parents[1] / "fast" / "cuda" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+test_sources, test_sources_steps = test_file("test_sources"), test_file("test_sources_steps")
+test_capture_replay, test_every_body_cuda = test_file("test_capture_replay"), test_file("test_every_body_cuda")
+BODIES, RULES = test_every_body_cuda.BODIES, tuple(test_sources_steps.RULES)
+ELEMENTWISE = test_sources.ELEMENTWISE
 ALL = (*RULES, *ELEMENTWISE, "add_bias", "column_sum", "clip_rate", "softmax_cross_entropy", "gather")
 ABOUT = {  # what the tests without a parameter ``name`` are about
     "test_add_bias": ("add_bias",),
@@ -70,7 +80,7 @@ def calls(test: Callable[..., None]) -> Iterator[dict[str, Any]]:
 def check_kernels(emulator: Emulator, kernels: set[str], dtypes: tuple[str, ...] = DTYPES) -> None:
     """Each kernel by itself, in every order of its threads."""
     for dtype in dtypes:
-        for module in (test_cuda_kernels, test_cuda_steps):
+        for module in (test_sources, test_sources_steps):
             for name, test in vars(module).items():
                 for how in calls(test) if name.startswith("test_") else ():
                     about = {how["name"]} if "name" in how else set(ABOUT.get(name, ()))
@@ -112,9 +122,9 @@ def check_many_interleavings(emulator: Emulator, kernels: set[str]) -> None:
     """Four blocks that go on from barrier to barrier in many orders: only the last of them may write the result."""
     with mock.patch.object(cuda_emulator, "ORDERS", ("forward", *range(SEEDS))):
         if "clip_rate" in kernels:
-            test_cuda_kernels.clip(emulator, "float32", [np.ones(3)] * 4, 0.5)
+            test_sources.clip(emulator, "float32", [np.ones(3)] * 4, 0.5)
         if "softmax_cross_entropy" in kernels:
-            test_cuda_kernels.loss(emulator, "float32", *test_cuda_kernels.labelled(16, 3)[0])
+            test_sources.loss(emulator, "float32", *test_sources.labelled(16, 3)[0])
 
 
 def check_a_large_block(emulator: Emulator, dtype: str) -> None:
@@ -136,7 +146,7 @@ def check_counters_of_a_single_block(emulator: Emulator, dtype: str, kernels: se
             run.launch(name, 1, 128, p, a, 4, g, b, 4, run.put(np.array([0, 0])), 1, 1, cells)
             assert cells.array.tolist() == [1, 1]
         else:
-            numbers = test_cuda_steps.RULES[name](*[0.5] * test_cuda_steps.RULES[name].__code__.co_argcount)
+            numbers = test_sources_steps.RULES[name](*[0.5] * test_sources_steps.RULES[name].__code__.co_argcount)
             states = [s for s, _ in zip((a, b), SAMPLES[name].updates[1:], strict=False)]
             table = run.put(np.full((2, len(numbers)), 0.5))
             pieces = run.pieces([p], [g], *[[s] for s in states])
@@ -201,10 +211,10 @@ def check_table(emulator: Emulator, bodies: list[str]) -> None:
     with Watched(emulator=emulator) as rig:
         check_the_largest_grid()
         check_fallbacks(rig)
-        for how in calls(test_cuda_table.test_every_cuda_body_agrees_with_the_generic_body):
+        for how in calls(test_every_body_cuda.test_every_cuda_body_agrees_with_the_generic_body):
             if how["name"] in bodies:
                 with contextlib.suppress(pytest.skip.Exception):  # of a sample that may not be empty
-                    test_cuda_table.test_every_cuda_body_agrees_with_the_generic_body(rig, **how)
+                    test_every_body_cuda.test_every_cuda_body_agrees_with_the_generic_body(rig, **how)
 
 
 class Own:
@@ -238,7 +248,7 @@ def check_trainings(emulator: Emulator) -> None:
         with Watched(emulator=emulator) as rig:
             check_quiet_steps(rig, graph, optimizer)
     for name in TRAININGS:
-        test = getattr(test_cuda_replay, name)
+        test = getattr(test_capture_replay, name)
         for how in calls(test):
             if how.get("max_grad") and (how["dtype"], how["name"]) != ("float32", "adam"):
                 continue  # a second of each

@@ -13,8 +13,7 @@ from xpgraph.nodes.basic import Add, Repeat
 from xpgraph.nodes.losses import SoftmaxWithLoss
 from xpgraph.nodes.operators import Power
 from xpgraph.nodes.reductions import Max, Sum
-from xpgraph.testing import check_node
-from xpgraph.testing.verification import agreement as verify
+from xpgraph.testing import check_node, verify
 from xpgraph.testing.verification.matrix import cases
 from xpgraph.testing.verification.networks import Network, network, networks
 

@@ -8,7 +8,8 @@ A mutant is *named* when what kills it says a node, or an optimizer, that runs t
 * the argument of len reversed, or the axes of a sum: both are the same in any order;
 * the size of another of the arrays of one update: Optimizer.update has seen that they have one shape;
 * a cast of what holds no floats (NO_FLOATS): whole numbers, truth values, shapes, lists, None;
-* a change of what fresh memory holds before it is written (UNREAD, np.empty, fresh).
+* a change of what is done for dtypes narrower than float32 alone (``_narrow``), in which no mutant is tried;
+* a change of what fresh memory holds before it is written (np.empty, fresh).
 """
 
 from __future__ import annotations
@@ -42,11 +43,11 @@ from xpgraph.training.optimizers import OPTIMIZERS
 
 EPS = {"float64": 1e-5, "float32": 1e-2}  # how far a changed constant is off
 NARROW = {"float64": "float32", "float32": "float16"}
-NO_MATHEMATICS = {"_generic", "_packed", "_for_product"}  # which body, and where the result lies
+NO_MATHEMATICS = {"_generic", "_packed"}  # which body
+HELPERS = ("xpgraph.arrays.kernels", "xpgraph.nodes.reductions")  # where bodies of other files have helpers
 NO_NODE = {"gather", "replay"}  # a batch's rows, and steps made again: the Trainer's, and its tests'
-UNREAD = {"scratch"}
-NO_FLOATS = {"extra", "axes", "runs", "n", "classes", "inside", "i", "total", "flat", "pieces", "start", *UNREAD}
-NO_FLOATS |= {"largest"}  # 0 and 1, which every dtype has
+NO_FLOATS = {"extra", "axes", "runs", "n", "classes", "inside", "i", "total", "pieces", "start", "labels", "mask"}
+NO_FLOATS |= {"bits", "without_blas", "is_largest"}  # the last is 0 and 1, which every dtype has
 OPERATORS = {  # what common_changes does, in the words of this target
     "comparison": "order", "logic": "order", "swap": "order", "arithmetic": "sign", "truth": "axis", "number": "index",
     "missing": "missing",
@@ -69,15 +70,15 @@ def functions(kernel: str, library: str) -> dict[str, FunctionType]:
     """The body, and the functions beside it that it calls and that are not kernels themselves."""
     body = body_of(kernel, library)
     found = {body.__name__: body}
-    for node in (n for statement in _definition(body)[1].body for n in ast.walk(statement)):
+    for node in (n for statement in definition(body)[1].body for n in ast.walk(statement)):
         helper = body.__globals__.get(node.id) if isinstance(node, ast.Name) else None
         plain = inspect.isfunction(helper) and not hasattr(helper, "row")
-        if plain and helper.__module__ in (body.__module__, "xpgraph.arrays.kernels") and node.id not in NO_MATHEMATICS:
+        if plain and helper.__module__ in (body.__module__, *HELPERS) and node.id not in NO_MATHEMATICS:
             found[node.id] = helper
     return found
 
 
-def _definition(function: FunctionType) -> tuple[Source, ast.FunctionDef]:
+def definition(function: FunctionType) -> tuple[Source, ast.FunctionDef]:
     file = Path(inspect.getsourcefile(function)).relative_to(Path(xpgraph.__file__).parent)
     source = python_source(file.as_posix())
     return source, source.functions[function.__qualname__]
@@ -88,16 +89,24 @@ def mutants(kernel: str, library: str, dtype: str) -> list[Mutant]:
     """All mutants of one body and its helpers."""
     types, found = {p.name: str(p.annotation) for p in TABLE[kernel].parameters}, []
     for name, function in functions(kernel, library).items():
-        source, tree = _definition(function)
+        source, tree = definition(function)
         for statement in tree.body[ast.get_docstring(tree) is not None :]:
             # if ...: return _generic(...) is for other layouts, dtypes and labels than a training has: test_kernels
             if isinstance(statement, ast.If) and ast.unparse(statement.body[0]).startswith("return _generic("):
                 continue
-            for node in ast.walk(statement):
+            narrow = set(_narrow(statement))
+            for node in (n for n in ast.walk(statement) if n not in narrow):
                 for operator, place, new in changes(source, node, dtype, types):
                     more = {"line": node.lineno, "kernel": kernel, "library": library, "dtype": dtype}
                     found.append(mutant(source.file, name, operator, place, new, **more))
     return [m for m in found if m.before != m.after]
+
+
+def _narrow(statement: ast.stmt) -> Iterator[ast.AST]:
+    """What is run for dtypes narrower than float32 alone: b of ``a if wide is x else b``."""
+    for node in ast.walk(statement):
+        if isinstance(node, ast.IfExp) and ast.unparse(node.test).startswith("wide is "):
+            yield from ast.walk(node.orelse)
 
 
 def changes(source: Source, node: ast.AST, dtype: str, types: dict[str, str]) -> Changes:
@@ -148,8 +157,7 @@ def _values(source: Source, statement: ast.stmt, dtype: str) -> Changes:
         place, words = source.place(value), ast.unparse(value)
         if isinstance(value, ast.Call) and ast.unparse(value.func) in ("np.empty", "fresh"):
             continue
-        if name not in UNREAD:
-            yield "constant", place, f"({words}) * {1 + EPS[dtype]}"
+        yield "constant", place, f"({words}) * {1 + EPS[dtype]}"
         if name not in NO_FLOATS:
             yield "dtype", place, f"through_{NARROW[dtype]}({words})"
 

@@ -37,13 +37,13 @@ FEW = {  # a file, what stands there, what stands there instead; what must see i
     "swapped addresses": ("fast/cupy.py", "rate.data.ptr, norm.data.ptr", "norm.data.ptr, rate.data.ptr"),
     "swapped in a fallback": ("fast/cupy.py", "generic(losses.softmax_cross_entropy, x, t)",
                               "generic(losses.softmax_cross_entropy, t, x)"),
-    "a read of the loss": ("steps.py", "        self.trainer.steps += 1\n",
-                           "        self.trainer.steps += 1\n        float(self.model.params[0].sum())\n"),
-    "a look at each step": ("run.py", "        self.samples += rows\n",
-                            "        self.samples += rows\n        self._from_device([p for p, _ in self.pending])\n"),
+    "a read of a parameter": ("training/steps.py", "        state.steps += 1\n",
+                              "        state.steps += 1\n        float(self.model.params[0].sum())\n"),
+    "a look at each step": ("training/steps.py", "        state.batch += 1\n",
+                            "        state.batch += 1\n        state.losses.values()\n"),
     "an upload while capturing": ("fast/cuda/capture.py", "        step = steps.gradients(bx, bt)\n",
                                   "        step = steps.gradients(bx, bt)\n"
-                                  "        device.upload(self.order, steps.permutation)\n"),
+                                  "        device.upload(self.order, steps.batches.permutation)\n"),
 }  # fmt: skip
 
 
@@ -51,13 +51,14 @@ def hand_picked(name: str) -> Mutant:
     file, old, new = FEW[name]
     assert read(file).count(old) == 1, f"{name}: the source has changed: choose the mutant anew"
     start = read(file).index(old)
-    operator = "sync" if file in ("steps.py", "run.py") or "upload" in name else "missing"
+    operator = "sync" if file.startswith("training/") or "upload" in name else "missing"
     m = mutant(file, "", operator, (start, start + len(old)), new)
     return m._replace(
         function=min((m for m in mutants() if m.file == file), key=lambda n: abs(n.line - m.line)).function
     )
 
 
+@pytest.mark.slow("mutants")
 def test_each_mutant_is_killed_and_nothing_is_found_in_the_source_as_it_is():
     importlib.import_module("mutation.cuda_checks")  # once, for all processes
     sound, *done = tried(judge, [None, *map(hand_picked, FEW)], jobs=2, limit=600)

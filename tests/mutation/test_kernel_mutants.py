@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import ast
 import os
 
 import numpy as np
 import pytest
 
 from mutation.changes import codes, read
-from mutation.kernels import NO_NODE, bodies, body_of, drawn, judge, mutants, plant, users
+from mutation.kernels import (
+    NO_FLOATS,
+    NO_MATHEMATICS,
+    NO_NODE,
+    bodies,
+    body_of,
+    definition,
+    drawn,
+    functions,
+    judge,
+    mutants,
+    plant,
+    users,
+)
 from mutation.trials import Finding, tried
 from xpgraph.arrays.kernels import TABLE
 from xpgraph.nodes.layers import sigmoid
@@ -18,6 +32,7 @@ BODIES = [(name, library) for name in TABLE for library in bodies(name)]
 X = np.linspace(-2, 2, 5)
 
 
+@pytest.mark.slow("mutants")
 def test_mutants_are_killed_and_named_and_nothing_is_found_in_the_kernels_as_they_are():
     sound, *done = tried(judge, [None, *drawn(12, seed=2)], jobs=2, limit=600)
     assert sound.finding is None
@@ -32,6 +47,14 @@ def test_every_body_has_mutants_that_differ_from_it(name, library):
         assert m.before != m.after
     for m in some[::9]:
         assert codes(m.text)[m.function] != codes(read(m.file))[m.function]
+
+
+def test_what_is_left_out_is_still_there():
+    """A variable or helper that is renamed would bring its equivalent mutants back."""
+    trees = [definition(function)[1] for body in BODIES for function in functions(*body).values()]
+    names = {(n.id, type(n.ctx)) for tree in trees for n in ast.walk(tree) if isinstance(n, ast.Name)}
+    assert {(name, ast.Store) for name in NO_FLOATS} | {(name, ast.Load) for name in NO_MATHEMATICS} <= names
+    assert TABLE.keys() >= NO_NODE
 
 
 def test_every_operator_occurs():

@@ -13,7 +13,7 @@ from mutation.changes import draw, mutant
 from mutation.trials import Finding, Group, run, tried
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="each mutant needs os.fork")
-MUTANTS = [mutant("text.py", f"f{i}", operator, (0, 0), f"{i} ") for i, operator in enumerate("aabbcc")]
+MUTANTS = [mutant("version.py", f"f{i}", operator, (0, 0), f"{i} ") for i, operator in enumerate("aabbcc")]
 LEFT: dict[str, str] = {}
 
 
@@ -39,6 +39,7 @@ def cannot_plant(m):
         raise KeyError(m.function)
 
 
+@pytest.mark.slow("mutants")
 def test_each_mutant_has_a_process_that_it_may_crash_or_hang(tmp_path, monkeypatch):
     monkeypatch.setitem(LEFT, "file", str(tmp_path / "left"))
     done = list(tried(fates, MUTANTS, 3, limit=2.0))
@@ -50,12 +51,12 @@ def test_each_mutant_has_a_process_that_it_may_crash_or_hang(tmp_path, monkeypat
 
 
 def test_the_report(capsys):
-    assert run([Group("some", fates, MUTANTS[:5], patience=2.0)], killed=0.8, named=0.6, jobs=3) == 0
+    assert run([Group("some", fates, MUTANTS[:5], patience=1.0)], killed=0.8, named=0.6, jobs=3) == 0
     said = capsys.readouterr().out
-    assert said.startswith("   1 text.py:1 f0, a: survived\n   2 text.py:1 f1, a: killed by a look\n")
-    first = (mutant("text.py", "f0", "a", (0, 0), "").before, MUTANTS[0].after)
-    assert f"\nsurvivors: 1\n  text.py:1 f0, a\n      was: {first[0]}\n      is:  {first[1]}\n" in said
-    assert "\nnamed elsewhere: 1\n  text.py:1 f2, b\n" in said
+    assert said.startswith("   1 version.py:1 f0, a: survived\n   2 version.py:1 f1, a: killed by a look\n")
+    first = (mutant("version.py", "f0", "a", (0, 0), "").before, MUTANTS[0].after)
+    assert f"\nsurvivors: 1\n  version.py:1 f0, a\n      was: {first[0]}\n      is:  {first[1]}\n" in said
+    assert "\nnamed elsewhere: 1\n  version.py:1 f2, b\n" in said
     assert "\nby operator: a 1 of 2, b 2 of 2, c 1 of 1\n" in said
     assert said.endswith("killed 4 of 5 (1 by time), named 3\n")
 
@@ -67,7 +68,7 @@ def test_the_report(capsys):
         (fates, 0.7, 0.0, 1, ""),
         (fates, 0.0, 0.5, 0, ""),
         (fails_anyway, 0.0, 0.0, 2, "some: nothing is changed, yet a look: all is lost\n"),
-        (cannot_plant, 0.0, 0.0, 2, "some: text.py:1 f0, a cannot be tried: KeyError: 'f0'\n"),
+        (cannot_plant, 0.0, 0.0, 2, "some: version.py:1 f0, a cannot be tried: KeyError: 'f0'\n"),
     ],
 )
 def test_the_exit_code(judge, killed, named, code, words, capsys):

@@ -13,10 +13,10 @@ from badinputs_made import CONDITIONS
 from xpgraph.errors import DTypeError, LibraryError, NonFiniteError, ShapeError
 
 ENTRIES = {
-    "nodes": "every node of a formula, forward and backward, each input and gradient in turn",
-    "layers": "the same of Affine, Sigmoid, ReLU, Tanh and Softmax",
+    "nodes": "every node but the layers and losses, forward and backward, each input and gradient in turn",
+    "layers": "the same for Affine, Sigmoid, ReLU, Tanh and Softmax",
     "losses": "`SoftmaxWithLoss` and `cross_entropy_loss`",
-    "optimizers": "`update(params, grads)` of each",
+    "optimizers": "`update(params, grads)` of each optimizer",
     "fit": "`Trainer.fit` of an `mlp`",
     "evaluate": "`evaluate` of an `mlp`",
     "predict": "`predict` of an `mlp`",
@@ -28,7 +28,7 @@ ENTRIES = {
 
 @dataclass(frozen=True)
 class Right:
-    """The result is that for good inputs: the same bits, or within the bars of a float64 reference."""
+    """The result is that of good inputs: the same bits, or within the tolerance of a float64 reference."""
 
 
 @dataclass(frozen=True)
@@ -66,15 +66,15 @@ class Mixed:
 Verdict = Right | IEEE | Refused | NA | Mixed
 
 RIGHT, FOLLOWS = Right(), IEEE()
-UNLABELLED = NA("takes no labels")
-ONE_BATCH = NA("takes one batch, whole")
-NO_BATCH = NA("takes parameters and gradients, no batches")
-NO_CLASSES = NA("knows no classes")
+UNLABELLED = NA("it takes no labels")
+ONE_BATCH = NA("it takes one whole batch")
+NO_BATCH = NA("it takes parameters and gradients, no batches")
+NO_CLASSES = NA("it knows no classes")
 ONE_COLUMN = NA("a .csv file has one column of labels")
-NAMES = NA("in a .csv file, a label is a name, and every name is a class")
-NO_MEMORY = NA("a file holds numbers, not how they lay in memory")
-NO_KIND = NA("a file holds numbers, not the class of the object that was saved")
-TEXT = NA("a .csv file holds text, whatever type was written")
+NAMES = NA("in a .csv file, labels are names, and every name is a class")
+NO_MEMORY = NA("a file stores numbers, not their layout in memory")
+NO_KIND = NA("a file stores numbers, not the class of the object that was saved")
+TEXT = NA("a .csv file stores text, whatever the type was")
 
 FLOATS = Refused(DTypeError, r"is (\S+); convert it to a real floating dtype")
 NUMBERS = Refused(DTypeError, r"is (\S+); give real numbers or integers")
@@ -163,11 +163,11 @@ TABLE: dict[str, dict[str, Verdict]] = {
     "negative": labels(RIGHT, CHANCES, CHANCES, NEGATIVE, ONE_COLUMN, NEGATIVE),
     "batch too large": row(
         ONE_BATCH, ONE_BATCH, ONE_BATCH, NO_BATCH, RIGHT, RIGHT, RIGHT, RIGHT, RIGHT,
-        NA("has no option for the size of a batch"),
+        NA("it has no option for the batch size"),
     ),
     "batch of 0": row(
         ONE_BATCH, ONE_BATCH, ONE_BATCH, NO_BATCH, SIZE, SIZE, SIZE, USAGE, USAGE,
-        NA("has no option for the size of a batch"),
+        NA("it has no option for the batch size"),
     ),
     "strided": same(RIGHT, RIGHT, NO_MEMORY),
     "fortran": same(RIGHT, RIGHT, RIGHT),

@@ -14,18 +14,19 @@ from badinputs_made import CONDITIONS
 
 HEAD = """# Bad inputs
 
-What every entry point does with what is bad, or only looks so. Written by `python tests/support/badinputs_page.py
-docs/bad-inputs.md` from the table in tests/support/badinputs.py; tests/whole/test_bad_inputs.py tries every cell on
-every array library. Do not edit.
+What every entry point does with inputs that are bad, or only look bad. Do not edit this page: `python
+tests/support/badinputs_page.py docs/bad-inputs.md` writes it from the table in tests/support/badinputs.py, and
+tests/whole/test_bad_inputs.py tries every cell on every array library.
 
-* **right**: the result is that for good inputs: the same bits as for a contiguous array of the machine's byte order, or
-  within the bars of a float64 reference. In `evaluate` and `predict` of what is not contiguous within 4 roundings: some
-  versions of NumPy multiply it otherwise.
-* **IEEE**: NaN and ∞ come out where the formulas say so; no finite number hides one.
+* **right**: the result is that of good inputs. It has the same bits as for a contiguous array of the machine's byte
+  order, or is within the tolerance of a float64 reference. For arrays that are not contiguous, `evaluate` and `predict`
+  may be off by 4 roundings: some versions of NumPy multiply them in another order.
+* **IEEE**: NaN and ∞ in the input give NaN and ∞ in the result, as the formulas say; no finite number hides one.
 * **an error's name**: it is raised before anything is changed, and says what was being done, what was found and what to
-  do. NonFiniteError comes before the update on the CPU, at the next look on a GPU.
-* **exit 2**, **exit 6**: of the command line, with one line on stderr that says what to do; there is no run folder.
-* **a number in brackets**: there is no such thing here; the reason is below.
+  do. NonFiniteError comes before the update on the CPU; on a GPU when the loss is read next, at a line of the report.
+* **exit 2**, **exit 6**: exit codes of the command line, with one line on stderr that says what to do; no run folder is
+  left.
+* **a number in brackets**: this cannot happen here, for the reason below.
 
 """
 
@@ -67,7 +68,7 @@ def main(arguments: list[str]) -> int:
         path.write_text(new, "utf-8")
         return 0
     if path.read_text("utf-8") != new:
-        print(f"{path} says something else than the table; write it anew: python {__file__} {path}", file=sys.stderr)
+        print(f"{path} says something else than the table; write it again: python {__file__} {path}", file=sys.stderr)
         return 1
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
@@ -38,6 +39,29 @@ def made():
     TABLE.update(kernels)
     LIBRARIES.clear()
     LIBRARIES.update(libraries)
+
+
+def section(title: str) -> str:
+    return TEXT.partition(f"## {title}\n")[2].partition("\n## ")[0]
+
+
+WAY = re.findall(r"^\| `([\w/]+\.py)` \| (.*?) \|", section("One batch, file by file"), flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(("file", "names"), WAY, ids=[file for file, _ in WAY])
+def test_the_way_of_a_batch_names_what_is_there(file, names):
+    tree = ast.parse((ROOT / "xpgraph" / file).read_text("utf-8"))
+    defined = {part.name for part in tree.body if isinstance(part, ast.FunctionDef | ast.ClassDef)}
+    for cls in (part for part in tree.body if isinstance(part, ast.ClassDef)):
+        defined |= {f"{cls.name}.{part.name}" for part in cls.body if isinstance(part, ast.FunctionDef)}
+    assert names and set(re.findall(r"`([\w.]+)`", names)) <= defined
+
+
+def test_files_that_the_page_names_are_there():
+    files = [str(path.relative_to(ROOT)) for path in ROOT.rglob("*.py") if ".venv" not in path.parts]
+    named = set(re.findall(r"(?<![\w/.>])(?:\w+/)*\w+\.py\b", TEXT))
+    assert len(WAY) > 20 and len(named) > 40
+    assert {name for name in named if not any(f"/{file}".endswith(f"/{name}") for file in files)} == set()
 
 
 def lines(name: str) -> int:

@@ -206,10 +206,16 @@ def test_other_callbacks_are_refused_by_name(tmp_path, monkeypatch):
 
 
 def test_a_run_of_one_library_goes_on_with_another(lib, tmp_path, monkeypatch):
-    """The kept weights come back to where the model is now."""
+    """The kept weights are where the model is now, from the start."""
     cut(monkeypatch, 13, lambda: steered(tmp_path, 2))
-    by, own = steered(tmp_path, 2, place=lib.place)
-    assert own[2].best_epoch == BEST and all(library_of(a) is lib.place.library for a in own[2].weights.values())
+    own, found = callbacks(), []
+
+    class Looks(Callback):
+        def begin(self, state):
+            found.extend(library_of(a).name for a in own[2].weights.values())
+
+    by, _ = steered(tmp_path, 2, place=lib.place, own=[*own, Looks()])
+    assert own[2].best_epoch == BEST and found == [lib.place.library.name] * 4
     straight, whole = steered(None)
     for a, b in zip(by.model.params, straight.model.params, strict=True):
         np.testing.assert_allclose(to_numpy(a), b, rtol=1e-9)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import re
+from importlib import import_module
 
 import pytest
 from pages import ROOT
@@ -72,4 +72,4 @@ def test_what_the_changelog_says_to_import_instead_can_be_imported():
     exec("\n".join(lines), {})
     for name in modules:
         if not name.startswith("xpgraph.cli"):
-            importlib.import_module(name)
+            import_module(name)

@@ -2,8 +2,8 @@
 # # A callback of your own
 #
 # A callback watches a training, or steers it: `fit(..., callbacks=[...])` calls its methods at the moments of the loop.
-# This one computes the average of the weights over the last steps (Polyak & Juditsky 1992) and puts it into the model when
-# the training ends: the noise of single batches averages out.
+# This one computes the average of the weights over the last steps (Polyak & Juditsky 1992) and puts it into the model
+# when the training ends: the noise of single batches averages out.
 #
 # Override what you need: `begin(state)`, `step(state)`, `epoch(state, record)`, `end(state)`, and
 # `interrupt(state, error)` for a training that is cut off. `state` tells what the loop knows: the model, the optimizer,

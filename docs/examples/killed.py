@@ -1,9 +1,9 @@
 # %% [markdown]
-# # A training that is killed, and goes on
+# # A training that is killed, and resumes
 #
-# The same program is run three times. The first run is ended by Ctrl-C in the middle of an epoch, the second goes on
-# from the checkpoint that the first has left, the third finds nothing left to do. A fourth, in another folder, is never
-# disturbed, and ends with the same weights, bit for bit.
+# The same program is run three times. The first run is ended by Ctrl-C in the middle of an epoch, the second resumes
+# from the checkpoint that the first has written, the third finds nothing left to do. A fourth, in another folder, is
+# never interrupted, and ends with the same weights, bit for bit.
 
 # %%
 import signal
@@ -16,12 +16,12 @@ data = xg.datasets.load("digits")
 
 
 def program(folder, seed=0, ctrl_c_after=None):
-    """What would be a script of its own: everything is made anew, the folder alone knows what was."""
+    """It would be a script of its own: each run makes model and optimizer again; only the folder remembers."""
     model = xg.mlp([64, 30, 10], seed=seed)
     trainer = xg.Trainer(model, xg.Adam(lr=0.01), checkpoint=folder, every=20)
 
     class Reader(xg.Report):
-        """Somebody who watches, and loses patience."""
+        """A user who watches, and presses Ctrl-C."""
 
         def note(self, text):
             print(" ", text.replace(str(folder), folder.name))
@@ -43,12 +43,12 @@ def program(folder, seed=0, ctrl_c_after=None):
 # %%
 with tempfile.TemporaryDirectory() as place:
     print("killed:")
-    killed = program(Path(place) / "kept", ctrl_c_after=61)
+    killed = program(Path(place) / "run", ctrl_c_after=61)
     print("run again:")
-    resumed = program(Path(place) / "kept", seed=1)
+    resumed = program(Path(place) / "run", seed=1)
     print("and again:")
-    program(Path(place) / "kept")
-    print("never disturbed:")
+    program(Path(place) / "run")
+    print("never interrupted:")
     straight = program(Path(place) / "other")
 
 # %%

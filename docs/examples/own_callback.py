@@ -2,8 +2,8 @@
 # # A callback of your own
 #
 # A callback watches a training, or steers it: `fit(..., callbacks=[...])` calls its methods at the moments of the loop.
-# This one keeps the average of the weights over the last steps (Polyak & Juditsky 1992) and puts it into the model when
-# the training ends: the noise of single batches averages out.
+# This one computes the average of the weights over the last steps (Polyak & Juditsky 1992) and puts it into the model
+# when the training ends: the noise of single batches averages out.
 #
 # Override what you need: `begin(state)`, `step(state)`, `epoch(state, record)`, `end(state)`, and
 # `interrupt(state, error)` for a training that is cut off. `state` tells what the loop knows: the model, the optimizer,
@@ -54,7 +54,7 @@ for words, callbacks in (("the last weights:", []), ("their average:   ", [Avera
 # %% [markdown]
 # What a callback remembers is lost when a training is cut off, unless it says what that is. It does so as an optimizer
 # does, by two members: `state` gives plain data (numbers, text, arrays, lists and dicts of them), `load_state` takes it
-# back. The checkpoint holds it, and a training that goes on ends with the same bits.
+# back. The checkpoint stores it, and a resumed training ends with the same bits.
 
 
 # %%
@@ -70,7 +70,7 @@ class Lasting(Average):
 
 
 class CtrlC(xg.Callback):
-    """Somebody who loses patience after step 350."""
+    """A user who presses Ctrl-C after step 350."""
 
     def next_step(self, state):
         return 350 if state.steps < 350 else None
@@ -87,4 +87,4 @@ with tempfile.TemporaryDirectory() as folder:
     again = Lasting(315)
     resumed = train(again, folder=folder)
 same = all((a == b).all() for a, b in zip(resumed.model.params, train(Average(315)).model.params, strict=True))
-print(f"gone on: {resumed.steps} steps, {again.n} in the average, and the same bits:", same)
+print(f"resumed: {resumed.steps} steps, {again.n} in the average, and the same bits:", same)

@@ -41,7 +41,7 @@ class PReLU(Node):
     """y = x where x > 0, else a x        dx = dy where x > 0, else a dy; da = Σ dy x where x ≤ 0. a is (1,)."""
 
     names = ("a",)  # of the parameters, as they are given to the constructor
-    saved = ("x",)  # what forward keeps
+    saved = ("x",)  # what forward stores for backward
 
     def forward(self, x):
         self.x = x

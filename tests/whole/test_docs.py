@@ -1,6 +1,7 @@
 """What the pages show is true: their code runs, their links lead somewhere, their options exist."""
 
 import re
+from importlib import import_module
 
 import pytest
 from pages import ROOT
@@ -19,8 +20,6 @@ BLOCKS = [
 
 @pytest.mark.parametrize("code", BLOCKS)
 def test_the_code_runs(code, tmp_path, monkeypatch, capsys):
-    if ".save(" in code:
-        pytest.importorskip("safetensors", reason="saving needs safetensors")
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "<page>", "exec"), {"__name__": "page"})
 
@@ -35,7 +34,7 @@ def test_the_five_lines_learn_the_spiral(capsys):
 
 def test_the_run_that_the_readme_shows_is_a_real_one(tmp_path, monkeypatch, capsys):
     cli = pytest.importorskip("xpgraph.cli.app", reason="the command line needs click")
-    for needed in ("safetensors", "matplotlib", "rich"):
+    for needed in ("matplotlib", "rich"):
         pytest.importorskip(needed, reason=f"a run needs {needed}")
     shown = re.search(
         r"```console\n\$ ci/train (.*?)\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), flags=re.DOTALL
@@ -61,3 +60,14 @@ def test_the_page_of_options_names_each_option():
 
 def test_the_changelog_knows_this_version():
     assert f"## {xpgraph.__version__} " in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+def test_what_the_changelog_says_to_import_instead_can_be_imported():
+    rows = re.findall(r"^\| .* \| (.*) \|$", (ROOT / "CHANGELOG.md").read_text("utf-8"), flags=re.MULTILINE)
+    lines = [line for row in rows for line in re.findall(r"`(from xpgraph import [\w, ]+)`", row)]
+    modules = [name for row in rows for name in re.findall(r"`(xpgraph(?:\.\w+)+)`", row)]
+    assert len(lines) > 5 and len(modules) > 30
+    exec("\n".join(lines), {})
+    for name in modules:
+        if not name.startswith("xpgraph.cli"):
+            import_module(name)

@@ -17,10 +17,10 @@ SAYS = {
     "mnist": r"MNIST is not here: give --data-dir DIR, or download it once: .*\n",
     "own_node": r"PReLU: nothing found\nCareless: Careless: gradient of input 0: .*\naccuracy 0\.9\d, slope -?\S{4}\n",
     "own_callback": r"the last weights: loss 0\.\d{3}\ntheir average:    loss 0\.\d{3}\nCtrl-C after step 350\n"
-    r"gone on: 405 steps, 91 in the average, and the same bits: True\n",
+    r"resumed: 405 steps, 91 in the average, and the same bits: True\n",
     "tied_weights": r"4 arrays, 3 parameters\nmean square 0\.1\d+ at first, 0\.0[01]\d at last\n([ .:*#]{34}\n){8}",
-    "killed": r"killed:\n.*step 61 is saved in kept\nrun again:\n.* at step 61\nand again:\n.* at step 135\n.*\nnever"
-    r" disturbed:\n61 steps, then up to 135 and the same bits: True\naccuracy 0\.9\d+\n",
+    "killed": r"killed:\n.*step 61 is saved in run\nrun again:\n.* at step 61\nand again:\n.* at step 135\n.*\nnever"
+    r" interrupted:\n61 steps, then up to 135 and the same bits: True\naccuracy 0\.9\d+\n",
     "early_stopping": r"to the end: 60 epochs, validation loss 0\.\d{3}\nstopped after epoch \d+: val_loss has not "
     r"been lower than in epoch \d+ \(0\.\d+\) for 5 epochs\nthe weights of epoch \d+ are kept: val_loss 0\.\d+\n"
     r"stopped early: \d+ epochs, validation loss 0\.\d{3}\nthe weights of epoch \d+ are kept: val_loss 0\.\d+\n"

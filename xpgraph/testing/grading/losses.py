@@ -23,10 +23,7 @@ def check_loss(entry: Entry) -> Iterator[Finding]:
     """Every finding about a class with ``forward(x, t)`` and ``backward(dout=1)``."""
     x, t = scores_and_labels()
     found = list(_values(entry, x, t, "class indices"))
-    if not found:
-        found += _values(entry, x, np.eye(x.shape[1])[t], "one-hot labels")
-    if not found:
-        found += _far(entry)
+    found = found or list(_values(entry, x, np.eye(x.shape[1])[t], "one-hot labels")) or list(_far(entry))
     yield from found
     if any(f.check in ("forward", "backward") and f.expected == "no exception" for f in found):
         return

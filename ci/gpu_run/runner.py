@@ -8,11 +8,9 @@
     ci/gpu --only PART             one part alone, such as suite; may be given again
     ci/gpu --asv gpu.json ...      afterwards, in a checkout: its results for the asv board
 
-In this order: the test suite on CuPy with compute-sanitizer beside it; trainings beside NumPy and the certificate;
-the checklist (rates, costs, captured steps); steps and the whole job beside PyTorch and JAX; the suites of the board.
-Prints a summary, last a short table, and writes gpu.json and the logs into the folder $OUT, or gpu-results. Ends with
-0 if no part failed and every one was run or left out for what the machine lacks, 1 if one failed or was not run, 2 if
-there is no usable GPU, and then nothing was run.
+Runs the parts of parts.py in their order. Prints a summary, last a short table, and writes gpu.json and the logs into
+the folder $OUT, or gpu-results. Ends with 0 if no part failed and every one was run or left out for what the machine
+lacks, 1 if one failed or was not run, 2 if there is no usable GPU, and then nothing was run.
 """
 
 from __future__ import annotations

@@ -79,8 +79,6 @@ def judge(name: str, status: int | None, text: str, limit: float) -> Result:
     return {"status": FAIL, "note": f"exit status {status}; {note}; see sanitize.log"}
 
 
-# --- the program ---
-
 SIZES, ROWS, BATCH = (13, 37, 67, 5), 40, 9  # a parameter in two pieces, a short last batch
 
 

@@ -9,7 +9,7 @@ import xpgraph as xg
 from xpgraph import Graph, parameter, wire
 from xpgraph.graph.gradient_check import ABSOLUTE, Edge, check_slope, weighted
 
-EXAMPLES = {"numpy": 200}  # 40 of each other library
+EXAMPLES = {"numpy": 200}  # 40 of each other library; without --all a quarter of them
 ROWS, SIDE = 2, 4
 OPERATORS = (
     "Add", "Subtract", "product", "Tanh", "Sigmoid", "shared", "own", "bias", "parts", "halves", "Branch", "Graph",
@@ -65,8 +65,10 @@ def outputs(y):
 
 
 @pytest.mark.parametrize("check", ["differences", "edges"])
-def test_gradients(lib, check):
-    @settings(max_examples=EXAMPLES.get(lib.name, 40) // (1 if check == "differences" else 4))
+def test_gradients(lib, check, pytestconfig):
+    thinned = (1 if check == "differences" else 4) * (1 if pytestconfig.getoption("all") else 4)
+
+    @settings(max_examples=EXAMPLES.get(lib.name, 40) // thinned)
     @given(st.data())
     def run(data):
         drawn = Drawn(lib, data.draw)

@@ -17,7 +17,7 @@ from xpgraph.testing.formulas.textbook import FORMULAS
 from xpgraph.testing.node_checks.contract import overlap
 from xpgraph.testing.verification.matrix import cases
 
-EXAMPLES = {"numpy": 200, "numpy:readonly": 30}
+EXAMPLES = {"numpy": 200, "numpy:readonly": 30}  # with --all; without it a quarter for the gradients
 
 
 def subclasses(kind):
@@ -31,8 +31,8 @@ def test_every_node_has_a_gradient_check_and_every_check_a_node():
 
 
 @pytest.mark.parametrize("name", NODES)
-def test_gradient_is_that_of_central_differences(lib, name):
-    @settings(max_examples=EXAMPLES.get(lib.name, 30))
+def test_gradient_is_that_of_central_differences(lib, name, pytestconfig):
+    @settings(max_examples=EXAMPLES.get(lib.name, 30) // (1 if pytestconfig.getoption("all") else 4))
     @given(st.data(), st.sampled_from(VIEWS))
     def check(data, layout_):
         check_gradient(lib, NODES[name](data.draw), layout_)

@@ -107,8 +107,8 @@ def test_two_checkpoints_stay(tmp_path):
 
 def test_steps_are_ordered_as_numbers(tmp_path):
     with Checkpoints(tmp_path) as checkpoints:
-        for step in (999_999, 1_000_000, np.int64(1_000_001)):  # NumPy's whole numbers are steps too
-            checkpoints.save(step, *small(step))
+        for step in (999_999, 1_000_000, 1_000_001):
+            checkpoints.save(np.int64(step), *small(step))  # NumPy's whole numbers are steps too
         assert [name for name in names(tmp_path) if "check" in name] == [
             "checkpoint-1000000.safetensors", "checkpoint-1000001.safetensors",
         ]  # fmt: skip

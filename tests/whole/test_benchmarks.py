@@ -32,7 +32,14 @@ CLASSES = [
     for _, kind in inspect.getmembers(module, inspect.isclass)
     if kind.__module__ == module.__name__ and any(name.startswith(KINDS) for name in vars(kind))
 ]
-CASES = [(kind, values) for kind in CLASSES for values in itertools.product(*kind.params)]
+CASES = [
+    pytest.param(
+        kind, values, id=f"{kind.__name__}-{'-'.join(map(str, values))}",
+        marks=[pytest.mark.slow("training")] * ("torch" in values or kind.__name__ == "Fit"),
+    )
+    for kind in CLASSES
+    for values in itertools.product(*kind.params)
+]  # fmt: skip
 
 
 def test_there_are_benchmarks_and_each_has_a_version():
@@ -51,9 +58,7 @@ def test_every_kernel_is_timed():
     assert all(samples.UNTIMED.values())
 
 
-@pytest.mark.parametrize(
-    ("kind", "values"), CASES, ids=[f"{kind.__name__}-{'-'.join(map(str, values))}" for kind, values in CASES]
-)
+@pytest.mark.parametrize(("kind", "values"), CASES)
 def test_benchmark(kind, values, monkeypatch):
     monkeypatch.setattr(common, "BUDGET", 0)
     benchmark = kind()

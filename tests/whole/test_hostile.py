@@ -31,6 +31,7 @@ def results(tmp_path_factory):
     return [(made[row["path"]], row) for row in rows]
 
 
+@pytest.mark.slow("processes")
 def test_every_one_is_refused_by_one_class(results):
     assert len(results) >= 30 and len({what for what, _ in results}) == len(results)
     wrong = [
@@ -41,6 +42,7 @@ def test_every_one_is_refused_by_one_class(results):
     assert wrong == []
 
 
+@pytest.mark.slow("processes")
 def test_every_refusal_names_the_file_what_was_found_and_what_to_do(results):
     wrong = [
         (what, row["words"])
@@ -84,6 +86,7 @@ REASONS = {  # where another check further on would refuse the file too, but lat
 }
 
 
+@pytest.mark.slow("processes")
 def test_some_are_refused_for_the_reason_that_costs_least(results):
     words = {what: row["words"] for what, row in results}
     assert [(what, words[what]) for what, reason in REASONS.items() if reason not in words[what]] == []
@@ -99,11 +102,13 @@ def test_archives_are_refused_for_their_reason_without_a_meter(tmp_path):
         assert str(path) in str(caught.value) and REASONS.get(f"npz: {what}", "") in str(caught.value), what
 
 
+@pytest.mark.slow("processes")
 def test_every_one_is_refused_in_a_second(results):
     slow = [(what, row["seconds"]) for what, row in results if row["seconds"] > 1.0]
     assert slow == []
 
 
+@pytest.mark.slow("processes")
 def test_every_one_is_refused_in_64_megabytes(results):
     large = [
         (what, row["resident"] >> 20, row["allocated"] >> 20)

@@ -167,7 +167,7 @@ def _ask_next_step(callback: Callback, state: TrainingState) -> float:
     if isinstance(step, bool) or not isinstance(step, Integral) or step <= state.steps:
         raise ValueError(
             f"{type(callback).__name__}.next_step: it returned {step!r} after step {state.steps}; return a later step, "
-            "or None where it need not run in this epoch."
+            "or None if it need not run again in this epoch."
         )
     return int(step)
 

@@ -66,7 +66,7 @@ class Steps:
         _check_slots(self.slots, list(self.model.grads))
         self.optimizer, self.clips = state.optimizer, takes_clip(state.optimizer)
         self.started = False  # has the first loss been checked, and all labels?
-        self.losses_on_host = True  # each loss is then checked at once; on a device that would stop it at every step
+        self.losses_on_host = True  # if so, each loss is checked at once, which would stop a GPU at every step
         self.loss: Any = None  # of the last step
         self._before_update: tuple[int, int, int, Any] | None = None  # the counts, while an update runs
 
@@ -80,9 +80,7 @@ class Steps:
         self.loss = loss = step.loss
         if self.losses_on_host:
             loss = float(loss)
-            if not isfinite(loss) or (
-                step.norm is not None and not isfinite(step.norm)
-            ):  # before clipping, which makes all NaN
+            if not isfinite(loss) or (step.norm is not None and not isfinite(step.norm)):  # clipping would make all NaN
                 refuse_step(self.model, self.state.steps + 1, loss, step.norm)
         self.begin_update()
         self.update(step)

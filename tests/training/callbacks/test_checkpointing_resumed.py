@@ -156,7 +156,7 @@ def test_a_trainer_that_has_made_steps_is_refused_for_a_folder_with_checkpoints(
     trainer = program(None)
     before = bits(trainer)
     trainer.checkpoint = tmp_path
-    with pytest.raises(CheckpointError, match=r"has made 16 steps.*which of them shall go on"):
+    with pytest.raises(CheckpointError, match=r"has made 16 steps.*which of them should continue"):
         trainer.fit(X[:ROWS], T[:ROWS], 1, SIZE, report=Report())
     assert bits(trainer) == before
 
@@ -164,7 +164,7 @@ def test_a_trainer_that_has_made_steps_is_refused_for_a_folder_with_checkpoints(
 def test_a_checkpoint_written_by_another_run_between_two_fits_is_refused(tmp_path):
     trainer = program(tmp_path, epochs=2)
     program(tmp_path, epochs=3)
-    with pytest.raises(CheckpointError, match=r"checkpoint of step 12, this trainer wrote that of step 8"):
+    with pytest.raises(CheckpointError, match=r"checkpoint of step 12, but this trainer wrote that of step 8"):
         trainer.fit(X[:ROWS], T[:ROWS], 2, SIZE, report=Report())
 
 

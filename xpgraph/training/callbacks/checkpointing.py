@@ -152,8 +152,8 @@ class Checkpointing(Callback):
             self._restore_first(state, newest)
         elif newest is None or newest.step not in (self.saved_step, self.tried_step):
             raise CheckpointError(
-                f"Trainer.fit: {self.files.folder} has a checkpoint of step {newest and newest.step}, this trainer "
-                f"wrote that of step {self.saved_step}: another run has written there. Give each run a folder."
+                f"Trainer.fit: {self.files.folder} has a checkpoint of step {newest and newest.step}, but this "
+                f"trainer wrote that of step {self.saved_step}: another run has written there. Give each run a folder."
             )
         elif self.skipped or (self.saved_fit == self.number and not state.consistent):
             self._restore(state, newest)
@@ -186,7 +186,7 @@ class Checkpointing(Callback):
         if state.steps:
             raise CheckpointError(
                 f"Trainer.fit: the trainer has made {state.steps} steps, and {self.files.folder} has the checkpoint "
-                f"of step {newest.step}; which of them shall go on? Give an empty folder, or a new trainer."
+                f"of step {newest.step}; which of them should continue? Give an empty folder, or a new trainer."
             )
         self._restore(state, newest)
         self.report.note(f"going on from {newest.path} at step {newest.step}")

@@ -58,14 +58,20 @@ def count(rig, optimizer, sizes, max_grad=None):
     return graph.nodes()
 
 
-def test_launches_per_step(rig):
-    """(a) 10, (b) 15, (b) with clipping 16; a product with its bias, or its column sums, is one call."""
-    a = count(rig, SGD(), (784, 500, 10))
+@pytest.mark.parametrize(
+    ("one_hidden", "two_hidden"),
+    [((20, 16, 10), (20, 16, 16, 10)),
+     pytest.param((784, 500, 10), (784, 512, 512, 10), marks=pytest.mark.slow("training"))],
+    ids=["small", "as promised"],
+)  # fmt: skip
+def test_launches_per_step(rig, one_hidden, two_hidden):
+    """10 with one hidden layer, 15 with two, 16 with clipping; a product with its bias, or its column sums, is one."""
+    a = count(rig, SGD(), one_hidden)
     assert a == Counter({"kernel gather": 1, "cublaslt matmul": 5, "kernel sigmoid": 1, "kernel sigmoid_grad": 1,
                          "kernel softmax_cross_entropy": 1, "kernel sgd": 1})  # fmt: skip
-    b = count(rig, Adam(), (784, 512, 512, 10))
+    b = count(rig, Adam(), two_hidden)
     assert b.total() == 15 and b["cublaslt matmul"] == 8 and b["kernel adam"] == 1
-    assert count(rig, Adam(), (784, 512, 512, 10), 1.0) == b + Counter({"kernel clip_rate": 1})
+    assert count(rig, Adam(), two_hidden, 1.0) == b + Counter({"kernel clip_rate": 1})
 
 
 def test_refused_column_sums_cost_one_launch_a_layer(rig):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,17 @@ class Lib:
     def numpy(self, a: Any) -> np.ndarray:
         """A copy on the host."""
         return np.array(to_numpy(a))
+
+
+@contextlib.contextmanager
+def torch_in_one_thread() -> Iterator[None]:
+    """In steps as small as those of the tests, PyTorch's threads cost more than they bring."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def make_lib(backend: str) -> Lib:

@@ -1,6 +1,5 @@
 """ci/gpu, rehearsed where there is no GPU: what it judges, what it writes, and that it says so and ends."""
 
-import importlib
 import json
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from libs import torch_in_one_thread
 from pages import ROOT, checkout
 
 from xpgraph.arrays.installed import usable
@@ -84,14 +84,10 @@ def test_the_bars_are_those_that_are_promised():
 
 @pytest.fixture
 def torch_alone():
-    """One thread: PyTorch's and the BLAS's would wait for each other, ten times as long as the work takes."""
     if not usable("torch").usable:
         pytest.skip(f"torch {usable('torch').why}")
-    torch = importlib.import_module("torch")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with torch_in_one_thread():
+        yield
 
 
 @pytest.mark.slow("training")

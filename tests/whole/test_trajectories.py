@@ -1,10 +1,11 @@
 """The same training from the same bits: on two backends it stays close, on one it is the same to the bit."""
 
-import contextlib
+from contextlib import nullcontext
 from functools import cache
 
 import numpy as np
 import pytest
+from libs import torch_in_one_thread
 from nets import MAKE, bits
 from reference import gap
 
@@ -35,18 +36,8 @@ def pictures():
     return x[:1000], t[:1000], x[1000:], t[1000:]
 
 
-@contextlib.contextmanager
 def one_thread(where):
-    """PyTorch's threads, too, cost more than they bring to steps as small as these."""
-    if where.library.name != "torch":
-        yield
-        return
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    return torch_in_one_thread() if where.library.name == "torch" else nullcontext()
 
 
 def train(name, dtype, where, steps):

@@ -21,9 +21,11 @@ tests/whole/test_bad_inputs.py tries every cell on every array library.
 * **right**: the result is that of good inputs. It has the same bits as for a contiguous array of the machine's byte
   order, or is within the tolerance of a float64 reference. For arrays that are not contiguous, `evaluate` and `predict`
   may be off by 4 roundings: some versions of NumPy multiply them in another order.
-* **IEEE**: NaN and ∞ in the input give NaN and ∞ in the result, as the formulas say; no finite number hides one.
+* **IEEE**: NaN and ∞ in the input give NaN and ∞ in the result, as the formulas say. (A row of labels that
+  are all zero takes no part in the loss, so it hides a NaN there; `fit` and `evaluate` refuse such a row.)
 * **an error's name**: it is raised before anything is changed, and says what was being done, what was found and what to
-  do. NonFiniteError comes before the update on the CPU; on a GPU when the loss is read next, at a line of the report.
+  do. NonFiniteError comes before the update on the CPU; on a GPU when the losses are read: for a line
+  of the report, at the end of an epoch, or for a checkpoint.
 * **exit 2**, **exit 6**: exit codes of the command line, with one line on stderr that says what to do; no run folder is
   left.
 * **a number in brackets**: this cannot happen here, for the reason below.

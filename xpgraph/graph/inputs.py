@@ -41,12 +41,12 @@ def import_data(a: Any, name: str, who: str, W: Array | None) -> Array:
         raise ShapeError(f"{who}: {name} is {tuple(a.shape)}; it needs at least one row.")
     xp = namespace_of(a)
     floating = xp.isdtype(a.dtype, "real floating")
-    one_hot = name == "t" and a.ndim > 1 and xp.isdtype(a.dtype, "bool")
-    if not floating and not one_hot and not xp.isdtype(a.dtype, "integral"):
+    bool_one_hot = name == "t" and a.ndim > 1 and xp.isdtype(a.dtype, "bool")
+    if not floating and not bool_one_hot and not xp.isdtype(a.dtype, "integral"):
         raise DTypeError(f"{who}: {name} is {dtype_name(a)}; give real numbers or integers.")
     if W is None:
         return a
-    cast = floating or one_hot or name == "x"
+    cast = floating or bool_one_hot or name == "x"
     if library_of(a) is not library_of(W) and library_of(a) is HOST:
         return place_of(W).asarray(a.astype(dtype_name(W) if cast else "int64", copy=False))
     if not together(a, W):
@@ -65,12 +65,15 @@ def check_lengths(who: str, x: Array, t: Array) -> None:
 
 
 def check_labels(who: str, model: Any, t: Array) -> None:
-    """After one forward: ValueError unless all of t, indices or probabilities, fits each SoftmaxWithLoss inside."""
+    """After one forward: ValueError unless all of t, indices or probabilities, fits the losses inside.
+
+    Looks at each SoftmaxWithLoss among the model's attributes; a loss that a model makes in its forward is not seen.
+    """
     xp = namespace_of(t)
     for part in parts(model):
         if not isinstance(part, SoftmaxWithLoss) or part.y is None:
             continue
-        if tuple(t.shape[1:]) == tuple(part.y.shape[1:]):
+        if tuple(t.shape[1:]) == tuple(part.y.shape[1:]):  # y is of one batch, t of all rows
             check_probabilities(who, t)
         elif t.ndim < part.y.ndim:
             indices = xp.astype(t, xp.int64, copy=False)  # not every library compares uint8 labels with 300 classes

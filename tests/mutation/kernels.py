@@ -8,7 +8,7 @@ A mutant is *named* when what kills it says a node, or an optimizer, that runs t
 * the argument of len reversed, or the axes of a sum: both are the same in any order;
 * the size of another of the arrays of one update: Optimizer.update has seen that they have one shape;
 * a cast of what holds no floats (NO_FLOATS): whole numbers, truth values, shapes, lists, None;
-* a change of what is done for dtypes narrower than float32 alone (``_narrow``), in which no mutant is tried;
+* a change of what is done for dtypes narrower than float32 alone (``_narrow``), which are not trained here;
 * a change of what fresh memory holds before it is written (np.empty, fresh).
 """
 
@@ -102,10 +102,11 @@ def mutants(kernel: str, library: str, dtype: str) -> list[Mutant]:
 
 
 def _narrow(statement: ast.stmt) -> Iterator[ast.AST]:
-    """What is run for dtypes narrower than float32 alone: b of ``a if wide is x else b``."""
+    """In ``a if wide is x else b``, all but a: b differs from a in dtypes narrower than float32 alone."""
     for node in ast.walk(statement):
         if isinstance(node, ast.IfExp) and ast.unparse(node.test).startswith("wide is "):
-            yield from ast.walk(node.orelse)
+            yield node
+            yield from (*ast.walk(node.test), *ast.walk(node.orelse))
 
 
 def changes(source: Source, node: ast.AST, dtype: str, types: dict[str, str]) -> Changes:

@@ -47,6 +47,7 @@ HELPERS = ("xpgraph.arrays.kernels", "xpgraph.nodes.reductions")  # where bodies
 NO_NODE = {"gather", "replay"}  # a batch's rows, and steps made again: the Trainer's, and its tests'
 NO_FLOATS = {"extra", "axes", "runs", "n", "classes", "inside", "i", "total", "pieces", "start", "labels", "mask"}
 NO_FLOATS |= {"bits", "without_blas", "is_largest"}  # the last is 0 and 1, which every dtype has
+GENERIC = re.compile(r"return (_generic\(|.*\bgeneric=True)")  # hands the call to the generic body
 OPERATORS = {  # what common_changes does, in the words of this target
     "comparison": "order", "logic": "order", "swap": "order", "arithmetic": "sign", "truth": "axis", "number": "index",
     "missing": "missing",
@@ -90,8 +91,8 @@ def mutants(kernel: str, library: str, dtype: str) -> list[Mutant]:
     for name, function in functions(kernel, library).items():
         source, tree = definition(function)
         for statement in tree.body[ast.get_docstring(tree) is not None :]:
-            # if ...: return _generic(...) is for other layouts, dtypes and labels than a training has: test_kernels
-            if isinstance(statement, ast.If) and ast.unparse(statement.body[0]).startswith("return _generic("):
+            # what goes to the generic body has other layouts, dtypes or labels than a training has: test_every_body
+            if isinstance(statement, ast.If) and GENERIC.match(ast.unparse(statement.body[0])):
                 continue
             narrow = set(_narrow(statement))
             for node in (n for n in ast.walk(statement) if n not in narrow):

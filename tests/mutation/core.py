@@ -228,7 +228,7 @@ def judge(module: Path, tests: list[str], folder: Path, m: Mutant | None) -> Fin
 def killers(file: str) -> list[str]:
     """What pytest is given. PyTorch is slow to ask, and sees what NumPy and the strict namespace see."""
     found = [Path("tests", killer) for killer in KILLERS[file].split()]
-    return ["--no-torch", *(path.with_name(f"test_{path.name}.py").as_posix() for path in found)]
+    return ["--all", "--no-torch", *(path.with_name(f"test_{path.name}.py").as_posix() for path in found)]
 
 
 def try_out(groups: list[Group], jobs: int) -> int:

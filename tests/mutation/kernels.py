@@ -8,7 +8,7 @@ A mutant is *named* when what kills it says a node, or an optimizer, that runs t
 * the argument of len reversed, or the axes of a sum: both are the same in any order;
 * the size of another of the arrays of one update: Optimizer.update has seen that they have one shape;
 * a cast of what holds no floats (NO_FLOATS): whole numbers, truth values, shapes, lists, None;
-* a change of what is done for dtypes narrower than float32 alone (``_narrow``), in which no mutant is tried;
+* a change of what is done for dtypes narrower than float32 alone (``_narrow``), which are not trained here;
 * a change of what fresh memory holds before it is written (np.empty, fresh).
 """
 
@@ -48,6 +48,7 @@ HELPERS = ("xpgraph.arrays.kernels", "xpgraph.nodes.reductions")  # where bodies
 NO_NODE = {"gather", "replay"}  # a batch's rows, and steps made again: the Trainer's, and its tests'
 NO_FLOATS = {"extra", "axes", "runs", "n", "classes", "inside", "i", "total", "pieces", "start", "labels", "mask"}
 NO_FLOATS |= {"bits", "without_blas", "is_largest"}  # the last is 0 and 1, which every dtype has
+GENERIC = re.compile(r"return (_generic\(|.*\bgeneric=True)")  # hands the call to the generic body
 OPERATORS = {  # what common_changes does, in the words of this target
     "comparison": "order", "logic": "order", "swap": "order", "arithmetic": "sign", "truth": "axis", "number": "index",
     "missing": "missing",
@@ -91,8 +92,8 @@ def mutants(kernel: str, library: str, dtype: str) -> list[Mutant]:
     for name, function in functions(kernel, library).items():
         source, tree = definition(function)
         for statement in tree.body[ast.get_docstring(tree) is not None :]:
-            # if ...: return _generic(...) is for other layouts, dtypes and labels than a training has: test_kernels
-            if isinstance(statement, ast.If) and ast.unparse(statement.body[0]).startswith("return _generic("):
+            # what goes to the generic body has other layouts, dtypes or labels than a training has: test_every_body
+            if isinstance(statement, ast.If) and GENERIC.match(ast.unparse(statement.body[0])):
                 continue
             narrow = set(_narrow(statement))
             for node in (n for n in ast.walk(statement) if n not in narrow):
@@ -103,10 +104,11 @@ def mutants(kernel: str, library: str, dtype: str) -> list[Mutant]:
 
 
 def _narrow(statement: ast.stmt) -> Iterator[ast.AST]:
-    """What is run for dtypes narrower than float32 alone: b of ``a if wide is x else b``."""
+    """In ``a if wide is x else b``, all but a: b differs from a in dtypes narrower than float32 alone."""
     for node in ast.walk(statement):
         if isinstance(node, ast.IfExp) and ast.unparse(node.test).startswith("wide is "):
-            yield from ast.walk(node.orelse)
+            yield node
+            yield from (*ast.walk(node.test), *ast.walk(node.orelse))
 
 
 def changes(source: Source, node: ast.AST, dtype: str, types: dict[str, str]) -> Changes:

@@ -153,3 +153,9 @@ def test_files_that_a_page_names_are_there(page):
         pytest.skip("the changelog names files that are gone")
     named = re.findall(r"(?<![\w/.])((?:xpgraph|tests|ci|benchmarks|docs)/[\w./-]*\w)", page.read_text("utf-8"))
     assert [name for name in named if not (ROOT / name).exists() and not name.startswith("docs/bad-inputs")] == []
+
+
+def test_the_helpers_of_the_tests_are_listed():
+    folder = ROOT / "tests" / "support"
+    text = (folder / "README.md").read_text("utf-8")
+    assert set(re.findall(r"^\| `(\w+\.py)` \|", text, re.MULTILINE)) == {path.name for path in folder.glob("*.py")}

@@ -74,8 +74,8 @@ class EpochLosses:
             if not math.isfinite(loss):
                 step = steps - len(losses) + i + 1
                 raise NonFiniteError(
-                    f"Trainer.fit: the loss of step {step} was {loss}, and later updates used it, so the parameters are "
-                    "not finite; look for NaN in the data, and start again with a smaller lr, or with max_grad.",
+                    f"Trainer.fit: the loss of step {step} was {loss}, and later updates used it, so the parameters "
+                    "are not finite; look for NaN in the data, and start again with a smaller lr, or with max_grad.",
                     step,
                 )
         rows = sum(n for _, n in self.pending)

@@ -46,7 +46,7 @@ settings.load_profile("xpgraph")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--backend", choices=BACKENDS, help="run only the tests of one array library")
+    parser.addoption("--backend", choices=BACKENDS, help="only the tests of one array library; not those that use none")
     parser.addoption("--all", action="store_true", help="run the tests marked slow too")
     parser.addoption("--no-torch", action="store_true", help="leave out the tests on PyTorch, even if it is installed")
 

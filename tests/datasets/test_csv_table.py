@@ -122,5 +122,8 @@ def test_a_csv_file_is_a_data_set(write):
     assert x.shape == (200, 3) and t.shape == (200,)
     with pytest.raises(DataError, match=r"mine\.csv: expected the format of the training's .csv file, found none"):
         datasets.load_rows(path)
+    np.savez(path.with_suffix(".npz"), x=np.ones((2, 3)))
+    with pytest.raises(DataError, match=r"mine\.npz: expected a \.csv file, whose columns are scaled as in training"):
+        datasets.load_rows(path.with_suffix(".npz"), csv=data.csv)
     with pytest.raises(DataError, match=r"Loading 'digits': a label is a column of a \.csv file"):
         datasets.load("digits", label="kind")

@@ -110,7 +110,7 @@ def load_rows(
     A name gives the test rows of ``load`` with the same seed. A .npz file gives all rows of its ``x``, with ``t`` if it
     holds one. scale: the factor for x of integers, ``Dataset.scale`` of the training data; None takes the rule of
     ``load``. x of floating numbers counts as scaled already. A .csv file gives all its rows, with labels if it has
-    their column; csv: ``Dataset.csv`` of the training data. Other arguments and errors are those of ``load``.
+    their column; csv: ``Dataset.csv`` of the training data, with which a .npz file is refused. Other arguments and errors are those of ``load``.
     """
     name, floating = os.fspath(name_or_path), _floating(dtype)
     if _is_csv(name):
@@ -118,6 +118,9 @@ def load_rows(
             advice = "Give csv=data.csv, or predict with a run that was trained on a .csv file."
             raise DataError(f"Reading {name}: expected the format of the training's .csv file, found none. {advice}")
         return csv_table.load_rows(Path(name), csv, floating)
+    if csv is not None and name not in NAMES:  # rows that are not scaled as the training's were give wrong classes
+        advice = "Save the rows as a .csv file with the columns of the training's."
+        raise DataError(f"Reading {name}: expected a .csv file, whose columns are scaled as in training. {advice}")
     if name in idx.SHA256:
         return _images(name, "t10k", data_dir, floating)
     if name in NAMES:

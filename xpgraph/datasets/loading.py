@@ -110,7 +110,8 @@ def load_rows(
     A name gives the test rows of ``load`` with the same seed. A .npz file gives all rows of its ``x``, with ``t`` if it
     holds one. scale: the factor for x of integers, ``Dataset.scale`` of the training data; None takes the rule of
     ``load``. x of floating numbers counts as scaled already. A .csv file gives all its rows, with labels if it has
-    their column; csv: ``Dataset.csv`` of the training data, with which a .npz file is refused. Other arguments and errors are those of ``load``.
+    their column; csv: ``Dataset.csv`` of the training data, with which a .npz file is refused. Other arguments and
+    errors are those of ``load``.
     """
     name, floating = os.fspath(name_or_path), _floating(dtype)
     if _is_csv(name):

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from checkpointing import T, X, params, trainer
+from checkpointing import T, X, make_trainer, params
 
 from xpgraph import (
     SGD,
@@ -108,14 +108,14 @@ def test_arguments_are_checked(make, words):
 def test_a_name_that_no_record_has_is_refused_with_those_it_has(kind):
     names = "epoch, loss, lr, samples, seconds"
     with pytest.raises(ValueError, match=rf"the record of an epoch has no 'top_loss'; monitor one of {names}\."):
-        fit(trainer(), kind(monitor="top_loss"))
-    by = trainer()
+        fit(make_trainer(), kind(monitor="top_loss"))
+    by = make_trainer()
     with pytest.raises(ValueError, match=r"val_loss is None: there is no validation data.*; give fit\(validation="):
         fit(by, kind())
     assert by.current_epoch == 1 and len(by.history) == 1
     with pytest.raises(ValueError, match="loss is a str; monitor one of epoch, lr, samples, seconds"):
         Monitor("Test", "loss").improved({"epoch": 1, "loss": "low", "lr": 0.1, "samples": 3, "seconds": 0.1})
-    fit(trainer(), kind(monitor="loss"), epochs=1)
+    fit(make_trainer(), kind(monitor="loss"), epochs=1)
 
 
 # --- early stopping ---
@@ -134,7 +134,7 @@ def test_a_name_that_no_record_has_is_refused_with_those_it_has(kind):
 )
 def test_it_stops_after_so_many_epochs_in_a_row(patience, values, stops):
     stopping, told = EarlyStopping(patience), Told()
-    by = fit(trainer(), Losses(values), stopping, report=told)
+    by = fit(make_trainer(), Losses(values), stopping, report=told)
     assert by.current_epoch == stops
     best = None if values[0] != values[0] else min(v for v in values[:stops] if v == v)
     assert stopping.best == best and stopping.best_epoch == (None if best is None else values.index(best) + 1)
@@ -152,13 +152,13 @@ def test_it_stops_after_so_many_epochs_in_a_row(patience, values, stops):
 
 def test_higher_is_better_for_an_accuracy_and_min_delta_is_told():
     told, stopping = Told(), EarlyStopping(2, "val_accuracy", "auto", 0.1)
-    by = fit(trainer(), Losses([0.5, 0.6, 0.59, 0.9], "val_accuracy"), stopping, report=told)
+    by = fit(make_trainer(), Losses([0.5, 0.6, 0.59, 0.9], "val_accuracy"), stopping, report=told)
     assert by.current_epoch == 3
     assert "val_accuracy has not been higher than in epoch 1 (0.5) by more than 0.1 for 2 epochs" in told.notes[0]
 
 
 def test_each_fit_starts_anew():
-    by, stopping, values = trainer(), EarlyStopping(2), [1, 2, 3, 4, 3, 4, 5, 6]
+    by, stopping, values = make_trainer(), EarlyStopping(2), [1, 2, 3, 4, 3, 4, 5, 6]
     fit(by, Losses(values), stopping)
     assert by.current_epoch == 3
     fit(by, Losses(values), stopping)
@@ -166,7 +166,7 @@ def test_each_fit_starts_anew():
 
 
 def test_a_reason_to_stop_is_told_where_epochs_are_left(capsys):
-    by = trainer()
+    by = make_trainer()
     by.fit(X, T, 3, 8, on_epoch=lambda by, record: by.stop())
     assert capsys.readouterr().out.splitlines()[-1] == "stopped after epoch 1: Trainer.stop was called"
     by.fit(X, T, 1, 8, on_epoch=lambda by, record: by.stop())
@@ -184,7 +184,7 @@ def same(weights, others):
     ("values", "best"), [([5, 3, 4, 6], 2), ([5, 4, 3, 2], 4), ([1, 1, 1, 1], 1), ([NAN, 4, 5, NAN], 2)]
 )
 def test_the_best_epochs_weights_are_put_back(lib, values, best):
-    by, losses, keep, told = trainer(place=lib.place), Losses(values), KeepBest(), Told()
+    by, losses, keep, told = make_trainer(place=lib.place), Losses(values), KeepBest(), Told()
     arrays = list(by.model.params)
     fit(by, losses, keep, epochs=4, report=told)
     assert same(by.model.params, losses.weights[best])
@@ -192,19 +192,19 @@ def test_the_best_epochs_weights_are_put_back(lib, values, best):
     assert (keep.best, keep.best_epoch) == (values[best - 1], best)
     assert told.notes[-1] == f"the weights of epoch {best} are kept: val_loss {values[best - 1]}"
     assert (by.current_epoch, by.optimizer.iter, len(by.history)) == (4, by.steps, 4)  # the rest is the last epoch's
-    straight = fit(trainer(place=lib.place), epochs=4)
+    straight = fit(make_trainer(place=lib.place), epochs=4)
     for slot in ("m", "v"):
         assert same(getattr(by.optimizer, slot), getattr(straight.optimizer, slot))
 
 
 def test_they_are_those_of_a_fit_that_stopped_early():
-    by, losses = trainer(), Losses([5, 3, 4, 6, 1])
+    by, losses = make_trainer(), Losses([5, 3, 4, 6, 1])
     fit(by, losses, EarlyStopping(2), KeepBest())
     assert by.current_epoch == 4 and same(by.model.params, losses.weights[2])
 
 
 def test_without_a_number_the_last_weights_stay():
-    by, losses, told = trainer(), Losses([NAN] * 3), Told()
+    by, losses, told = make_trainer(), Losses([NAN] * 3), Told()
     fit(by, losses, keep := KeepBest(), epochs=3, report=told)
     assert same(by.model.params, losses.weights[3]) and keep.best_epoch is None and told.notes == []
     fit(by, KeepBest("loss"), epochs=0)
@@ -212,7 +212,7 @@ def test_without_a_number_the_last_weights_stay():
 
 
 def test_copies_live_where_the_model_lives(lib):
-    fit(by := trainer(place=lib.place), keep := KeepBest("loss"), epochs=2)
+    fit(by := make_trainer(place=lib.place), keep := KeepBest("loss"), epochs=2)
     assert [*keep.weights] == [row[0] for row in by.model.named_parameters()]
     for kept, p in zip(keep.weights.values(), by.model.params, strict=True):
         assert library_of(kept) is library_of(p) and type(kept) is type(p) and kept.dtype == p.dtype and kept is not p
@@ -234,7 +234,7 @@ def test_shared_and_tied_weights_stay_shared(lib):
 
 
 def test_a_later_fit_keeps_the_best_of_its_own():
-    by, keep = trainer(), KeepBest()
+    by, keep = make_trainer(), KeepBest()
     first = Losses([5, 1, 4, 3, 2, 6])
     fit(by, first, keep, epochs=3)
     before = [np.array(p) for p in by.model.params]
@@ -254,7 +254,7 @@ class Breaks(Callback):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("broken")])
 def test_an_interrupt_or_error_leaves_the_last_weights_and_restore_gives_the_best(error):
-    by, losses, keep = trainer(), Losses([5, 3, 4, 6]), KeepBest()
+    by, losses, keep = make_trainer(), Losses([5, 3, 4, 6]), KeepBest()
     with pytest.raises(type(error)):
         fit(by, losses, keep, Breaks(error, 4))
     assert same(by.model.params, losses.weights[4])
@@ -265,7 +265,7 @@ def test_an_interrupt_or_error_leaves_the_last_weights_and_restore_gives_the_bes
 
 
 def test_restore_without_weights_changes_nothing():
-    by = trainer()
+    by = make_trainer()
     before = params(by)
     KeepBest().restore(by.model)
     assert same(by.model.params, before)
@@ -274,7 +274,7 @@ def test_restore_without_weights_changes_nothing():
 def test_no_memory_for_the_exchange_leaves_the_model_whole(monkeypatch):
     from xpgraph.training.callbacks import early_stopping
 
-    by, losses, keep, calls = trainer(), Losses([1, 2, 3]), KeepBest(), []
+    by, losses, keep, calls = make_trainer(), Losses([1, 2, 3]), KeepBest(), []
     real = early_stopping.namespace_copy
 
     def scarce(a):
@@ -313,23 +313,23 @@ def test_notes_come_after_the_epochs_line_and_after_the_end():
         def end(self):
             self.heard.append("end")
 
-    fit(trainer(), Says(), epochs=2, report=(hears := Hears()))
+    fit(make_trainer(), Says(), epochs=2, report=(hears := Hears()))
     assert hears.heard == [1, "of 1", 2, "of 2", "end", "of the end"]
     with pytest.raises(KeyboardInterrupt):
-        fit(trainer(), Says(), Breaks(KeyboardInterrupt(), 2), report=(hears := Hears()))
+        fit(make_trainer(), Says(), Breaks(KeyboardInterrupt(), 2), report=(hears := Hears()))
     assert hears.heard == [1, "of 1", "end", "of 2"]
 
 
 def test_a_monitor_of_a_users_own_number():
     """What a callback before it adds to the record, a scalar of NumPy."""
     losses = Losses([np.float32(0.25), np.float32(0.5), np.float32(0.125)], "f1")
-    by = fit(trainer(), losses, keep := KeepBest("f1", "max"), epochs=3)
+    by = fit(make_trainer(), losses, keep := KeepBest("f1", "max"), epochs=3)
     assert (keep.best, keep.best_epoch) == (0.5, 2) and same(by.model.params, losses.weights[2])
     assert isinstance(keep.state["best"], float)
 
 
 def test_the_state_is_plain_and_goes_back():
-    fit(trainer(), Losses([3, 2, 5]), stopping := EarlyStopping(5), keep := KeepBest(), epochs=3)
+    fit(make_trainer(), Losses([3, 2, 5]), stopping := EarlyStopping(5), keep := KeepBest(), epochs=3)
     assert stopping.state == {"best": 2.0, "epoch": 2, "count": 1}
     again, other = EarlyStopping(5), KeepBest()
     again.load_state(stopping.state)

@@ -13,9 +13,9 @@ import time
 
 import numpy as np
 import pytest
-from checkpointing import Calls, T, X, trainer
+from checkpointing import Calls, T, X, make_trainer
 from cuda_arrays import host_view
-from cutting import ROWS, SIZE, Cut, Told, bits, cut_at, ended, forked
+from cutting import ROWS, SIZE, Cut, RecordingReport, bits, cut_at, ended, forked
 from steered import BEST, STEPS, VALIDATION, all_bits, callbacks, steered
 
 from xpgraph import Callback, EarlyStopping, KeepBest, Schedule, schedules
@@ -41,7 +41,7 @@ def cut(monkeypatch, step, work, act=None, error=Cut):
 
 def test_the_training_shows_what_it_is_for(straight):
     """It stops early, for a reason; the best epoch is not the last; the plateau and the warm-up have set rates."""
-    report = Told()
+    report = RecordingReport()
     by, own = steered(None, report=report)
     assert (by.steps, own[2].best_epoch) == (STEPS, BEST) and all_bits(by, own) == straight
     assert [record["lr"] for record in by.history] == [0.05 * 4 / 6, 0.05, 0.05, 0.025, 0.0125]
@@ -98,12 +98,12 @@ def test_the_same_trainer_and_callbacks_go_on_in_one_process(tmp_path, monkeypat
         return gradients(self, x, t)
 
     for step in range(1, STEPS):
-        by, own = trainer(), callbacks()
+        by, own = make_trainer(), callbacks()
         by.checkpoint, by.every = tmp_path / f"{step}", 4
 
         def fit(by=by, own=own):
             more = {"max_grad": 0.5, "eval_interval": 3, "validation": VALIDATION, "callbacks": own}
-            by.fit(X[:ROWS], T[:ROWS], 8, SIZE, report=Told(), **more)
+            by.fit(X[:ROWS], T[:ROWS], 8, SIZE, report=RecordingReport(), **more)
 
         with monkeypatch.context() as patch, pytest.raises((Cut, KeyboardInterrupt)):
             if how == "error":
@@ -182,11 +182,11 @@ def test_a_program_of_two_fits_goes_on_in_the_second(tmp_path, monkeypatch, shar
     """Each fit starts anew, in a run that was cut off as in one that was not; with one set of callbacks, or two."""
 
     def work(folder):
-        by, own = trainer(), callbacks()
+        by, own = make_trainer(), callbacks()
         by.checkpoint, by.every = folder, 1
         for epochs in (2, 8):
             own = own if shared else callbacks()
-            by.fit(X[:ROWS], T[:ROWS], epochs, SIZE, report=Told(), validation=VALIDATION, callbacks=own)
+            by.fit(X[:ROWS], T[:ROWS], epochs, SIZE, report=RecordingReport(), validation=VALIDATION, callbacks=own)
             by.optimizer.lr = 0.04
         return by, own
 
@@ -260,13 +260,13 @@ class Counts(Callback):
 @pytest.mark.parametrize("by_", ["step", "epoch"])
 def test_on_a_device_captured_steps_take_the_rates_and_go_on(writable, tmp_path, monkeypatch, by_):
     def run(folder, graph, seed=0):
-        by = trainer("Adam", seed, writable.place, "float32")
+        by = make_trainer("Adam", seed, writable.place, "float32")
         by.checkpoint, by.every = folder, 3
         function = schedules.warmup(6) if by_ == "step" else schedules.step(2, 0.5)
         own = [Counts(), EarlyStopping(4), KeepBest(), Schedule(function, by_)]
         assert dtype_name(by.model.params[0]) == "float32"
         by.fit(
-            X[:ROWS].astype("float32"), T[:ROWS], 6, SIZE, eval_interval=None, report=Told(), graph=graph,
+            X[:ROWS].astype("float32"), T[:ROWS], 6, SIZE, eval_interval=None, report=RecordingReport(), graph=graph,
             validation=(VALIDATION[0].astype("float32"), VALIDATION[1]), callbacks=own,
         )  # fmt: skip
         kept = [to_numpy(a).tobytes() for a in own[2].weights.values()]

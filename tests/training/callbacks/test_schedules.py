@@ -7,7 +7,7 @@ import math
 import cuda_runs
 import numpy as np
 import pytest
-from checkpointing import T, X, trainer
+from checkpointing import T, X, make_trainer
 
 from xpgraph import SGD, Adam, Callback, Error, Plateau, Report, Schedule, Trainer, schedules
 
@@ -53,7 +53,7 @@ def fit(by, *callbacks, epochs=4, **more):
 
 
 def rated(lr=0.5):
-    return Trainer(trainer().model, Rates(lr))
+    return Trainer(make_trainer().model, Rates(lr))
 
 
 # --- the functions ---
@@ -208,7 +208,7 @@ class Own:
 
 @pytest.mark.parametrize("callback", [Schedule(schedules.cosine(3), "step"), Plateau(3)])
 def test_an_optimizer_without_a_rate_is_refused_at_the_start(callback):
-    by = Trainer(trainer().model, Own())
+    by = Trainer(make_trainer().model, Own())
     with pytest.raises(TypeError, match=r"(Schedule|Plateau): Own\.lr is None; give an optimizer whose learning rate"):
         fit(by, callback)
     assert by.steps == 0
@@ -230,7 +230,7 @@ def test_two_that_set_the_rate_are_refused_at_the_next_change():
 
 
 def test_numbers_of_numpy_are_rates_and_factors():
-    by = Trainer(trainer().model, Rates())
+    by = Trainer(make_trainer().model, Rates())
     by.optimizer.lr = np.float64(0.5)
     fit(by, Schedule(lambda i: np.float32(0.5) if i else np.int64(1), by="epoch"), epochs=2)
     assert by.optimizer.used == [0.5] * 3 + [0.25] * 3
@@ -277,7 +277,7 @@ def test_a_plateau_after_a_warmup():
 
 def test_adam_takes_the_rate_of_each_step():
     """A schedule is the same as setting lr by hand before each update."""
-    by, other = trainer("Adam"), trainer("Adam")
+    by, other = make_trainer("Adam"), make_trainer("Adam")
     fit(by, Schedule(schedules.warmup(5, schedules.cosine(7)), "step"))
 
     class ByHand(Callback):

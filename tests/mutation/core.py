@@ -58,6 +58,7 @@ KILLERS = {  # a module in xpgraph/: in tests/, the files test_*.py that are to 
                               "training/callbacks/checkpointing_fit training/callbacks/checkpointing_resumed",
     "storage/packing.py": "training/snapshot_others training/snapshot training/callbacks/checkpointing_programs",
     "storage/atomic.py": "storage/checkpoints storage/checkpoints_faults storage/atomic",
+    "training/node_state.py": "training/snapshot_others training/callbacks/checkpointing_programs",
     "training/snapshot.py": "training/snapshot training/snapshot_others training/callbacks/checkpointing_programs "
                             "training/callbacks/checkpointing",
     "training/losses.py": "training/callbacks/checkpointing_resumed training/callbacks/checkpointing_interrupted "

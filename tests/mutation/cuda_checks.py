@@ -70,7 +70,8 @@ TRAININGS = ("test_all_but_the_first_steps_of_each_shape_are_replays",
 def calls(test: Callable[..., None]) -> Iterator[dict[str, Any]]:
     """What pytest would call a test with, but for its fixtures."""
     marks = [mark.args for mark in getattr(test, "pytestmark", []) if mark.name == "parametrize"]
-    for cases in itertools.product(*(values for _, values in marks)):
+    plain = ([getattr(case, "values", case) for case in values] for _, values in marks)  # of a pytest.param
+    for cases in itertools.product(*plain):
         how: dict[str, Any] = {}
         for (names, _), case in zip(marks, cases, strict=True):
             how |= {names: case} if isinstance(names, str) else dict(zip(names, case, strict=True))

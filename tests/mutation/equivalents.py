@@ -49,9 +49,7 @@ CORE: Rows = (
     ("storage/packing.py", "pack_records", r"_one_by_one\(records, key, arrays\) # None", "records, arrays",
      "nothing but None is in them"),
     ("training/snapshot.py", "_overwrite", "copy=True", "copy=False", "the values are copied in any case"),
-    ("training/snapshot.py", "_stateful", r"seen\.add", "pass", "the same state would be kept under two names"),
-    ("training/callbacks/checkpointing.py", "Checkpointing._check", ".iteration.", r"< set\(more\)",
-     "every fit writes more than these"),
+    ("training/node_state.py", "stateful_parts", r"seen\.add", "pass", "the same state would be stored twice"),
 )  # fmt: skip
 
 CUDA: Rows = (

@@ -50,6 +50,7 @@ CORE: Rows = (
      "nothing but None is in them"),
     ("training/snapshot.py", "_overwrite", "copy=True", "copy=False", "the values are copied in any case"),
     ("training/snapshot.py", "_stateful", r"seen\.add", "pass", "the same state would be kept under two names"),
+    ("training/history_parts.py", "_same", "return False", "return None", "only its truth is asked for"),
     ("training/callbacks/checkpointing.py", "Checkpointing._check", ".iteration.", r"< set\(more\)",
      "every fit writes more than these"),
 )  # fmt: skip

@@ -66,11 +66,11 @@ KILLERS = {  # a module in xpgraph/: in tests/, the files test_*.py that are to 
     "training/settings.py": "training/callbacks/checkpointing_arguments training/callbacks/checkpointing_fit "
                             "training/callbacks/checkpointing_programs training/callbacks/checkpointing_resumed",
     "training/callback.py": "training/callback training/callbacks/checkpointing",
-    "training/history_parts.py": "training/callbacks/checkpointing",
+    "training/history_parts.py": "training/history_parts training/callbacks/checkpointing",
     "training/callbacks/checkpointing.py": "training/callbacks/checkpointing_fit "
         "training/callbacks/checkpointing_arguments training/callbacks/checkpointing_programs "
         "training/callbacks/checkpointing_resumed training/callbacks/checkpointing training/trainer_refuses",
-    "training/signals.py": "training/signals",
+    "training/signals.py": "training/signals training/callbacks/checkpointing",
 }  # fmt: skip
 OPTIONS = ("-x", "-q", "-p", "no:cacheprovider", "-W", "ignore:Module already imported")
 # what all children need is imported once; xpgraph is not among it, each child imports that with its mutant

@@ -49,14 +49,8 @@ CORE: Rows = (
     ("storage/packing.py", "pack_records", r"_one_by_one\(records, key, arrays\) # None", "records, arrays",
      "nothing but None is in them"),
     ("training/snapshot.py", "_overwrite", "copy=True", "copy=False", "the values are copied in any case"),
-<<<<<<< HEAD
     ("training/node_state.py", "stateful_parts", r"seen\.add", "pass", "the same state would be stored twice"),
-=======
-    ("training/snapshot.py", "_stateful", r"seen\.add", "pass", "the same state would be kept under two names"),
     ("training/history_parts.py", "_same", "return False", "return None", "only its truth is asked for"),
-    ("training/callbacks/checkpointing.py", "Checkpointing._check", ".iteration.", r"< set\(more\)",
-     "every fit writes more than these"),
->>>>>>> wip-mutfix
 )  # fmt: skip
 
 CUDA: Rows = (

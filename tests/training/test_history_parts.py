@@ -35,7 +35,7 @@ def grow(state):
 
     def to(losses):
         state.loss_list += [0.5] * (losses - len(state.loss_list))
-        parts.grow(state, files)
+        parts.update(state, files)
         return files.sizes, [int(name.split()[1]) for name in parts.names]
 
     return to

@@ -35,8 +35,8 @@ def test_a_restored_training_continues_with_the_same_bits(lib, tmp_path, optimiz
     arrays, meta = through_a_file(tmp_path, straight)
     resumed = make_trainer(optimizer, seed=9, place=lib.place)
     mine = resumed.model.params
-    resumed.state.whole = False  # as after an update that was cut off halfway
-    assert restore(resumed.state, arrays, meta) == {} and resumed.state.whole
+    resumed.state.consistent = False  # as after an update that was cut off halfway
+    assert restore(resumed.state, arrays, meta) == {} and resumed.state.consistent
     same(resumed, straight)
     assert all(a is b for a, b in zip(mine, resumed.model.params, strict=True))  # the model's own arrays
     same(train(resumed, 2), train(straight, 2))

@@ -1,4 +1,4 @@
-"""Memory is reused only when nobody refers to it any more."""
+"""Memory is reused only when nothing refers to it."""
 
 import threading
 

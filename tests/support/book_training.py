@@ -86,7 +86,7 @@ class TwoLayerNet:
 
 
 class FreshGrads:
-    """A model that puts a new array into its grads at each step: softmax regression on two weights that are one."""
+    """A model that puts a new array into its grads at each step: softmax regression on two shared weights."""
 
     def __init__(self, W: Any) -> None:
         self.params, self.grads = [W, W], [np.zeros_like(W), np.zeros_like(W)]

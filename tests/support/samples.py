@@ -58,7 +58,7 @@ def _cross_entropy_scale(y, t, eps):
 
 
 _by_analogy = "not named there; held to the tolerance of sigmoid and its gradient, its nearest neighbours"
-_mean = "a mean over no rows is no number"
+_mean = "the mean over no rows is not a number"
 
 SAMPLES: dict[str, Sample] = {
     "add": Sample(pairs, (ROUNDED,)),
